@@ -1,0 +1,100 @@
+package cluster
+
+import "slices"
+
+// Phase is where a pair stands between two assignments.
+type Phase string
+
+// The phases of an assignment.
+const (
+	// PhaseSteady: Active is to be open, Passive closed and replicating from it.
+	PhaseSteady Phase = "steady"
+	// PhaseRevoked: a failover is under way. Nobody may be open: From is to be
+	// closed, To drained. Active and Passive are empty.
+	PhaseRevoked Phase = "revoked"
+	// PhaseOpening: Active is to be opened once it has applied Target.
+	PhaseOpening Phase = "opening"
+	// PhaseSwitching: a planned switchover is under way. From (still Active) is
+	// to be closed without killing what writes, To to catch up; nobody opens.
+	PhaseSwitching Phase = "switching"
+)
+
+// Proof names how it is known that the old active takes no more writes; the
+// texts are shown to people.
+type Proof string
+
+// Proofs, and what stands in their place.
+const (
+	ProofNone     Proof = ""
+	ProofFenced   Proof = "fence acknowledged"
+	ProofGone     Proof = "no server was open before"
+	ProofOperator Proof = "operator's override"
+	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
+	ProofLegacy Proof = "none (predecessor's agent)"
+	// The risks: less than a proof, accepted by the policy unfenced.
+	RiskRefused  Proof = "risk: its port refused connections"
+	RiskHung     Proof = "risk: it hung, the closing order is queued"
+	RiskSilent   Proof = "risk: it was silent and its replica received nothing"
+	RiskUnseen   Proof = "risk: the other server was not seen"
+	RiskBothOpen Proof = "risk: both servers were writable, the other is being closed"
+	RiskWaited   Proof = "risk: it was silent for the waiting time"
+)
+
+// IsRisk reports whether p is less than a proof.
+func (p Proof) IsRisk() bool { return p == ProofLegacy || len(p) > 5 && p[:5] == "risk:" }
+
+// Durability is the promise made for acknowledged writes.
+type Durability string
+
+// The durabilities; only async is in force in this version.
+const (
+	Async          Durability = "async"
+	SemiSync       Durability = "semisync"
+	SemiSyncStrict Durability = "semisync-strict"
+)
+
+// Assignment is the published decision of one tag: the one record that is the
+// truth about who is active. A zero Epoch means there is none.
+type Assignment struct {
+	Epoch   Epoch  `json:"epoch"`
+	Version uint64 `json:"version"`
+	Phase   Phase  `json:"phase"`
+	// Active and Passive are empty while revoked.
+	Active  Endpoint `json:"active,omitempty"`
+	Passive Endpoint `json:"passive,omitempty"`
+	// From and To are the servers between which the role moves or last moved.
+	From Endpoint `json:"from,omitempty"`
+	To   Endpoint `json:"to,omitempty"`
+	// Target is the position, in gtid text, that To must have applied before it is opened.
+	Target string `json:"target,omitempty"`
+	// Eligible are the servers seen replicating from the active in this epoch:
+	// only they are opened automatically.
+	Eligible   []Endpoint `json:"eligible,omitempty"`
+	Durability Durability `json:"durability,omitempty"`
+	// Blocked: the last change of role was an automatic failover and the pair
+	// has not been whole since.
+	Blocked bool `json:"blocked,omitempty"`
+	// SinceMS is when the record was written, unix milliseconds of Redis's clock; for people only.
+	SinceMS int64  `json:"since_ms,omitempty"`
+	Cause   string `json:"cause,omitempty"`
+	Proof   Proof  `json:"proof,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Actor   string `json:"actor,omitempty"`
+	// Loss says what the new active did not receive, in words; empty when nothing is known to be missing.
+	Loss string `json:"loss,omitempty"`
+}
+
+// Order names this state of the record.
+func (a Assignment) Order() Order { return Order{a.Epoch, a.Version} }
+
+// Exists reports whether there is a record.
+func (a Assignment) Exists() bool { return a.Epoch != 0 }
+
+// IsEligible reports whether e is listed as eligible.
+func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligible, e) }
+
+// Clone returns a copy that shares nothing with a.
+func (a Assignment) Clone() Assignment {
+	a.Eligible = slices.Clone(a.Eligible)
+	return a
+}

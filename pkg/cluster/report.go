@@ -1,0 +1,52 @@
+package cluster
+
+// Deed is what an agent says it has done for an order.
+type Deed string
+
+// What an agent reports of one node.
+const (
+	DeedNone        Deed = ""
+	DeedOpen        Deed = "open"        // read_only=0 read back under Order
+	DeedClosed      Deed = "closed"      // closed as design demands, read_only=1 read back, under Order
+	DeedDrained     Deed = "drained"     // closed, IO thread stopped, everything received applied
+	DeedCaughtUp    Deed = "caught up"   // closed and everything of the old active applied (switchover)
+	DeedRefused     Deed = "refused"     // a switchover step was refused; Reason says why
+	DeedUnreachable Deed = "unreachable" // the server could not be reached; Cause says how
+	DeedQuarantine  Deed = "quarantine"  // holds transactions that the active lacks; kept out of replication
+	DeedFailed      Deed = "failed"      // a step failed; Reason says which
+	DeedWorking     Deed = "working"     // in the middle of it
+)
+
+// Step is one thing an agent did, with its duration in milliseconds.
+type Step struct {
+	Name string  `json:"name"`
+	MS   float64 `json:"ms"`
+	Err  string  `json:"err,omitempty"`
+}
+
+// Report is what one agent last did to and saw of one node. Each agent has its
+// own report of each node; nobody overwrites another's.
+type Report struct {
+	Agent string   `json:"agent"`
+	Seq   uint64   `json:"seq"` // grows with every report; a report whose Seq stands still is an agent that is away
+	Node  Endpoint `json:"node"`
+	// Order is the newest order that this agent has read.
+	Order Order `json:"order"`
+	Deed  Deed  `json:"deed,omitempty"`
+	// Closed, Opened and Ready are the newest orders under which this agent saw
+	// the node closed, open, and drained or caught up; zero when never.
+	Closed Order `json:"closed"`
+	Opened Order `json:"opened"`
+	Ready  Order `json:"ready"`
+	// Executed is the node's position, read after the deed (after closing, for a closed node).
+	Executed string `json:"executed,omitempty"`
+	// Queued reports that a closing order waits on an open connection of a hung server.
+	Queued bool   `json:"queued,omitempty"`
+	Cause  Cause  `json:"cause,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Errant is what the node has and the active lacks, in gtid text.
+	Errant string `json:"errant,omitempty"`
+	Steps  []Step `json:"steps,omitempty"`
+	// Remembers is the newest assignment this agent knows, from which an empty Redis is rebuilt.
+	Remembers Assignment `json:"remembers"`
+}

@@ -1,0 +1,181 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+)
+
+// blockers are the reasons for which candidate would not be opened after active
+// now, in the order in which a person should look at them.
+func (s *situation) blockers(active, candidate *member) []cluster.Reason {
+	var no []cluster.Reason
+	add := func(r cluster.Reason) { no = append(no, r) }
+	if pause := s.v.Snapshot.Pause; pause != nil {
+		text := fmt.Sprintf("automatic changes are paused by %s", pause.Actor)
+		if pause.Reason != "" {
+			text += ": " + pause.Reason
+		}
+		add(cluster.Reason{Code: Paused, Text: text})
+	}
+	if s.rec.Blocked && s.p.FailoverBlock > 0 {
+		add(why(Blocked, "the last automatic failover was in epoch %d and the pair has not been whole for %s since", s.rec.Epoch, s.p.FailoverBlock))
+	}
+	if r, ok := s.noGTID(active, candidate); !ok {
+		add(r)
+	}
+	if r, ok := s.unreadable(active, candidate); !ok {
+		add(r)
+	}
+	if candidate.life != alive {
+		add(why(CandidateDown, "%s cannot take over: %s", candidate.node, orUnseen(candidate)))
+		return no
+	}
+	if !s.rec.IsEligible(candidate.node) {
+		add(why(NotEligible, "%s has not been seen replicating from %s in epoch %d: a person must decide", candidate.node, active.node, s.rec.Epoch))
+	}
+	if e := s.errant(active, candidate); !e.IsEmpty() {
+		add(why(Errant, "%s has transactions of its own that %s never had: %s", candidate.node, active.node, short(e.String())))
+	}
+	if ch := candidate.server.Channel; candidate.known && ch.SQLErrno != 0 && ch.SQL != cluster.ThreadYes {
+		add(why(ReplicationBroken, "%s cannot apply what it received: error %d: %s", candidate.node, ch.SQLErrno, short(ch.SQLError)))
+	}
+	if s.p.MaxLoss >= 0 {
+		if n, _, known := s.loss(active, candidate.executed.Union(s.parse(candidate, candidate.received))); known && n > uint64(s.p.MaxLoss) {
+			add(why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", candidate.node, n, active.node, s.p.MaxLoss))
+		}
+	}
+	if !candidate.hasAgent() && len(active.reports)+len(candidate.reports) > 0 {
+		add(why(NoAgent, "no agent reports on %s: nobody could open it; start mmm-agent", candidate.node))
+	}
+	return no
+}
+
+func orUnseen(m *member) string {
+	if m.reason.Text != "" {
+		return m.reason.Text
+	}
+	return fmt.Sprintf("no fresh sample of %s", m.node)
+}
+
+func (s *situation) parse(m *member, text string) gtid.Set {
+	set, err := gtid.Parse(m.server.Flavor, text)
+	if err != nil {
+		m.fault = err.Error()
+		return gtid.Set{}
+	}
+	return set
+}
+
+// errant is what candidate has and active never had, apart from what active
+// wrote itself: a sample of the active may be older than what the candidate
+// has received from it since.
+func (s *situation) errant(active, candidate *member) gtid.Set {
+	if !active.known || !candidate.known {
+		return gtid.Set{}
+	}
+	return candidate.executed.WithoutOrigin(active.server.Identity).Minus(active.executed)
+}
+
+// loss counts what active is known to have had and have lacks.
+func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known bool) {
+	if !active.known {
+		return 0, false, false
+	}
+	n, exact = active.executed.Missing(have)
+	return n, exact, true
+}
+
+func (s *situation) lossText(active *member, have gtid.Set) string {
+	n, exact, known := s.loss(active, have)
+	switch {
+	case !known:
+		return "not known: no position of the old active was ever read"
+	case n == 0:
+		return ""
+	case exact:
+		return fmt.Sprintf("%d transactions: %s", n, short(active.executed.Minus(have).String()))
+	}
+	return fmt.Sprintf("about %d transactions: up to %s", n, short(active.executed.Minus(have).String()))
+}
+
+// sampledSince reports whether some monitor that sees source fail has an
+// answered sample of candidate that began after the trouble.
+func (s *situation) sampledSince(source, candidate *member) bool {
+	if candidate.legacy {
+		return true
+	}
+	for name, o := range s.v.Snapshot.Observations[source.node] {
+		r, ok := s.v.Snapshot.Observations[candidate.node][name]
+		if ok && !o.Answered() && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS {
+			return true
+		}
+	}
+	return false
+}
+
+// ruleFailover takes the role from a dead active.
+func ruleFailover(s *situation) (Decision, bool) {
+	from := s.rec.Active
+	active, candidate := s.m[from], s.m[s.p.Pair.Other(from)]
+	if active.life != dead {
+		if s.rec.Phase == cluster.PhaseSteady && active.life == alive {
+			s.st.marks = nil
+		}
+		return Decision{}, false
+	}
+	no := s.blockers(active, candidate)
+	if len(no) == 0 && !s.sampledSince(active, candidate) {
+		s.again(50 * time.Millisecond)
+		no = append(no, why(CandidateDown, "%s has not been sampled since %s stopped answering", candidate.node, from))
+	}
+	if len(no) > 0 {
+		if s.rec.Phase == cluster.PhaseSwitching {
+			return Decision{}, false
+		}
+		d, ok := hold(why(ActiveDead, "%s; held: %s", active.reason.Text, no[0].Text))
+		d.Verdict.Blockers, d.Verdict.Candidate = no, candidate.node
+		return d, ok
+	}
+	s.st.marks = nil
+	s.st.mark("seen", string(active.cause), s.now-active.unanswered)
+	s.st.mark("decided", "", s.now)
+	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
+		From: from, To: candidate.node, Target: candidate.received, Durability: s.rec.Durability,
+		Cause: "failover: " + string(active.cause)}
+	if len(active.reports)+len(candidate.reports) == 0 {
+		return s.legacyFailover(next, active, candidate), true
+	}
+	d := s.change("revoked", next, active.reason, false)
+	s.endRequest(&d, cluster.RequestFailed, active.reason.Text)
+	return d, true
+}
+
+// legacyFailover opens the candidate at once: the predecessor's agent
+// acknowledges nothing that could be waited for.
+func (s *situation) legacyFailover(next cluster.Assignment, active, candidate *member) Decision {
+	next.Phase, next.Active, next.Passive = cluster.PhaseSteady, candidate.node, active.node
+	next.Proof = cluster.ProofLegacy
+	next.Blocked = s.p.FailoverBlock > 0
+	next.Loss = s.lossText(active, candidate.executed)
+	d := s.change("failover", next, active.reason, true)
+	d.Transition.Event.Steps = s.st.timeline()
+	return d
+}
+
+// endRequest answers a request that is under way together with the change.
+func (s *situation) endRequest(d *Decision, state cluster.RequestState, answer string) {
+	r := s.v.Snapshot.Request
+	if r == nil || r.State != cluster.RequestRunning {
+		return
+	}
+	q := *r
+	q.State, q.Answer = state, answer
+	if d.Transition != nil {
+		d.Transition.Request = &q
+		return
+	}
+	d.Answer = &q
+}

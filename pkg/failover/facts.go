@@ -1,0 +1,314 @@
+package failover
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+)
+
+// life is what the monitors together say of one server.
+type life int
+
+const (
+	unseen  life = iota // no fresh view
+	alive               // it answers
+	limping             // it answers with an error that is no death, or is not asked the right way
+	suspect             // it does not answer, and that is not yet death
+	dead
+)
+
+// member is what is known of one server at one instant.
+type member struct {
+	node cluster.Endpoint
+	life life
+	// cause and reason say why it is not alive; waits is when a suspect becomes dead.
+	cause  cluster.Cause
+	reason cluster.Reason
+	waits  time.Duration
+	// server is its last answered sample and known whether there is one;
+	// unanswered is how long ago the first unanswered probe began.
+	server     cluster.Server
+	known      bool
+	unanswered time.Duration
+	// executed is the union of every position that anybody read of it.
+	executed gtid.Set
+	received string
+	reports  map[string]cluster.Report
+	agents   int  // agents that report on it now
+	legacy   bool // known through the predecessor's monitor only
+	check    cluster.LegacyCheck
+	fault    string
+}
+
+// situation is one decision's working paper.
+type situation struct {
+	st   *State
+	v    View
+	p    Policy
+	now  time.Duration
+	rec  cluster.Assignment
+	m    map[cluster.Endpoint]*member
+	wait time.Duration // until the next instant at which time alone changes the decision
+}
+
+func newSituation(st *State, v View, p Policy, now time.Duration) *situation {
+	s := &situation{st: st, v: v, p: p, now: now, rec: v.Snapshot.Assignment, wait: time.Second,
+		m: map[cluster.Endpoint]*member{"": {}}}
+	for _, node := range p.Pair.Members() {
+		s.m[node] = s.look(node)
+	}
+	return s
+}
+
+func (s *situation) again(d time.Duration) {
+	if d > 0 && d < s.wait {
+		s.wait = d
+	}
+}
+
+// look gathers the facts about node and asks each monitor's view for its verdict.
+func (s *situation) look(node cluster.Endpoint) *member {
+	m := &member{node: node, reports: s.v.Snapshot.Reports[node]}
+	for agent := range m.reports {
+		if s.now-s.st.reports[voice{node, agent}].at <= AgentAway {
+			m.agents++
+		}
+	}
+	names := make([]string, 0, len(s.v.Snapshot.Observations[node]))
+	for name := range s.v.Snapshot.Observations[node] {
+		if len(s.p.Monitors) == 0 || slices.Contains(s.p.Monitors, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		s.lookLegacy(m)
+	}
+	votes := map[life]int{}
+	var newest time.Duration = -1
+	for _, name := range names {
+		o := s.v.Snapshot.Observations[node][name]
+		vote := s.verdict(node, name, o)
+		votes[vote.life]++
+		if vote.life > m.life || vote.life == m.life && m.reason.Code == "" {
+			m.life, m.cause, m.reason, m.waits = vote.life, o.Cause, vote.reason, vote.waits
+		}
+		at := s.st.views[voice{node, name}].at
+		if o.Server.Flavor != "" && at > newest {
+			m.server, m.known, newest = o.Server, true, at
+		}
+		if o.UnansweredMS > 0 && !o.Answered() {
+			m.unanswered = max(m.unanswered, s.now-at+time.Duration(o.EndedMS-o.UnansweredMS)*time.Millisecond)
+		}
+		m.received = s.union(m, o.Server.Flavor, m.received, o.ReceivedMax)
+		m.received = s.union(m, o.Server.Flavor, m.received, o.Server.Channel.Received)
+	}
+	s.count(m, votes)
+	for _, o := range s.v.Snapshot.Observations[node] {
+		s.addExecuted(m, o.Server.Flavor, o.Server.Executed)
+	}
+	for _, r := range m.reports {
+		s.addExecuted(m, m.server.Flavor, r.Executed)
+	}
+	return m
+}
+
+// count applies the majority rule: death needs the majority of the configured
+// monitors, life needs one.
+func (s *situation) count(m *member, votes map[life]int) {
+	if m.legacy || len(votes) == 0 {
+		return
+	}
+	if votes[alive] > 0 && votes[dead] < s.p.majority() {
+		m.life, m.cause = alive, cluster.CauseNone
+		return
+	}
+	if m.life == dead && votes[dead] < s.p.majority() {
+		m.life = suspect
+		m.reason = why(Suspect, "%d of %d monitors have seen %s dead", votes[dead], max(1, len(s.p.Monitors)), m.node)
+	}
+}
+
+func (s *situation) addExecuted(m *member, f cluster.Flavor, text string) {
+	if text == "" || f == "" {
+		return
+	}
+	set, err := gtid.Parse(f, text)
+	if err != nil {
+		m.fault = err.Error()
+		return
+	}
+	m.executed = m.executed.Union(set)
+}
+
+func (s *situation) union(m *member, f cluster.Flavor, a, b string) string {
+	if b == "" || a == b {
+		return a
+	}
+	x, err1 := gtid.Parse(f, a)
+	y, err2 := gtid.Parse(f, b)
+	if err1 != nil || err2 != nil {
+		m.fault = "its received position cannot be read"
+		return a
+	}
+	return x.Union(y).String()
+}
+
+// vote is one monitor's verdict on one server.
+type vote struct {
+	life   life
+	reason cluster.Reason
+	waits  time.Duration
+}
+
+// verdict judges one view (design 4): refused at once when the pinned
+// connection ended, the port refuses and the replica lost its source; anything
+// else by silence; nothing when the replica still receives.
+func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Observation) vote {
+	age := s.now - s.st.views[voice{node, monitor}].at
+	if o.Answered() {
+		return vote{life: alive}
+	}
+	if !o.Cause.MayBeDead() {
+		return vote{life: limping, reason: why(NotDeath, "%s answers monitor %s with %q, which is not death: %s", node, monitor, o.Cause, hint(o.Cause))}
+	}
+	if age > FailingFresh {
+		return vote{life: unseen, reason: why(Unseen, "monitor %s has said nothing new of %s for %s", monitor, node, round(age))}
+	}
+	replica := s.p.Pair.Other(node)
+	r, ok := s.v.Snapshot.Observations[replica][monitor]
+	sameRun := ok && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS
+	w, witnessed := s.st.witness[voice{replica, monitor}]
+	if witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
+		s.again(s.contradictionLasts(r) - (s.now - w.advanced))
+		return vote{life: suspect, reason: why(Contradicted, "%s does not answer monitor %s (%s), but its replica %s still receives from it", node, monitor, o.Cause, replica)}
+	}
+	if o.Cause == cluster.CauseRefused && o.Broken && sameRun &&
+		r.Server.Channel.Source == node && r.Server.Channel.IO != cluster.ThreadYes {
+		return vote{life: dead, reason: why(ActiveDead, "%s is dead: its connections ended, its port refuses, its replica %s lost it", node, replica)}
+	}
+	silent := time.Duration(o.SilentMS())*time.Millisecond + age
+	if limit := s.p.Silence(); silent < limit {
+		s.again(limit - silent)
+		return vote{life: suspect, waits: limit - silent,
+			reason: why(Suspect, "%s has not answered for %s (%s); it counts as dead after %s", node, round(silent), o.Cause, limit)}
+	}
+	if sameRun && r.Server.Channel.Source == node && (!witnessed || w.since != o.UnansweredMS || w.samples < 2) {
+		s.again(50 * time.Millisecond)
+		return vote{life: suspect, reason: why(Suspect, "%s has not answered for %s (%s); its replica %s is being asked", node, round(silent), o.Cause, replica)}
+	}
+	return vote{life: dead, reason: why(ActiveDead, "%s is dead: no answer for %s (%s)", node, round(silent), o.Cause)}
+}
+
+// contradictionLasts is how long one advance of the replica speaks for its
+// source: long enough for the next heartbeat where heartbeats are frequent.
+func (s *situation) contradictionLasts(replica cluster.Observation) time.Duration {
+	period := time.Duration(replica.Server.Channel.HeartbeatPeriodMS) * time.Millisecond
+	if period > 0 && period <= s.p.Silence() {
+		return 2 * period
+	}
+	return s.p.ConnectTimeout
+}
+
+// lookLegacy judges a server by the predecessor's check: dead after TryTimes
+// values of last_check in a row with ping 0.
+func (s *situation) lookLegacy(m *member) {
+	c, ok := s.v.Snapshot.Checks[m.node]
+	if !ok {
+		m.reason = why(Unseen, "no monitor has a fresh sample of %s", m.node)
+		return
+	}
+	m.legacy, m.check = true, c
+	if probed, ok := s.v.Probed[m.node]; ok {
+		m.server, m.known = probed, true
+		m.received = probed.Channel.Received
+		s.addExecuted(m, probed.Flavor, probed.Executed)
+	}
+	count := s.st.checks[m.node]
+	if stale := 3*s.p.Interval + s.p.ConnectTimeout + time.Second; s.now-count.at > stale {
+		m.reason = why(Unseen, "the check record of %s has not moved for %s", m.node, round(s.now-count.at))
+		return
+	}
+	switch {
+	case c.Ping:
+		m.life = alive
+		m.server.Sessions = c.ConnNums
+		m.server.ReadOnly = cluster.Unknown
+		if c.ReadOnly >= 0 {
+			m.server.ReadOnly = cluster.TriOf(c.ReadOnly == 1)
+		}
+	case count.zeros >= max(1, s.p.TryTimes):
+		m.life, m.cause = dead, cluster.CauseConnectTimeout
+		m.reason = why(ActiveDead, "%s is dead: %d samples of the predecessor's monitor in a row found no answer", m.node, count.zeros)
+	default:
+		m.life, m.cause = suspect, cluster.CauseConnectTimeout
+		m.reason = why(Suspect, "%s did not answer the predecessor's monitor %d times; it counts as dead after %d", m.node, count.zeros, s.p.TryTimes)
+	}
+}
+
+// replicates reports whether m receives and applies from source.
+func (m *member) replicates(source cluster.Endpoint) bool {
+	if m.life != alive {
+		return false
+	}
+	if m.legacy && !m.known {
+		return m.check.ReplCheck == "OK"
+	}
+	return m.server.Channel.Replicates(source)
+}
+
+// hasAgent reports whether an agent of ours reports on m now.
+func (m *member) hasAgent() bool { return m.agents > 0 }
+
+// closedUnder is the report that acknowledged the node closed at or after o.
+func (m *member) closedUnder(o cluster.Order) (cluster.Report, bool) {
+	return m.report(func(r cluster.Report) bool { return atLeast(r.Closed, o) })
+}
+
+// readyUnder is the report that the node is drained or caught up under o.
+func (m *member) readyUnder(o cluster.Order) (cluster.Report, bool) {
+	return m.report(func(r cluster.Report) bool { return atLeast(r.Ready, o) })
+}
+
+// openedUnder is the report that the node was opened at or after o.
+func (m *member) openedUnder(o cluster.Order) (cluster.Report, bool) {
+	return m.report(func(r cluster.Report) bool { return atLeast(r.Opened, o) })
+}
+
+// saying is a report under o with the given deed.
+func (m *member) saying(o cluster.Order, d cluster.Deed) (cluster.Report, bool) {
+	return m.report(func(r cluster.Report) bool { return r.Deed == d && atLeast(r.Order, o) })
+}
+
+func (m *member) report(is func(cluster.Report) bool) (cluster.Report, bool) {
+	var best cluster.Report
+	found := false
+	for _, r := range m.reports {
+		if is(r) && (!found || r.Agent < best.Agent) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+func atLeast(o, than cluster.Order) bool {
+	return o.Epoch == than.Epoch && o.Version >= than.Version
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+
+func hint(c cluster.Cause) string {
+	switch c {
+	case cluster.CauseAccessDenied:
+		return "check user and password in mmm.conf"
+	case cluster.CauseTooMany:
+		return "the server is full; raise max_connections or give our user the right to connect when it is"
+	case cluster.CauseHostBlocked:
+		return "run FLUSH HOSTS on it"
+	case cluster.CauseUnreachable:
+		return "there is no route to it, or its name does not resolve, on the monitor's own host"
+	}
+	return "look at its error log"
+}

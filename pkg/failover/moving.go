@@ -1,0 +1,201 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// proof is how it is known, or why it is accepted, that the old active takes no
+// more writes; empty with a reason while neither holds.
+func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
+	if _, ok := from.closedUnder(s.rec.Order()); ok {
+		return cluster.ProofFenced, cluster.Reason{}
+	}
+	if from.life == alive || from.life == limping {
+		return "", why(WaitProof, "%s is back and is being closed", from.node)
+	}
+	risk := cluster.RiskSilent
+	switch {
+	case from.cause == cluster.CauseRefused || from.cause == cluster.CauseReset:
+		risk = cluster.RiskRefused
+	case from.cause.Hung():
+		risk = cluster.RiskHung
+	}
+	if s.p.Unfenced == UnfencedWait {
+		return "", why(WaitProof, "%s cannot be proved closed, and unfenced=wait", from.node)
+	}
+	since := s.now - s.st.phaseIn
+	tried, ok := from.report(func(r cluster.Report) bool {
+		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable)
+	})
+	if !ok && since < FenceGrace {
+		s.again(FenceGrace - since)
+		return "", why(WaitClose, "%s is being closed", from.node)
+	}
+	if ok && tried.Queued && risk == cluster.RiskSilent {
+		risk = cluster.RiskHung
+	}
+	if s.p.Unfenced == UnfencedRisk || risk != cluster.RiskSilent {
+		return risk, cluster.Reason{}
+	}
+	if s.stoodStill(from, to) {
+		return cluster.RiskSilent, cluster.Reason{}
+	}
+	if left := SilentWait - since; left > 0 {
+		s.again(left)
+		return "", why(WaitProof, "%s is silent: waiting %s for it or for its replica to tell more", from.node, round(left))
+	}
+	return cluster.RiskWaited, cluster.Reason{}
+}
+
+// stoodStill reports whether the replica received nothing for two heartbeat
+// periods, where heartbeats are frequent enough to say something.
+func (s *situation) stoodStill(from, to *member) bool {
+	for name, o := range s.v.Snapshot.Observations[to.node] {
+		period := time.Duration(o.Server.Channel.HeartbeatPeriodMS) * time.Millisecond
+		w, ok := s.st.witness[voice{to.node, name}]
+		if !ok || period <= 0 || 2*period > SilentWait {
+			continue
+		}
+		if left := 2*period - (s.now - w.stillSince); left > 0 {
+			s.again(left)
+			continue
+		}
+		return true
+	}
+	return false
+}
+
+// rulePromote names the drained server active.
+func rulePromote(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	proof, _ := s.proof(from, to)
+	if proof != "" {
+		note := ""
+		if proof.IsRisk() {
+			note = string(proof)
+		}
+		s.st.mark("closed", note, s.now)
+	}
+	ready, drained := to.readyUnder(s.rec.Order())
+	if drained {
+		s.st.mark("drained", "", s.now)
+	}
+	if proof == "" || !drained {
+		return Decision{}, false
+	}
+	if _, ok := s.promotable(from, to, ready); !ok {
+		return Decision{}, false
+	}
+	have := s.parse(to, ready.Executed)
+	next := s.rec.Clone()
+	next.Version++
+	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
+	next.Proof, next.Target = proof, ready.Executed
+	next.Blocked = s.p.FailoverBlock > 0
+	next.Loss = s.lossText(from, have)
+	return s.change("promoted", next, why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof), true), true
+}
+
+// promotable is the last look at the drained server before it is named active.
+func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.Reason, bool) {
+	if to.life == dead {
+		return why(CandidateDown, "%s died while it was taking over", to.node), false
+	}
+	if e := s.errant(from, to); !e.IsEmpty() {
+		return why(Errant, "%s has transactions of its own that %s never had: %s", to.node, from.node, short(e.String())), false
+	}
+	have := s.parse(to, ready.Executed)
+	if target := s.parse(to, s.rec.Target); !have.Contains(target) {
+		return why(WaitDrain, "%s has not applied all it received: %s is missing", to.node, short(target.Minus(have).String())), false
+	}
+	if n, _, known := s.loss(from, have); s.p.MaxLoss >= 0 && known && n > uint64(s.p.MaxLoss) {
+		return why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", to.node, n, from.node, s.p.MaxLoss), false
+	}
+	return s.unreadable(from, to)
+}
+
+// ruleGiveBack returns the role when nobody else is left to take it.
+func ruleGiveBack(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	closed, ok := from.closedUnder(s.rec.Order())
+	_, failed := to.saying(s.rec.Order(), cluster.DeedFailed)
+	if !ok || from.life != alive || to.life != dead && !failed {
+		return Decision{}, false
+	}
+	if lacks := to.executed.Minus(s.errant(from, to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Epoch, next.Version = s.rec.Epoch+1, 1
+	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, from.node, to.node
+	next.From, next.To, next.Target = to.node, from.node, closed.Executed
+	next.Proof, next.Cause = cluster.ProofGone, "the old active is back, the other cannot take over"
+	return s.change("given back", next, why(NobodyLeft, "%s is back and %s cannot take over: %s is active again", from.node, to.node, from.node), true), true
+}
+
+func ruleRevoked(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	_, proofReason := s.proof(from, to)
+	ready, drained := to.readyUnder(s.rec.Order())
+	switch {
+	case to.life == dead && !drained:
+		return hold(why(NobodyLeft, "nobody could take over: %s is dead too (%s); %s", to.node, to.reason.Text, s.backed(from)))
+	case !drained:
+		if r, ok := to.saying(s.rec.Order(), cluster.DeedFailed); ok {
+			return hold(why(DrainFailed, "%s cannot take over: %s", to.node, r.Reason))
+		}
+		if !to.hasAgent() {
+			return hold(why(NoAgent, "no agent reports on %s: the failover goes on when mmm-agent is back", to.node))
+		}
+		return hold(why(WaitDrain, "%s is applying what it received before it is opened", to.node))
+	}
+	if r, ok := s.promotable(from, to, ready); !ok {
+		return hold(r)
+	}
+	return hold(proofReason)
+}
+
+func (s *situation) backed(from *member) string {
+	if from.life == alive {
+		return fmt.Sprintf("%s is back, waiting until it is closed and compared", from.node)
+	}
+	return fmt.Sprintf("waiting for one of them to come back: %s", orUnseen(from))
+}
+
+// ruleOpened ends a change of role.
+func ruleOpened(s *situation) (Decision, bool) {
+	active := s.m[s.rec.Active]
+	order := s.rec.Order()
+	_, reported := active.openedUnder(order)
+	legacy := len(active.reports) == 0 && len(s.m[s.rec.Passive].reports) == 0
+	if !reported && !(legacy && active.life == alive && active.server.ReadOnly == cluster.No) {
+		return Decision{}, false
+	}
+	s.st.mark("opened", "", s.now)
+	next := s.rec.Clone()
+	next.Version++
+	next.Phase = cluster.PhaseSteady
+	d := s.change("steady", next, why(Steady, "%s is open", active.node), false)
+	d.Transition.Next.Reason, d.Transition.Next.Actor = s.rec.Reason, s.rec.Actor
+	d.Transition.Event.Steps = s.st.timeline()
+	s.endRequest(&d, cluster.RequestDone, fmt.Sprintf("%s is active", active.node))
+	s.st.marks = nil
+	return d, true
+}
+
+func ruleOpening(s *situation) (Decision, bool) {
+	active := s.m[s.rec.Active]
+	switch {
+	case active.life == dead:
+		return hold(why(NobodyLeft, "%s was to be opened and is dead (%s); it is waited for, since %s has not been seen replicating from it", active.node, active.reason.Text, s.rec.Passive))
+	case !active.hasAgent():
+		return hold(why(NoAgent, "no agent reports on %s: it is opened when mmm-agent is back", active.node))
+	}
+	if r, ok := active.saying(s.rec.Order(), cluster.DeedFailed); ok {
+		return hold(why(WaitOpen, "%s could not be opened yet: %s", active.node, r.Reason))
+	}
+	return hold(why(WaitOpen, "%s is being opened", active.node))
+}

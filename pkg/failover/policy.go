@@ -1,0 +1,64 @@
+package failover
+
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Unfenced says what is accepted when the old active cannot be proved closed.
+type Unfenced string
+
+// The policies for an old active without proof.
+const (
+	UnfencedAuto Unfenced = "auto" // refused or hung: at once; silent: after a waiting time
+	UnfencedWait Unfenced = "wait" // never without a proof
+	UnfencedRisk Unfenced = "risk" // always at once
+)
+
+// Times that no key of the configuration sets.
+const (
+	// StartGrace is how long a leader listens to agents before it believes that
+	// nobody remembers an assignment.
+	StartGrace = 2 * time.Second
+	// SilentWait is the longest wait for a silent server under UnfencedAuto.
+	SilentWait = 10 * time.Second
+	// FenceGrace is how long agents have to say what became of the closing
+	// order before a hung or silent server is counted as a risk.
+	FenceGrace = 200 * time.Millisecond
+	// AgentAway is the age at which an agent that reports nothing counts as away.
+	AgentAway = 4 * time.Second
+	// FailingFresh is the greatest age of a failing view that still counts
+	// towards death; monitors publish one every 250 ms.
+	FailingFresh = time.Second
+	// MaxSwitchLag is the largest replication delay, in seconds, with which a
+	// switchover is begun.
+	MaxSwitchLag = 10
+	// DefaultSwitchTimeout bounds a switchover up to the decision.
+	DefaultSwitchTimeout = 10 * time.Second
+)
+
+// Policy is what the configuration says about one tag.
+type Policy struct {
+	Pair           cluster.Pair
+	Interval       time.Duration
+	ConnectTimeout time.Duration
+	TryTimes       int
+	Unfenced       Unfenced
+	// FailoverBlock is how long the pair must have been whole after an automatic
+	// failover before the next; 0 means that nothing is blocked.
+	FailoverBlock time.Duration
+	// MaxLoss is the largest number of transactions that may be left behind;
+	// negative means any.
+	MaxLoss int64
+	// Monitors are the names whose majority decides; empty means one, of any name.
+	Monitors []string
+}
+
+// Silence is how long a server must not have answered to count as dead when
+// nothing faster tells: TryTimes times ConnectTimeout.
+func (p Policy) Silence() time.Duration {
+	return time.Duration(max(1, p.TryTimes)) * p.ConnectTimeout
+}
+
+func (p Policy) majority() int { return max(1, len(p.Monitors))/2 + 1 }

@@ -1,0 +1,49 @@
+package failover
+
+import (
+	"fmt"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Codes of the reasons that this package gives; the texts are for people.
+const (
+	Steady            = "steady"
+	NotLeading        = "not-leading"
+	ActiveActiveMode  = "active-active"
+	NoGTID            = "no-gtid"
+	Divergent         = "divergent"
+	Unseen            = "unseen"
+	Starting          = "starting"
+	Amnesia           = "amnesia"
+	NotAMember        = "not-a-member"
+	NotDeath          = "not-death"
+	Suspect           = "suspect"
+	Contradicted      = "contradicted"
+	ActiveDead        = "active-dead"
+	Paused            = "paused"
+	Blocked           = "failover-block"
+	CandidateDown     = "candidate-down"
+	NotEligible       = "not-eligible"
+	Errant            = "errant"
+	NotReplicating    = "not-replicating"
+	ReplicationBroken = "replication-broken"
+	Lagging           = "lagging"
+	NoAgent           = "no-agent"
+	MaxLoss           = "max-loss"
+	WaitProof         = "wait-proof"
+	WaitDrain         = "wait-drain"
+	WaitOpen          = "wait-open"
+	WaitClose         = "wait-close"
+	DrainFailed       = "drain-failed"
+	NobodyLeft        = "nobody-left"
+	Unreadable        = "unreadable"
+	SwitchRefused     = "switchover-refused"
+	RolledBack        = "rolled-back"
+	PassiveOpen       = "passive-open"
+	ActiveClosed      = "active-closed"
+)
+
+func why(code, format string, args ...any) cluster.Reason {
+	return cluster.Reason{Code: code, Text: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,337 @@
+package failover
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// world is a scripted pair "a:1" and "b:1" with one monitor; a transition that
+// is decided is applied as the bus would apply it.
+type world struct {
+	now      time.Duration
+	policy   Policy
+	state    State
+	view     View
+	seq      uint64
+	lastGood map[cluster.Endpoint]int64
+	failing  map[cluster.Endpoint]int64
+	servers  map[cluster.Endpoint]cluster.Server
+	saved    cluster.Assignment
+	last     Decision
+}
+
+func newWorld() *world {
+	w := &world{
+		now: time.Second,
+		policy: Policy{
+			Pair:     cluster.Pair{Tag: "t", UniqSign: "u", Primary: "a:1", Secondary: "b:1", ServiceMode: cluster.ActivePassive},
+			Interval: 3 * time.Second, ConnectTimeout: time.Second, TryTimes: 2,
+			Unfenced: UnfencedAuto, FailoverBlock: time.Minute, MaxLoss: -1,
+		},
+		lastGood: map[cluster.Endpoint]int64{}, failing: map[cluster.Endpoint]int64{}, servers: map[cluster.Endpoint]cluster.Server{},
+	}
+	w.view.ID, w.view.Leading = "me", true
+	w.view.Snapshot = cluster.Snapshot{
+		UniqSign: "u", Leader: cluster.Leader{ID: "me"},
+		Checks:       map[cluster.Endpoint]cluster.LegacyCheck{},
+		Observations: map[cluster.Endpoint]map[string]cluster.Observation{},
+		Reports:      map[cluster.Endpoint]map[string]cluster.Report{},
+	}
+	return w
+}
+
+func (w *world) decide() Decision {
+	w.state, w.last = Decide(w.state, w.view, w.policy, w.now)
+	if t := w.last.Transition; t != nil {
+		if t.Expect != w.view.Snapshot.Assignment.Order() {
+			panic("the transition does not expect the record it was decided on")
+		}
+		w.view.Snapshot.Assignment = t.Next.Clone()
+		if t.Request != nil {
+			w.view.Snapshot.Request = t.Request
+		}
+	}
+	if w.last.Answer != nil {
+		w.view.Snapshot.Request = w.last.Answer
+	}
+	return w.last
+}
+
+func endpoint(name string) cluster.Endpoint { return cluster.Endpoint(name + ":1") }
+
+// observe publishes a monitor's sample of node; words as in the scripts.
+func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[string]string) error {
+	w.seq++
+	ms := w.now.Milliseconds()
+	o := cluster.Observation{Monitor: "m", Run: "r", Seq: w.seq, Node: node, BeganMS: ms, EndedMS: ms, Cause: cause}
+	server, known := w.servers[node]
+	if !known {
+		server = cluster.Server{Flavor: cluster.MariaDB, GTIDMode: true, ReadOnly: cluster.Unknown}
+		server.Channel.GTID = true
+	}
+	for key, value := range args {
+		switch key {
+		case "ro":
+			server.ReadOnly = cluster.TriOf(value == "1")
+		case "exec":
+			server.Executed = value
+		case "id":
+			server.Identity = value
+		case "gtid":
+			server.GTIDMode = value == "on"
+		case "sessions":
+			server.Sessions, _ = strconv.Atoi(value)
+		case "source":
+			server.Channel.Configured, server.Channel.Source = true, endpoint(value)
+		case "io":
+			server.Channel.IO = cluster.Thread(value)
+		case "sql":
+			server.Channel.SQL = cluster.Thread(value)
+		case "sqlerr":
+			server.Channel.SQLErrno, _ = strconv.Atoi(value)
+		case "received":
+			server.Channel.Received = value
+		case "delay":
+			server.Channel.Delay, _ = strconv.ParseInt(value, 10, 64)
+		case "hb":
+			server.Channel.Heartbeats, _ = strconv.ParseUint(value, 10, 64)
+		case "hbms":
+			server.Channel.HeartbeatPeriodMS, _ = strconv.ParseInt(value, 10, 64)
+		case "broken":
+			o.Broken = value == "yes"
+		default:
+			return fmt.Errorf("unknown word %q", key)
+		}
+	}
+	if cause == cluster.CauseNone {
+		w.lastGood[node], w.failing[node] = ms, 0
+		w.servers[node] = server
+	} else if w.failing[node] == 0 {
+		w.failing[node] = ms
+	}
+	o.LastGoodMS, o.UnansweredMS, o.Server, o.ReceivedMax = w.lastGood[node], w.failing[node], server, server.Channel.Received
+	if w.view.Snapshot.Observations[node] == nil {
+		w.view.Snapshot.Observations[node] = map[string]cluster.Observation{}
+	}
+	w.view.Snapshot.Observations[node]["m"] = o
+	return nil
+}
+
+func (w *world) report(node cluster.Endpoint, args map[string]string) error {
+	w.seq++
+	if w.view.Snapshot.Reports[node] == nil {
+		w.view.Snapshot.Reports[node] = map[string]cluster.Report{}
+	}
+	r := w.view.Snapshot.Reports[node]["agent"]
+	r.Agent, r.Seq, r.Node = "agent", w.seq, node
+	r.Order = w.view.Snapshot.Assignment.Order()
+	r.Remembers = w.view.Snapshot.Assignment
+	for key, value := range args {
+		switch key {
+		case "deed":
+			r.Deed = cluster.Deed(strings.ReplaceAll(value, "_", " "))
+			switch r.Deed {
+			case cluster.DeedClosed:
+				r.Closed = r.Order
+			case cluster.DeedDrained, cluster.DeedCaughtUp:
+				r.Ready = r.Order
+			case cluster.DeedOpen:
+				r.Opened = r.Order
+			}
+		case "exec":
+			r.Executed = value
+		case "queued":
+			r.Queued = value == "yes"
+		case "reason":
+			r.Reason = value
+		default:
+			return fmt.Errorf("unknown word %q", key)
+		}
+	}
+	w.view.Snapshot.Reports[node]["agent"] = r
+	return nil
+}
+
+// expect compares the last decision and the record with key=value words.
+func (w *world) expect(args map[string]string) error {
+	rec := w.view.Snapshot.Assignment
+	for key, want := range args {
+		var got string
+		switch key {
+		case "rule":
+			got = w.last.Rule
+		case "change":
+			got = "no"
+			if w.last.Transition != nil {
+				got = "yes"
+			}
+		case "announced":
+			got = strconv.FormatBool(w.last.Transition != nil && w.last.Transition.Announce)
+		case "epoch":
+			got = strconv.FormatUint(uint64(rec.Epoch), 10)
+		case "phase":
+			got = string(rec.Phase)
+		case "active":
+			got = strings.TrimSuffix(string(rec.Active), ":1")
+		case "eligible":
+			got = strconv.Itoa(len(rec.Eligible))
+		case "blocked":
+			got = strconv.FormatBool(rec.Blocked)
+		case "target":
+			got = rec.Target
+		case "risk":
+			got = strconv.FormatBool(rec.Proof.IsRisk())
+		case "proof":
+			got = strings.ReplaceAll(string(rec.Proof), " ", "_")
+		case "lossy":
+			got = strconv.FormatBool(rec.Loss != "")
+		case "code":
+			got = w.last.Verdict.Reason.Code
+		case "blocker":
+			for _, b := range w.last.Verdict.Blockers {
+				got += b.Code + ","
+			}
+			if strings.Contains(got, want+",") {
+				continue
+			}
+		case "note":
+			for _, n := range w.last.Verdict.Notes {
+				got += n.Code + ","
+			}
+			if strings.Contains(got, want+",") {
+				continue
+			}
+		case "request":
+			if w.view.Snapshot.Request != nil {
+				got = strings.ReplaceAll(string(w.view.Snapshot.Request.State), " ", "_")
+			}
+		case "again":
+			most, err := time.ParseDuration(want)
+			if err != nil {
+				return err
+			}
+			if w.last.Again <= most {
+				continue
+			}
+			got = w.last.Again.String()
+		default:
+			return fmt.Errorf("unknown word %q", key)
+		}
+		if got != want {
+			return fmt.Errorf("%s is %q, want %q (rule %s: %s)", key, got, want, w.last.Rule, w.last.Verdict.Reason)
+		}
+	}
+	return nil
+}
+
+func (w *world) line(words []string) error {
+	args := map[string]string{}
+	var plain []string
+	for _, word := range words[1:] {
+		if key, value, ok := strings.Cut(word, "="); ok {
+			args[key] = value
+		} else {
+			plain = append(plain, word)
+		}
+	}
+	snap := &w.view.Snapshot
+	switch words[0] {
+	case "after":
+		d, err := time.ParseDuration(plain[0])
+		w.now += d
+		return err
+	case "policy":
+		for key, value := range args {
+			switch key {
+			case "unfenced":
+				w.policy.Unfenced = Unfenced(value)
+			case "block":
+				w.policy.FailoverBlock, _ = time.ParseDuration(value)
+			case "servicemode":
+				w.policy.Pair.ServiceMode = cluster.ActiveActive
+			case "max_loss":
+				w.policy.MaxLoss, _ = strconv.ParseInt(value, 10, 64)
+			}
+		}
+		return nil
+	case "leading":
+		w.view.Leading = plain[0] == "yes"
+		return nil
+	case "see":
+		return w.observe(endpoint(plain[0]), cluster.CauseNone, args)
+	case "fail":
+		return w.observe(endpoint(plain[0]), cluster.Cause(strings.Join(plain[1:], " ")), args)
+	case "expire":
+		delete(snap.Observations, endpoint(plain[0]))
+		return nil
+	case "report":
+		return w.report(endpoint(plain[0]), args)
+	case "check":
+		last, _ := strconv.ParseInt(args["last"], 10, 64)
+		snap.Checks[endpoint(plain[0])] = cluster.LegacyCheck{Ping: args["ping"] == "1", ReplCheck: args["repl"], ReadOnly: int(args["ro"][0] - '0'), LastCheck: last}
+		return nil
+	case "mode":
+		snap.Legacy = cluster.LegacyMode{Active: endpoint(plain[0])}
+		return nil
+	case "request":
+		snap.Request = &cluster.Request{ID: "1", Verb: cluster.VerbSwitchover, To: endpoint(plain[0]), Actor: "me", State: cluster.RequestFiled}
+		return nil
+	case "pause":
+		snap.Pause = &cluster.Pause{Actor: "me"}
+		return nil
+	case "resume":
+		snap.Pause = nil
+		return nil
+	case "keep":
+		w.saved = snap.Assignment.Clone()
+		return nil
+	case "restore":
+		snap.Assignment = w.saved.Clone()
+		return nil
+	case "flush":
+		snap.Assignment, snap.Reports, snap.Request = cluster.Assignment{}, map[cluster.Endpoint]map[string]cluster.Report{}, nil
+		return nil
+	case "restart":
+		w.state = State{}
+		return nil
+	case "decide":
+		w.decide()
+		return w.expect(args)
+	}
+	return fmt.Errorf("unknown line %q", words[0])
+}
+
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = f.Close() }()
+			w := newWorld()
+			lines := bufio.NewScanner(f)
+			for n := 1; lines.Scan(); n++ {
+				words := strings.Fields(strings.SplitN(lines.Text(), "#", 2)[0])
+				if len(words) == 0 {
+					continue
+				}
+				if err := w.line(words); err != nil {
+					t.Fatalf("%s:%d: %s: %v", file, n, lines.Text(), err)
+				}
+			}
+		})
+	}
+}

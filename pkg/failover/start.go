@@ -1,0 +1,105 @@
+package failover
+
+import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+
+// ruleFirstStart elects when there is no assignment anywhere (design 4).
+func ruleFirstStart(s *situation) (Decision, bool) {
+	if s.rec.Exists() {
+		return Decision{}, false
+	}
+	if waited := s.now - s.st.ledSince; waited < StartGrace {
+		s.again(StartGrace - waited)
+		return hold(why(Starting, "first start: listening for agents that remember an assignment"))
+	}
+	a, b := s.m[s.p.Pair.Primary], s.m[s.p.Pair.Secondary]
+	if r, ok := s.noGTID(a, b); !ok {
+		return hold(r)
+	}
+	if a.life != alive && b.life != alive {
+		return hold(why(Unseen, "first start: neither server is seen: %s; %s", a.reason.Text, b.reason.Text))
+	}
+	if a.life != alive || b.life != alive {
+		seen, other := a, b
+		if a.life != alive {
+			seen, other = b, a
+		}
+		if seen.server.ReadOnly == cluster.No && seen.server.Sessions > 0 {
+			return s.elect(seen, other, "it is writable and has application sessions; "+string(other.node)+" is not seen")
+		}
+		return hold(why(Unseen, "first start: %s is not seen, and %s is not both writable and in use: %s", other.node, seen.node, other.reason.Text))
+	}
+	if r, ok := s.unreadable(a, b); !ok {
+		return hold(r)
+	}
+	aOpen, bOpen := a.server.ReadOnly == cluster.No, b.server.ReadOnly == cluster.No
+	aHas, bHas := a.executed.Contains(b.executed), b.executed.Contains(a.executed)
+	if a.legacy && !a.known || b.legacy && !b.known {
+		aHas, bHas = true, true
+	}
+	if !aHas && !bHas {
+		return hold(why(Divergent, "the servers have diverged: only %s has %s, only %s has %s; nobody is opened",
+			a.node, short(a.executed.Minus(b.executed).String()), b.node, short(b.executed.Minus(a.executed).String())))
+	}
+	switch {
+	case aOpen && !bOpen:
+		return s.elect(a, b, "it is the only writable server")
+	case bOpen && !aOpen:
+		return s.elect(b, a, "it is the only writable server")
+	case aHas && !bHas:
+		return s.elect(a, b, "its GTIDs contain the other's")
+	case bHas && !aHas:
+		return s.elect(b, a, "its GTIDs contain the other's")
+	case s.v.Snapshot.Legacy.Active == a.node:
+		return s.elect(a, b, "the predecessor's record names it")
+	case s.v.Snapshot.Legacy.Active == b.node:
+		return s.elect(b, a, "the predecessor's record names it")
+	case a.server.Sessions > 0 && b.server.Sessions <= 0:
+		return s.elect(a, b, "it has application sessions")
+	case b.server.Sessions > 0 && a.server.Sessions <= 0:
+		return s.elect(b, a, "it has application sessions")
+	}
+	return s.elect(a, b, "both are equal and it is the primary host")
+}
+
+func (s *situation) elect(chosen, other *member, because string) (Decision, bool) {
+	next := cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
+		Active: chosen.node, Passive: other.node, To: chosen.node, From: other.node,
+		Cause: "first start", Proof: cluster.ProofGone, Durability: cluster.Async}
+	switch {
+	case other.life != alive:
+		next.Proof = cluster.RiskUnseen
+	case other.server.ReadOnly == cluster.No:
+		next.Proof = cluster.RiskBothOpen
+	}
+	return s.change("first start", next, why(Starting, "first start: %s is active: %s", chosen.node, because), true), true
+}
+
+// noGTID refuses pairs that do not number their transactions.
+func (s *situation) noGTID(ms ...*member) (cluster.Reason, bool) {
+	for _, m := range ms {
+		if m.known && !m.server.GTIDMode {
+			return why(NoGTID, "%s runs without GTIDs: what a server has cannot be compared, so nothing is done; set gtid_mode=ON and enforce_gtid_consistency=ON", m.node), false
+		}
+		if ch := m.server.Channel; m.known && ch.Configured && !ch.GTID {
+			return why(NoGTID, "%s replicates by file and position: point it to its source with MASTER_USE_GTID=slave_pos (MariaDB) or SOURCE_AUTO_POSITION=1 (MySQL)", m.node), false
+		}
+	}
+	return cluster.Reason{}, true
+}
+
+func (s *situation) unreadable(ms ...*member) (cluster.Reason, bool) {
+	for _, m := range ms {
+		if m.fault != "" {
+			return why(Unreadable, "the position of %s cannot be read: %s", m.node, m.fault), false
+		}
+	}
+	return cluster.Reason{}, true
+}
+
+func short(text string) string {
+	const most = 200
+	if len(text) > most {
+		return text[:most] + "..."
+	}
+	return text
+}

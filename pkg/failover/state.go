@@ -1,0 +1,206 @@
+package failover
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+)
+
+// View is everything known at one instant.
+type View struct {
+	Snapshot cluster.Snapshot
+	// Probed are samples that identify took itself, of servers that only the
+	// predecessor's monitor watches.
+	Probed map[cluster.Endpoint]cluster.Server
+	// ID is this identify; Leading reports whether it holds the lease now.
+	ID      string
+	Leading bool
+}
+
+// State is what identify remembers of one tag from one decision to the next.
+// The zero value knows nothing.
+type State struct {
+	remember  cluster.Assignment // newest record ever seen
+	ledSince  time.Duration      // leading since; 0 when not leading
+	lostSince time.Duration      // the record has been missing or old since
+	views     map[voice]heard
+	reports   map[voice]heard
+	checks    map[cluster.Endpoint]checkCount
+	witness   map[voice]witness // by monitor and replica
+	whole     time.Duration     // the pair has been whole since; 0 when it is not
+	phase     cluster.Phase
+	phaseIn   time.Duration // when the present phase was first seen
+	phaseOf   cluster.Order // the order at which it was first seen
+	marks     []mark
+}
+
+// Remembered is the newest assignment that the state knows.
+func (st State) Remembered() cluster.Assignment { return st.remember }
+
+type voice struct {
+	node cluster.Endpoint
+	name string
+}
+
+// heard is when a numbered record was last seen to change, on our own clock.
+type heard struct {
+	run string
+	seq uint64
+	at  time.Duration
+}
+
+// checkCount counts successive values of a predecessor's check with ping 0.
+type checkCount struct {
+	last  int64
+	zeros int
+	at    time.Duration
+}
+
+// witness follows what a replica receives while its source does not answer.
+type witness struct {
+	run        string
+	since      int64 // UnansweredMS of the source, on the monitor's clock
+	began      int64 // of the newest replica sample taken in
+	samples    int
+	received   string
+	heartbeats uint64
+	advanced   time.Duration // when it last advanced, on our clock
+	stillSince time.Duration // first sample since which nothing advanced
+}
+
+type mark struct {
+	name string
+	at   time.Duration
+	note string
+}
+
+func (st State) clone() State {
+	st.views = maps.Clone(st.views)
+	st.reports = maps.Clone(st.reports)
+	st.checks = maps.Clone(st.checks)
+	st.witness = maps.Clone(st.witness)
+	st.marks = slices.Clone(st.marks)
+	if st.views == nil {
+		st.views = map[voice]heard{}
+		st.reports = map[voice]heard{}
+		st.checks = map[cluster.Endpoint]checkCount{}
+		st.witness = map[voice]witness{}
+	}
+	return st
+}
+
+// take enters a snapshot into the memory: it dates what changed.
+func (st *State) take(v View, p Policy, now time.Duration) {
+	s := v.Snapshot
+	if !v.Leading {
+		st.ledSince = 0
+	} else if st.ledSince == 0 {
+		st.ledSince = now
+	}
+	if !s.Assignment.Order().Before(st.remember.Order()) && s.Assignment.Exists() {
+		st.remember = s.Assignment.Clone()
+	}
+	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
+		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
+	}
+	for node, byMonitor := range s.Observations {
+		for name, o := range byMonitor {
+			k := voice{node, name}
+			if h := st.views[k]; h.at == 0 || h.run != o.Run || h.seq != o.Seq {
+				st.views[k] = heard{o.Run, o.Seq, now}
+			}
+		}
+	}
+	for node, byAgent := range s.Reports {
+		for name, r := range byAgent {
+			k := voice{node, name}
+			if h, known := st.reports[k]; !known || h.seq != r.Seq {
+				st.reports[k] = heard{seq: r.Seq, at: now}
+			}
+		}
+	}
+	for node, c := range s.Checks {
+		k, known := st.checks[node]
+		if known && k.last == c.LastCheck {
+			continue
+		}
+		k.last, k.at = c.LastCheck, now
+		if c.Ping {
+			k.zeros = 0
+		} else {
+			k.zeros++
+		}
+		st.checks[node] = k
+	}
+	for _, node := range p.Pair.Members() {
+		st.takeWitness(s, node, p.Pair.Other(node), now)
+	}
+	maps.DeleteFunc(st.views, func(k voice, h heard) bool { return now-h.at > time.Hour })
+	maps.DeleteFunc(st.reports, func(k voice, h heard) bool { return now-h.at > time.Hour })
+}
+
+// takeWitness follows the replica's received position through samples that
+// began after source stopped answering.
+func (st *State) takeWitness(s cluster.Snapshot, source, replica cluster.Endpoint, now time.Duration) {
+	for name, o := range s.Observations[source] {
+		k := voice{replica, name}
+		r, ok := s.Observations[replica][name]
+		if o.Answered() {
+			delete(st.witness, k)
+			continue
+		}
+		if !ok || r.Run != o.Run || !r.Answered() || r.BeganMS < o.UnansweredMS || r.Server.Channel.Source != source {
+			continue
+		}
+		w, known := st.witness[k]
+		if !known || w.run != r.Run || w.since != o.UnansweredMS {
+			st.witness[k] = witness{run: r.Run, since: o.UnansweredMS, began: r.BeganMS, samples: 1,
+				received: r.Server.Channel.Received, heartbeats: r.Server.Channel.Heartbeats, stillSince: now}
+			continue
+		}
+		if r.BeganMS <= w.began {
+			continue
+		}
+		w.began = r.BeganMS
+		w.samples++
+		if r.Server.Channel.Heartbeats > w.heartbeats || grown(r.Server.Flavor, w.received, r.Server.Channel.Received) {
+			w.advanced, w.stillSince = now, now
+		}
+		w.heartbeats, w.received = r.Server.Channel.Heartbeats, r.Server.Channel.Received
+		st.witness[k] = w
+	}
+}
+
+func grown(f cluster.Flavor, before, after string) bool {
+	if before == after {
+		return false
+	}
+	b, err1 := gtid.Parse(f, before)
+	a, err2 := gtid.Parse(f, after)
+	return err1 == nil && err2 == nil && !b.Contains(a)
+}
+
+func (st *State) mark(name, note string, at time.Duration) {
+	for _, m := range st.marks {
+		if m.name == name {
+			return
+		}
+	}
+	st.marks = append(st.marks, mark{name, at, note})
+}
+
+// timeline gives the marks as steps, milliseconds after the first.
+func (st *State) timeline() []cluster.Step {
+	if len(st.marks) == 0 {
+		return nil
+	}
+	steps := make([]cluster.Step, 0, len(st.marks))
+	for _, m := range st.marks {
+		steps = append(steps, cluster.Step{Name: m.name, Err: m.note,
+			MS: float64(m.at-st.marks[0].at) / float64(time.Millisecond)})
+	}
+	return steps
+}

@@ -1,0 +1,117 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// ruleEligible records that the passive was seen replicating from the active in
+// this epoch: from now on it may be opened automatically.
+func ruleEligible(s *situation) (Decision, bool) {
+	passive, active := s.m[s.rec.Passive], s.m[s.rec.Active]
+	if passive.node == "" || s.rec.IsEligible(passive.node) || !passive.replicates(active.node) ||
+		active.life != alive || !s.errant(active, passive).IsEmpty() {
+		return Decision{}, false
+	}
+	if _, quarantined := passive.saying(s.rec.Order(), cluster.DeedQuarantine); quarantined {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Eligible = append(slices.Clone(next.Eligible), passive.node)
+	d := s.change("eligible", next, why(Steady, "%s replicates from %s and may take over", passive.node, active.node), false)
+	d.Transition.Next.Reason = s.rec.Reason
+	d.Transition.Next.Actor = s.rec.Actor
+	return d, true
+}
+
+// dateWhole keeps since when both servers are up, replicating and caught up.
+func (s *situation) dateWhole() {
+	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	caughtUp := passive.legacy || passive.server.Channel.Delay == 0
+	switch {
+	case s.rec.Phase != cluster.PhaseSteady || active.life != alive || !passive.replicates(active.node) || !caughtUp:
+		s.st.whole = 0
+	case s.st.whole == 0:
+		s.st.whole = s.now
+	}
+}
+
+// ruleWhole lifts the block that an automatic failover left behind.
+func ruleWhole(s *situation) (Decision, bool) {
+	if !s.rec.Blocked || s.st.whole == 0 {
+		return Decision{}, false
+	}
+	if left := s.p.FailoverBlock - (s.now - s.st.whole); left > 0 {
+		s.again(left)
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Blocked = false
+	d := s.change("unblocked", next, why(Steady, "the pair has been whole for %s: the next failover is allowed", s.p.FailoverBlock), false)
+	d.Transition.Next.Reason = s.rec.Reason
+	d.Transition.Next.Actor = s.rec.Actor
+	return d, true
+}
+
+// ruleSteady holds and says what would happen if the active died now.
+func ruleSteady(s *situation) (Decision, bool) {
+	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	r := why(Steady, "%s is active, %s would take over", active.node, passive.node)
+	no := s.blockers(active, passive)
+	switch {
+	case active.life != alive:
+		r = active.reason
+	case len(no) > 0:
+		r = why(Steady, "%s is active and well; it would not be failed over now: %s", active.node, no[0].Text)
+	}
+	d, ok := hold(r)
+	d.Verdict.Blockers, d.Verdict.Candidate = no, passive.node
+	d.Verdict.Notes = s.notes(active, passive)
+	s.dropStaleRequest(&d)
+	return d, ok
+}
+
+// dropStaleRequest ends a request that an earlier leader left running.
+func (s *situation) dropStaleRequest(d *Decision) {
+	if r := s.v.Snapshot.Request; r != nil && r.State == cluster.RequestRunning {
+		s.endRequest(d, cluster.RequestFailed, fmt.Sprintf("%s is active and no switchover is under way any more", s.rec.Active))
+	}
+}
+
+// notes are the things that a person should know of a steady pair.
+func (s *situation) notes(active, passive *member) []cluster.Reason {
+	var notes []cluster.Reason
+	if active.life == alive && active.server.ReadOnly == cluster.Yes {
+		notes = append(notes, why(ActiveClosed, "%s is the active and read_only: no write is taken until an agent opens it", active.node))
+	}
+	if passive.life == alive && passive.server.ReadOnly == cluster.No {
+		notes = append(notes, why(PassiveOpen, "%s is the passive and writable: an agent is to close it", passive.node))
+	}
+	if r, ok := passive.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
+		notes = append(notes, why(Errant, "%s is in quarantine: %s", passive.node, r.Reason))
+	}
+	if passive.life == alive && passive.known {
+		ch := passive.server.Channel
+		switch {
+		case !ch.Configured:
+			notes = append(notes, why(NotReplicating, "%s is not a replica", passive.node))
+		case ch.Source != active.node:
+			notes = append(notes, why(NotReplicating, "%s replicates from %s, not from %s", passive.node, ch.Source, active.node))
+		case ch.IO != cluster.ThreadYes || ch.SQL != cluster.ThreadYes:
+			notes = append(notes, why(NotReplicating, "%s does not replicate: IO thread %s, SQL thread %s %s%s", passive.node, ch.IO, ch.SQL, short(ch.IOError), short(ch.SQLError)))
+		case ch.Delay > 0:
+			notes = append(notes, why(Lagging, "%s is %d seconds behind", passive.node, ch.Delay))
+		}
+	}
+	if active.life == alive && passive.life != alive {
+		notes = append(notes, why(CandidateDown, "%s", orUnseen(passive)))
+	}
+	for _, fault := range s.v.Snapshot.Faults {
+		notes = append(notes, why(Unreadable, "%s", fault))
+	}
+	return notes
+}

@@ -1,0 +1,146 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// ruleSwitchover begins what an operator asked for, or refuses it with the reason.
+func ruleSwitchover(s *situation) (Decision, bool) {
+	r := s.v.Snapshot.Request
+	if r == nil || r.State != cluster.RequestFiled {
+		return Decision{}, false
+	}
+	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	if no, ok := s.switchable(r, active, passive); !ok {
+		d, _ := hold(why(SwitchRefused, "switchover refused: %s", no.Text))
+		q := *r
+		q.State, q.Answer = cluster.RequestRefused, no.Text
+		d.Answer = &q
+		return d, true
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Phase, next.From, next.To = cluster.PhaseSwitching, active.node, passive.node
+	next.Target, next.Proof, next.Loss = "", cluster.ProofNone, ""
+	next.Cause, next.Actor = "switchover", r.Actor
+	s.st.marks = nil
+	s.st.mark("seen", "", s.now)
+	s.st.mark("decided", "", s.now)
+	d := s.change("switching", next, why(Steady, "%s asked for a switchover from %s to %s", r.Actor, active.node, passive.node), false)
+	q := *r
+	q.State, q.Answer = cluster.RequestRunning, ""
+	d.Transition.Request = &q
+	return d, true
+}
+
+// switchable checks what must hold before a switchover is begun.
+func (s *situation) switchable(r *cluster.Request, active, passive *member) (cluster.Reason, bool) {
+	if r.Verb != cluster.VerbSwitchover {
+		return why(SwitchRefused, "this version does not know the verb %q", r.Verb), false
+	}
+	switch {
+	case r.To == active.node:
+		return why(SwitchRefused, "%s is active already", r.To), false
+	case r.To != "" && r.To != passive.node:
+		return why(NotAMember, "%s is not a member of this pair: %s and %s are", r.To, active.node, passive.node), false
+	case active.life != alive:
+		return why(Suspect, "%s, the active, does not answer: %s", active.node, orUnseen(active)), false
+	case passive.life != alive:
+		return why(CandidateDown, "%s does not answer: %s", passive.node, orUnseen(passive)), false
+	}
+	if no, ok := s.noGTID(active, passive); !ok {
+		return no, false
+	}
+	if no, ok := s.unreadable(active, passive); !ok {
+		return no, false
+	}
+	if q, ok := passive.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
+		return why(Errant, "%s is in quarantine: %s", passive.node, q.Reason), false
+	}
+	if e := s.errant(active, passive); !e.IsEmpty() {
+		return why(Errant, "%s has transactions of its own that %s never had: %s", passive.node, active.node, short(e.String())), false
+	}
+	if !passive.replicates(active.node) {
+		return why(NotReplicating, "%s does not replicate from %s", passive.node, active.node), false
+	}
+	if d := passive.server.Channel.Delay; d > MaxSwitchLag {
+		return why(Lagging, "%s is %d seconds behind; a switchover is begun at %d or fewer", passive.node, d, MaxSwitchLag), false
+	}
+	if !active.hasAgent() || !passive.hasAgent() {
+		return why(NoAgent, "no agent of this version reports on both servers; start mmm-agent"), false
+	}
+	return cluster.Reason{}, true
+}
+
+// ruleCommit is the point of no return of a switchover.
+func ruleCommit(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	closed, ok := from.closedUnder(s.rec.Order())
+	if !ok {
+		return Decision{}, false
+	}
+	s.st.mark("closed", "", s.now)
+	ready, ok := to.readyUnder(s.rec.Order())
+	if !ok {
+		return Decision{}, false
+	}
+	s.st.mark("drained", "", s.now)
+	want, have := s.parse(from, closed.Executed), s.parse(to, ready.Executed)
+	if from.fault != "" || to.fault != "" || !have.Contains(want) || !want.Contains(have) {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Epoch, next.Version = s.rec.Epoch+1, 1
+	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
+	next.Target, next.Proof, next.Eligible = closed.Executed, cluster.ProofFenced, nil
+	next.Blocked = false
+	return s.change("promoted", next, why(Steady, "%s is closed, %s has the same GTIDs and takes over", from.node, to.node), true), true
+}
+
+// ruleRollBack gives the role back to the old active before it is reopened.
+func ruleRollBack(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	var no cluster.Reason
+	timeout := DefaultSwitchTimeout
+	if r := s.v.Snapshot.Request; r != nil && r.TimeoutMS > 0 {
+		timeout = time.Duration(r.TimeoutMS) * time.Millisecond
+	}
+	left := timeout - (s.now - s.st.phaseIn)
+	if r, ok := from.saying(s.rec.Order(), cluster.DeedRefused); ok {
+		no = why(RolledBack, "%s was not closed: %s", from.node, r.Reason)
+	} else if r, ok := to.saying(s.rec.Order(), cluster.DeedFailed); ok {
+		no = why(RolledBack, "%s could not catch up: %s", to.node, r.Reason)
+	} else if to.life == dead {
+		no = why(RolledBack, "%s died meanwhile", to.node)
+	} else if left <= 0 {
+		no = why(RolledBack, "the deadline of %s passed: %s", timeout, s.switchWaits(from, to))
+	} else {
+		s.again(left)
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Phase, next.Cause = cluster.PhaseSteady, "switchover rolled back"
+	d := s.change("rolled back", next, no, false)
+	s.endRequest(&d, cluster.RequestRolledBack, no.Text)
+	s.st.marks = nil
+	return d, true
+}
+
+func ruleSwitching(s *situation) (Decision, bool) {
+	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	return hold(why(WaitClose, "switchover from %s to %s: %s", from.node, to.node, s.switchWaits(from, to)))
+}
+
+func (s *situation) switchWaits(from, to *member) string {
+	if _, ok := from.closedUnder(s.rec.Order()); !ok {
+		return fmt.Sprintf("%s is not closed yet", from.node)
+	}
+	if _, ok := to.readyUnder(s.rec.Order()); !ok {
+		return fmt.Sprintf("%s has not caught up yet", to.node)
+	}
+	return fmt.Sprintf("%s and %s do not have the same GTIDs", from.node, to.node)
+}

@@ -1,0 +1,261 @@
+package identify
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/pkg/lease"
+)
+
+// LeaseTTL is how long a leader that says nothing still leads.
+const LeaseTTL = 3 * time.Second
+
+// verdictEvery is how often an unchanged verdict is published again.
+const verdictEvery = 10 * time.Second
+
+// Bus is what identify needs of Redis.
+type Bus interface {
+	// Lead takes or renews the lease of u for ttl and tells who holds it.
+	Lead(ctx context.Context, u cluster.UniqSign, id string, ttl time.Duration) (token uint64, held bool, holder string, err error)
+	// Resign gives the lease up if id holds it.
+	Resign(ctx context.Context, u cluster.UniqSign, id string) error
+	// Snapshot reads everything about u in one step.
+	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)
+	// Transition changes the assignment, or nothing.
+	Transition(ctx context.Context, u cluster.UniqSign, id string, token uint64, t cluster.Transition) (cluster.Assignment, error)
+	// SaveRequest answers an operator's request.
+	SaveRequest(ctx context.Context, u cluster.UniqSign, id string, token uint64, r cluster.Request) error
+	// SaveVerdict publishes what the leader thinks.
+	SaveVerdict(ctx context.Context, u cluster.UniqSign, v cluster.Verdict) error
+}
+
+// Prober samples one server directly; used only where no monitor of ours does.
+type Prober func(ctx context.Context, node cluster.Endpoint) (cluster.Server, error)
+
+// Options configure a Service.
+type Options struct {
+	Policy failover.Policy
+	ID     string
+	Bus    Bus
+	// Wake delivers a value when something of the tag changed; it may coalesce.
+	Wake   <-chan struct{}
+	Probe  Prober
+	Logger zerolog.Logger
+}
+
+// Service decides for one tag.
+type Service struct {
+	o       Options
+	u       cluster.UniqSign
+	started time.Time
+	state   failover.State
+	lease   lease.Lease
+	log     zerolog.Logger
+	policy  chan failover.Policy
+	probes  *probes
+
+	asked    time.Duration // when the lease was last asked for
+	said     cluster.Verdict
+	saidAt   time.Duration
+	saidCode string
+	led      bool
+	busErr   string
+	failures int
+}
+
+// New makes a Service; Run starts it.
+func New(o Options) *Service {
+	pair := o.Policy.Pair
+	s := &Service{o: o, u: pair.UniqSign, started: time.Now(), policy: make(chan failover.Policy, 1),
+		log: o.Logger.With().Str("tag", string(pair.Tag)).Str("uniqsign", string(pair.UniqSign)).Logger()}
+	s.probes = newProbes(o.Probe, max(o.Policy.Interval, time.Second))
+	return s
+}
+
+// SetPolicy replaces the policy of a running service, as after a reload.
+func (s *Service) SetPolicy(p failover.Policy) {
+	for {
+		select {
+		case s.policy <- p:
+			return
+		default:
+		}
+		select {
+		case <-s.policy:
+		default:
+		}
+	}
+}
+
+// now is the service's own clock: monotonic, above zero.
+func (s *Service) now() time.Duration { return time.Since(s.started) + time.Nanosecond }
+
+// Run decides until ctx ends, then gives the lease up. It never fails: a bus
+// that is away is waited for.
+func (s *Service) Run(ctx context.Context) {
+	defer s.resign(ctx)
+	defer s.probes.stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-s.policy:
+			s.o.Policy = p
+		case <-s.o.Wake:
+		case <-s.probes.done():
+		case <-timer.C:
+		}
+		timer.Reset(s.turn(ctx))
+	}
+}
+
+// turn leads, reads, decides and acts until nothing is left to do at once; it
+// returns when to look again.
+func (s *Service) turn(ctx context.Context) time.Duration {
+	for ctx.Err() == nil {
+		if err := s.lead(ctx); err != nil {
+			return s.away(err)
+		}
+		snap, err := s.o.Bus.Snapshot(ctx, s.u)
+		if err != nil {
+			return s.away(err)
+		}
+		s.back()
+		s.probes.want(ctx, snap, s.o.Policy.Pair)
+		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Probed: s.probes.found()}
+		var d failover.Decision
+		s.state, d = failover.Decide(s.state, view, s.o.Policy, s.now())
+		again := min(d.Again, max(s.lease.RenewIn(s.now()), 10*time.Millisecond))
+		if !view.Leading {
+			again = min(d.Again, LeaseTTL/3)
+		}
+		acted, err := s.act(ctx, d)
+		if err != nil {
+			return s.retry(d, err)
+		}
+		if !acted {
+			s.say(ctx, d, view.Leading)
+			return again
+		}
+	}
+	return time.Second
+}
+
+// lead takes or renews the lease when it is due.
+func (s *Service) lead(ctx context.Context) error {
+	now := s.now()
+	if s.lease.Held(now) && s.lease.RenewIn(now) > 0 || s.asked > 0 && now-s.asked < LeaseTTL/10 {
+		return nil
+	}
+	s.asked = now
+	token, held, holder, err := s.o.Bus.Lead(ctx, s.u, s.o.ID, LeaseTTL)
+	if err != nil {
+		s.asked = 0
+		return fmt.Errorf("take the lead of %s: %w", s.u, err)
+	}
+	if !held {
+		s.lease = lease.Lease{}
+	} else {
+		s.lease = lease.Granted(now, LeaseTTL, token)
+	}
+	if held != s.led {
+		s.led = held
+		if held {
+			s.log.Info().Uint64("token", token).Msg("leading")
+		} else {
+			s.log.Info().Str("leader", holder).Msg("not leading")
+		}
+	}
+	return nil
+}
+
+// act carries out what was decided. It reports whether anything was.
+func (s *Service) act(ctx context.Context, d failover.Decision) (bool, error) {
+	switch {
+	case d.Transition != nil:
+		a, err := s.o.Bus.Transition(ctx, s.u, s.o.ID, s.lease.Token(), *d.Transition)
+		if err != nil {
+			return false, err
+		}
+		s.failures = 0
+		s.log.Info().Str("event", d.Transition.Event.Kind).Uint64("epoch", uint64(a.Epoch)).Uint64("version", a.Version).
+			Str("phase", string(a.Phase)).Str("active", string(a.Active)).Str("passive", string(a.Passive)).
+			Str("proof", string(a.Proof)).Str("reason", d.Transition.Event.Reason).Msg("assignment changed")
+		return true, nil
+	case d.Answer != nil:
+		if err := s.o.Bus.SaveRequest(ctx, s.u, s.o.ID, s.lease.Token(), *d.Answer); err != nil {
+			return false, err
+		}
+		s.failures = 0
+		s.log.Info().Str("request", d.Answer.ID).Str("state", string(d.Answer.State)).Str("reason", d.Answer.Answer).Msg("request answered")
+		return true, nil
+	}
+	return false, nil
+}
+
+// retry says that a change did not stand and looks again soon: reading the
+// record anew tells whether the change stands, is to be made again, or is out-dated.
+func (s *Service) retry(d failover.Decision, err error) time.Duration {
+	s.failures++
+	s.asked, s.lease = 0, lease.Lease{}
+	e := s.log.Warn().Err(err).Int("try", s.failures).Str("rule", d.Rule)
+	if d.Transition != nil {
+		e = e.Str("order", d.Transition.Next.Order().String())
+	}
+	e.Msg("key update not done, reading again")
+	return min(time.Second, 10*time.Millisecond<<min(s.failures, 6))
+}
+
+// away notes that Redis cannot be reached; roles do not move meanwhile.
+func (s *Service) away(err error) time.Duration {
+	if s.busErr == "" {
+		s.log.Warn().Err(err).Msg("redis cannot be used, no role moves until it is back")
+	}
+	s.busErr = err.Error()
+	s.failures++
+	return min(time.Second, 20*time.Millisecond<<min(s.failures, 6))
+}
+
+func (s *Service) back() {
+	if s.busErr != "" {
+		s.busErr, s.failures = "", 0
+		s.log.Info().Msg("redis is back")
+	}
+}
+
+// say publishes the leader's verdict and logs it when its reason changed.
+func (s *Service) say(ctx context.Context, d failover.Decision, leading bool) {
+	if d.Verdict.Reason.Code != s.saidCode {
+		s.saidCode = d.Verdict.Reason.Code
+		s.log.Info().Str("code", s.saidCode).Str("reason", d.Verdict.Reason.Text).
+			Uint64("epoch", uint64(d.Verdict.Order.Epoch)).Msg("decision")
+	}
+	now := s.now()
+	if !leading || reflect.DeepEqual(d.Verdict, s.said) && now-s.saidAt < verdictEvery {
+		return
+	}
+	if err := s.o.Bus.SaveVerdict(ctx, s.u, d.Verdict); err != nil {
+		s.log.Debug().Err(err).Msg("verdict not published")
+		return
+	}
+	s.said, s.saidAt = d.Verdict, now
+}
+
+func (s *Service) resign(ctx context.Context) {
+	if !s.led {
+		return
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := s.o.Bus.Resign(clean, s.u, s.o.ID); err != nil {
+		s.log.Warn().Err(err).Msg("lead not given up, it ends by itself")
+	}
+}
