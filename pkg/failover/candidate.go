@@ -36,6 +36,9 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if !s.rec.IsEligible(candidate.node) {
 		add(why(NotEligible, "%s has not been seen replicating from %s in epoch %d: a person must decide", candidate.node, active.node, s.rec.Epoch))
 	}
+	if !candidate.known {
+		add(why(Unreadable, "what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", candidate.node))
+	}
 	if e := s.errant(active, candidate); !e.IsEmpty() {
 		add(why(Errant, "%s has transactions of its own that %s never had: %s", candidate.node, active.node, short(e.String())))
 	}

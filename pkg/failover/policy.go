@@ -28,6 +28,9 @@ const (
 	FenceGrace = 200 * time.Millisecond
 	// AgentAway is the age at which an agent that reports nothing counts as away.
 	AgentAway = 4 * time.Second
+	// RemindEvery is how long the predecessor's agent has to carry out a message
+	// before it is sent again.
+	RemindEvery = 5 * time.Second
 	// FailingFresh is the greatest age of a failing view that still counts
 	// towards death; monitors publish one every 250 ms.
 	FailingFresh = time.Second

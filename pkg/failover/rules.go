@@ -45,6 +45,7 @@ func Rules() []Rule {
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleFailover},
 		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active", "steady, the passive eligible", ruleEligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
+		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
 
 		{cluster.PhaseRevoked, "promote", "the old active is closed (proof) or counted as a risk, the other has applied all it received", "opening", rulePromote},

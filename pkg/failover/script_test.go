@@ -278,6 +278,12 @@ func (w *world) line(words []string) error {
 		last, _ := strconv.ParseInt(args["last"], 10, 64)
 		snap.Checks[endpoint(plain[0])] = cluster.LegacyCheck{Ping: args["ping"] == "1", ReplCheck: args["repl"], ReadOnly: int(args["ro"][0] - '0'), LastCheck: last}
 		return nil
+	case "probe":
+		if w.view.Probed == nil {
+			w.view.Probed = map[cluster.Endpoint]cluster.Server{}
+		}
+		w.view.Probed[endpoint(plain[0])] = cluster.Server{Flavor: cluster.MariaDB, GTIDMode: true, Executed: args["exec"], Identity: args["id"]}
+		return nil
 	case "mode":
 		snap.Legacy = cluster.LegacyMode{Active: endpoint(plain[0])}
 		return nil

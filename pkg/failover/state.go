@@ -31,6 +31,7 @@ type State struct {
 	checks    map[cluster.Endpoint]checkCount
 	witness   map[voice]witness // by monitor and replica
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
+	remind    time.Duration     // not before this the predecessor's agent is reminded
 	phase     cluster.Phase
 	phaseIn   time.Duration // when the present phase was first seen
 	phaseOf   cluster.Order // the order at which it was first seen

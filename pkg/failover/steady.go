@@ -57,6 +57,32 @@ func ruleWhole(s *situation) (Decision, bool) {
 	return d, true
 }
 
+// ruleRemind announces the assignment again where the predecessor's agent seems
+// to have missed the message: it never asks.
+func ruleRemind(s *situation) (Decision, bool) {
+	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	if len(active.reports)+len(passive.reports) > 0 || active.life != alive {
+		return Decision{}, false
+	}
+	if active.server.ReadOnly != cluster.Yes && (passive.life != alive || passive.server.ReadOnly != cluster.No) {
+		s.st.remind = 0
+		return Decision{}, false
+	}
+	if s.st.remind == 0 {
+		s.st.remind = s.now + RemindEvery
+	}
+	if left := s.st.remind - s.now; left > 0 {
+		s.again(left)
+		return Decision{}, false
+	}
+	s.st.remind = s.now + RemindEvery
+	next := s.rec.Clone()
+	next.Version++
+	d := s.change("announced again", next, why(ActiveClosed, "no agent has carried out the assignment: the message is sent again"), true)
+	d.Transition.Next.Reason, d.Transition.Next.Actor = s.rec.Reason, s.rec.Actor
+	return d, true
+}
+
 // ruleSteady holds and says what would happen if the active died now.
 func ruleSteady(s *situation) (Decision, bool) {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
