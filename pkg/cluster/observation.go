@@ -136,8 +136,6 @@ type Observation struct {
 	Node    Endpoint `json:"node"`
 	BeganMS int64    `json:"began_ms"`
 	EndedMS int64    `json:"ended_ms"`
-	// LifeMS is the time to live with which the bus published the record, 0 when not said.
-	LifeMS int64 `json:"life_ms,omitempty"`
 	// Cause is empty when the server answered; Error is the text behind it, without secrets.
 	Cause Cause  `json:"cause,omitempty"`
 	Error string `json:"error,omitempty"`

@@ -88,7 +88,7 @@ type Snapshot struct {
 	// read. It is only ever compared with other times of Redis's clock, and for people.
 	RedisMS int64
 	// ViewTTL is how long each observation still lives, by node, then by
-	// monitor; with Observation.LifeMS it gives the record's age without a clock.
+	// monitor: the rest of its life gives its age without comparing clocks.
 	ViewTTL map[Endpoint]map[string]time.Duration
 }
 

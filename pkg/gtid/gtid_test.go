@@ -13,7 +13,13 @@ const (
 	uuidB = "4350f323-7565-4e59-8763-4b1b83a0ce0e"
 )
 
-func mustParse(t testing.TB, f cluster.Flavor, text string) Set {
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+func mustParse(t tester, f cluster.Flavor, text string) Set {
 	t.Helper()
 	s, err := Parse(f, text)
 	if err != nil {
@@ -124,6 +130,8 @@ func TestMySQLArithmetic(t *testing.T) {
 		{"ahead", uuidA + ":1-5", uuidA + ":1-9", uuidA + ":1-9", "", false, 0},
 		{"a hole", uuidA + ":1-9", uuidA + ":1-3:5-9", uuidA + ":1-9", uuidA + ":4", true, 1},
 		{"a run across two", uuidA + ":1-3:5-9", uuidA + ":3-5", uuidA + ":1-9", uuidA + ":1-2:6-9", false, 6},
+		{"the beginning is lacking", uuidA + ":3-9", uuidA + ":1-5", uuidA + ":1-9", uuidA + ":6-9", false, 4},
+		{"the end is lacking", uuidA + ":1-5", uuidA + ":3-9", uuidA + ":1-9", uuidA + ":1-2", false, 2},
 		{"errant", uuidA + ":1-5," + uuidB + ":1", uuidA + ":1-5", uuidA + ":1-5," + uuidB + ":1", uuidB + ":1", true, 1},
 		{"a tag is not the bare uuid", uuidA + ":t:1-5", uuidA + ":1-5", uuidA + ":1-5:t:1-5", uuidA + ":t:1-5", false, 5},
 		{"many cuts", uuidA + ":1-20", uuidA + ":2:4:6-8:30", uuidA + ":1-20:30", uuidA + ":1:3:5:9-20", false, 15},
@@ -146,6 +154,7 @@ func TestMariaDBArithmetic(t *testing.T) {
 		{"two servers, one distance", "0-1-9,0-2-8", "0-3-5", "0-1-9,0-2-8,0-3-5", "0-1-9,0-2-8", false, 4},
 		{"a higher number of another server is no containment", "0-1-100", "0-2-90", "0-1-100,0-2-90", "0-1-100", false, 10},
 		{"a stranger's transaction below", "0-1-34,0-2-35", "0-1-40", "0-1-40,0-2-35", "0-2-35", false, 1},
+		{"more entries than the distance", "0-1-6,0-2-4,0-3-3", "0-4-5", "0-1-6,0-2-4,0-3-3,0-4-5", "0-1-6,0-2-4,0-3-3", false, 3},
 		{"domains stand apart", "0-1-5,1-1-5", "0-1-5", "0-1-5,1-1-5", "1-1-5", true, 5},
 		{"at the top", "0-1-18446744073709551615,1-1-18446744073709551615", "2-1-1", "0-1-18446744073709551615,1-1-18446744073709551615,2-1-1", "0-1-18446744073709551615,1-1-18446744073709551615", false, math.MaxUint64},
 	} {

@@ -1,0 +1,77 @@
+// Command mmm-identify decides which server of a pair is active and publishes
+// the assignment in Redis.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/config"
+	"github.com/mmm-manager/mmm-manager/pkg/daemon"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/pkg/identify"
+	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+	"github.com/mmm-manager/mmm-manager/pkg/tags"
+)
+
+func main() { os.Exit(daemon.Main(command())) }
+
+func command() *cobra.Command {
+	var flags *daemon.Flags
+	var table bool
+	cmd := &cobra.Command{
+		Use:   "mmm-identify",
+		Short: "Decide which server of a pair is active, and publish it",
+		Long: `Decide which server of a pair is active, and publish it.
+
+Run it on two machines if you like: one leads by a lease, the other takes over.
+INT and TERM are ignored unless signals=graceful is set; QUIT stops, HUP reads
+the configuration again and reopens the logs.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if table {
+				fmt.Fprint(cmd.OutOrStdout(), failover.Table())
+				return nil
+			}
+			return tags.Run(cmd.Context(), tags.Options{Program: "mmm-identify", Flags: flags, Listen: true,
+				LogFile: func(t config.Tag) string { return t.IdentifyLog }, New: service})
+		},
+	}
+	flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: config.Complete})
+	cmd.Flags().BoolVar(&table, "transitions", false, "print the table by which it decides, and stop")
+	return cmd
+}
+
+func service(m tags.Making) tags.Service {
+	t := m.Tag
+	return identify.New(identify.Options{
+		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Logger: m.Log, Probe: prober(t),
+		Policy: failover.Policy{
+			Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
+			Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
+		},
+	})
+}
+
+// prober asks a server itself, over a connection made for the question.
+func prober(t config.Tag) identify.Prober {
+	return func(ctx context.Context, node cluster.Endpoint) (cluster.Server, error) {
+		n, err := mysqlnode.New(mysqlnode.Options{Addr: node, User: t.User, Password: t.Password,
+			Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmm-identify"})
+		if err != nil {
+			return cluster.Server{}, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 3*t.ConnectTimeout)
+		defer cancel()
+		conn, err := n.Connect(ctx)
+		if err != nil {
+			return cluster.Server{}, err
+		}
+		defer func() { _ = conn.Close() }()
+		return conn.Observe(ctx, t.ExcludeUsers)
+	}
+}

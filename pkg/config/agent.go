@@ -1,0 +1,197 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Agent is mmm-agent.conf.
+type Agent struct {
+	Path                    string
+	Redis                   Redis
+	Log                     Log
+	Database, Charset, User string
+	Password                cluster.Secret
+	ConnectTimeout          time.Duration
+	// TryOnFailure is how often a server that cannot be reached is tried.
+	TryOnFailure int
+	// Members are the servers to act on, by pair; nil: those that the bus names.
+	Members map[cluster.UniqSign][]cluster.Endpoint
+	// Signals is kept for the file's sake: the agent stops on TERM either way.
+	Signals Signals
+
+	// Not in force yet.
+	BlockUser, BlockHost string // regular expressions
+	SendMail             bool
+	Email                Email
+	Scope                string // all or local
+	Lone                 string // fence or stay
+	Lease                time.Duration
+	FenceCommand         string
+}
+
+// Email is how an agent sends mail.
+type Email struct {
+	Server    string
+	Port      int
+	Sender    string
+	Receivers []string
+	User      string
+	Password  cluster.Secret
+	TLS       string // opportunistic, required or off
+}
+
+// LoadAgent reads mmm-agent.conf. Neither result is ever nil; the Agent can be
+// used when the faults' Err is nil.
+func LoadAgent(path string) (*Agent, *Faults) {
+	f, mode := open(path)
+	return f.agent(mode)
+}
+
+func (f *file) agent(mode fs.FileMode) (*Agent, *Faults) {
+	a := &Agent{Path: f.path}
+	if f.unusable() {
+		return a, f.faults
+	}
+	f.permissions(mode)
+	var signals Signals
+	a.Redis, a.Log, signals = f.sharedSections()
+	if signals == "" {
+		signals = SignalsPredecessor
+	}
+	for _, sec := range f.sections {
+		r := f.reader(sec)
+		switch {
+		case sec.name == "mysql":
+			r.agent(a, signals)
+			r.finish()
+		case sec.name == "redis" || sec.name == "log":
+		case f.section("mysql") != nil || nearest(sec.name, []string{"mysql"}) != "" || !r.given("primaryhost"):
+			r.fault("", "there is no such section", didYouMean(sec.name, []string{"mysql", "redis", "log"}))
+		default:
+			r.fault("", "this section is a tag", "this looks like mmm.conf; here belongs mmm-agent.conf")
+		}
+	}
+	if f.section("mysql") == nil {
+		f.faults.add(Fault{File: f.path, Section: "mysql", Text: "the section is missing", Hint: "it holds user and password"})
+	}
+	f.faults.sort()
+	return a, f.faults
+}
+
+func (r *reader) agent(a *Agent, signals Signals) {
+	l := r.login()
+	a.Database, a.Charset, a.User, a.Password, a.ConnectTimeout = l.Database, l.Charset, l.User, l.Password, l.ConnectTimeout
+	a.TryOnFailure = r.count("try_on_failure", 3, 1, 1000, "how often to try a server, for example 3")
+	a.Members = r.members()
+	a.Signals = r.signals(signals)
+
+	a.BlockUser = r.pattern("block_user", `a pattern of account names, for example ^user_app1$|^user_app2$`)
+	a.BlockHost = r.pattern("block_host", `a pattern of the hosts of accounts, for example ^10\.0\.21\.%$`)
+	switch {
+	case a.BlockUser != "" && a.BlockHost != "":
+		r.later("block_user", "read_only keeps ordinary accounts from writing; nobody is locked")
+		r.later("block_host", "see block_user")
+	case a.BlockUser != "":
+		r.warn("block_user", "blocks nobody without block_host", `^%$ in block_host is for accounts of any host`)
+	case a.BlockHost != "":
+		r.warn("block_host", "blocks nobody without block_user", "name the accounts in block_user")
+	}
+	r.email(a)
+
+	if a.Scope = r.choice("scope", "all", "all", "local"); a.Scope != "all" {
+		r.later("scope", "acts on both servers")
+	}
+	a.Lone = r.choice("lone", "fence", "fence", "stay")
+	a.Lease = r.seconds("lease", 10*time.Second, 3*time.Second, time.Hour, "seconds, for example 10")
+	for _, key := range []string{"lone", "lease"} {
+		if r.given(key) {
+			r.later(key, "the active holds no lease")
+		}
+	}
+	if a.FenceCommand, _ = r.text("fence_command", ""); a.FenceCommand != "" {
+		r.later("fence_command", "it is never run")
+	}
+}
+
+func (r *reader) email(a *Agent) {
+	e := &a.Email
+	e.Server = r.word("email_server", "", "the name or address of a mail server; the port goes to email_port")
+	e.Port = r.count("email_port", 25, 1, 65535, "25, 465 or 587")
+	e.User, _ = r.text("email_user", "")
+	e.Password = r.secret("email_password")
+	e.TLS = r.choice("email_tls", "opportunistic", "opportunistic", "required", "off")
+	e.Receivers = r.list("email_receiver")
+	for _, text := range e.Receivers {
+		r.address("email_receiver", text)
+	}
+	var ok bool
+	if e.Sender, ok = r.text("email_sender", ""); ok {
+		r.address("email_sender", e.Sender)
+	}
+	if a.SendMail = r.yes("send_mail", false); !a.SendMail {
+		return
+	}
+	r.later("send_mail", "no mail is sent; events are in the log and in mmm-status")
+	if !r.given("email_receiver") {
+		r.fault("email_receiver", "is missing beside send_mail", "who gets the mail: name@host, name@host")
+	}
+}
+
+func (r *reader) address(key, text string) {
+	if _, err := mail.ParseAddress(text); err != nil {
+		r.fault(key, shown(text)+" is not a mail address", "name@host")
+	}
+}
+
+// members reads "<uniqsign> h:p h:p; <uniqsign> h:p h:p".
+func (r *reader) members() map[cluster.UniqSign][]cluster.Endpoint {
+	const hint = "<uniqsign> host:port host:port; <uniqsign> host:port host:port"
+	v, ok := r.text("members", "")
+	if !ok {
+		return nil
+	}
+	if r.sec.entries["members"].cut {
+		r.fault("members", "a blank before the semicolon makes a comment of the rest", hint)
+		return nil
+	}
+	out := map[cluster.UniqSign][]cluster.Endpoint{}
+	owner := map[string]cluster.UniqSign{}
+	for part := range strings.SplitSeq(v, ";") {
+		words := strings.Fields(part)
+		if len(words) == 0 {
+			continue
+		}
+		sign := cluster.UniqSign(words[0])
+		switch {
+		case !isUniqSign(words[0]) || strings.Contains(words[0], ":"):
+			r.fault("members", shown(words[0])+" is not a uniqsign", hint)
+			continue
+		case has(out, sign):
+			r.fault("members", fmt.Sprintf("uniqsign %s stands twice", sign), hint)
+			continue
+		case len(words) == 1:
+			r.fault("members", fmt.Sprintf("uniqsign %s has no servers", sign), hint)
+			continue
+		}
+		for _, text := range words[1:] {
+			e, err := cluster.ParseEndpoint(text)
+			if err != nil {
+				r.fault("members", reason(err), hint)
+				continue
+			}
+			if other, taken := owner[sameServer(e)]; taken {
+				r.fault("members", fmt.Sprintf("%s stands twice, first for uniqsign %s", e, other), "a server is in one pair only")
+				continue
+			}
+			owner[sameServer(e)] = sign
+			out[sign] = append(out[sign], e)
+		}
+	}
+	return out
+}

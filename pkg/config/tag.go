@@ -1,0 +1,180 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Tag is one section of mmm.conf: a pair, and how to look after it.
+type Tag struct {
+	cluster.Pair
+	// Database, Charset, User and Password are those of the sessions on the servers.
+	Database, Charset, User string
+	Password                cluster.Secret
+	// ExcludeUsers are not counted as application sessions.
+	ExcludeUsers   []string
+	ConnectTimeout time.Duration
+	Interval       time.Duration
+	// TryTimes x ConnectTimeout of silence is death.
+	TryTimes int
+	// MonitorLog and IdentifyLog are empty where [log] is used.
+	MonitorLog, IdentifyLog string
+	// FailoverBlock: after an automatic failover none before the pair was whole for so long; 0 is off.
+	FailoverBlock time.Duration
+	Unfenced      Unfenced
+	// MaxLoss is as written: any, a number of transactions, or seconds as 5s; see LossLimit.
+	MaxLoss string
+	Signals Signals
+
+	// Not in force yet.
+	Failback      string
+	FailbackAfter time.Duration
+	Durability    cluster.Durability
+	Monitors      []string
+	MonitorID     string
+	RestartGrace  time.Duration
+	ReplUser      string
+	ReplPassword  cluster.Secret
+	EpochTable    string
+}
+
+// Unfenced says what happens to a failover when the old active cannot be proved closed.
+type Unfenced string
+
+// The three answers.
+const (
+	UnfencedAuto Unfenced = "auto" // by the way in which it died
+	UnfencedWait Unfenced = "wait" // wait for a proof
+	UnfencedRisk Unfenced = "risk" // go on at once
+)
+
+const (
+	serverHint   = "host:port, for example 10.0.21.5:3308; an IPv6 address in brackets"
+	longest      = 7 * 24 * time.Hour
+	epochDefault = "mmm_meta.epoch"
+)
+
+var tablePattern = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}\.[A-Za-z0-9_$]{1,64}$`)
+
+func (r *reader) tag(signals Signals, host string) Tag {
+	t := Tag{Pair: cluster.Pair{Tag: cluster.Tag(r.sec.name)}}
+	r.require("primaryhost", serverHint)
+	t.Primary = r.endpoint("primaryhost", serverHint)
+	r.require("secondaryhost", serverHint)
+	t.Secondary = r.endpoint("secondaryhost", serverHint)
+	r.require("uniqsign", "mmm-uniqsign makes one")
+	t.UniqSign = r.uniqSign()
+
+	l := r.login()
+	t.Database, t.Charset, t.User, t.Password, t.ConnectTimeout = l.Database, l.Charset, l.User, l.Password, l.ConnectTimeout
+	t.ExcludeUsers = r.list("excludeuser")
+	t.ServiceMode = cluster.ServiceMode(r.count("servicemode", int(cluster.ActivePassive), 0, 1, "1 is active-passive, 0 active-active"))
+	if t.ServiceMode == cluster.ActiveActive {
+		r.warn("servicemode", "active-active is observed and reported only", "1 for a pair that fails over")
+	}
+	t.Interval = r.seconds("interval", 3*time.Second, 50*time.Millisecond, time.Hour, "seconds between two samples, for example 3")
+	t.TryTimes = r.count("try_times", 2, 1, 1000, "silence of try_times x connect_timeout is death, for example 2")
+	t.MonitorLog, t.IdentifyLog = r.path("monitor_logfile"), r.path("identify_logfile")
+	t.FailoverBlock = r.seconds("failover_block", time.Minute, 0, longest, "seconds that a pair must be whole before the next automatic failover, for example 60; 0 is off")
+	t.Unfenced = Unfenced(r.choice("unfenced", string(UnfencedAuto), string(UnfencedAuto), string(UnfencedWait), string(UnfencedRisk)))
+	t.MaxLoss = r.maxLoss()
+	if signals == "" {
+		signals = SignalsPredecessor
+	}
+	t.Signals = r.signals(signals)
+	r.laterKeys(&t, host)
+	return t
+}
+
+// uniqSign becomes a part of Redis keys, channel patterns and the message, so
+// that the characters which mean something there are left out.
+func (r *reader) uniqSign() cluster.UniqSign {
+	v, ok := r.text("uniqsign", "")
+	if !ok {
+		return ""
+	}
+	if !isUniqSign(v) {
+		r.fault("uniqsign", shown(v)+" is not one word of up to 128 letters and digits", "mmm-uniqsign makes one of 32 hexadecimal digits")
+		return ""
+	}
+	return cluster.UniqSign(v)
+}
+
+func isUniqSign(v string) bool {
+	odd := func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`{}[]*?\,;'"`+"`", c) }
+	return v != "" && len(v) <= 128 && !strings.ContainsFunc(v, odd)
+}
+
+// LossLimit is the largest number of transactions that an automatic failover may
+// leave behind; -1 for any, and for seconds, which are not in force yet.
+func (t Tag) LossLimit() int64 {
+	n, err := strconv.ParseInt(strings.TrimSuffix(t.MaxLoss, "s"), 10, 64)
+	if err != nil || n > 0 && strings.HasSuffix(t.MaxLoss, "s") {
+		return -1
+	}
+	return n
+}
+
+func (r *reader) maxLoss() string {
+	const hint = "any, a number of transactions, or seconds as 5s"
+	v, ok := r.text("max_loss", "any")
+	if !ok || v == "any" {
+		return "any"
+	}
+	number, seconds := strings.CutSuffix(v, "s")
+	n, err := strconv.ParseUint(number, 10, 63)
+	switch {
+	case err != nil || !digits.MatchString(number):
+		r.fault("max_loss", shown(v)+" is neither any nor a number", hint)
+		return "any"
+	case seconds && n > 0:
+		r.later("max_loss", "in seconds it has no effect; a number of transactions has")
+	}
+	return v
+}
+
+// laterKeys reads what is checked and kept, and has no effect in this version.
+func (r *reader) laterKeys(t *Tag, host string) {
+	t.Failback = r.choice("failback", "follow", "follow", "auto", "manual")
+	if r.given("failback") && t.Failback != "manual" {
+		r.later("failback", "only an operator's switchover returns to the primary host")
+	}
+	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
+	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
+		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
+	if t.Durability != cluster.Async {
+		r.later("durability", "async: a failover may lose what the passive had not received")
+	}
+	t.Monitors = r.list("monitors")
+	if len(t.Monitors) > 1 {
+		r.later("monitors", "one monitor is enough for a verdict")
+	}
+	t.MonitorID = r.word("monitor_id", host, "a name without blanks")
+	if r.given("monitor_id") && len(t.Monitors) > 0 && !slices.Contains(t.Monitors, t.MonitorID) {
+		r.fault("monitor_id", shown(t.MonitorID)+" is not among the monitors", didYouMean(t.MonitorID, t.Monitors))
+	}
+	if t.RestartGrace = r.seconds("restart_grace", 0, 0, time.Hour, "seconds, for example 5; 0 is off"); t.RestartGrace > 0 {
+		r.later("restart_grace", "nobody waits for a restart")
+	}
+	if t.ReplUser, _ = r.text("repl_user", ""); t.ReplUser != "" {
+		r.later("repl_user", "the channel keeps the credentials it has")
+	}
+	t.ReplPassword = r.secret("repl_password")
+	if t.ReplPassword != "" && t.ReplUser == "" {
+		r.fault("repl_user", "is missing beside repl_password", "the account for replication")
+	}
+	t.EpochTable = r.word("epoch_table", epochDefault, "schema.table, or off")
+	if t.EpochTable != "off" {
+		if !tablePattern.MatchString(t.EpochTable) {
+			r.fault("epoch_table", shown(t.EpochTable)+" is not schema.table", "for example "+epochDefault+", or off")
+			t.EpochTable = epochDefault
+		} else if r.given("epoch_table") {
+			r.later("epoch_table", "no table is written")
+		}
+	}
+}

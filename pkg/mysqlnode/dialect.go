@@ -1,0 +1,206 @@
+package mysqlnode
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// dialect is how one family of releases words what this package needs. Lists of
+// wordings are tried in order when a server does not know one.
+type dialect struct {
+	flavor cluster.Flavor
+	since  [3]int
+	// sample is the SELECT of Observe; absent columns mean "does not exist here".
+	sample string
+	// status are the wordings that show the replication channels.
+	status []string
+	// heartbeats tells the heartbeat counter and period where status does not;
+	// optional, since it may need a grant.
+	heartbeats string
+	// superReadOnly: the server has super_read_only.
+	superReadOnly bool
+	// replica is the word for a replica in START and STOP.
+	replica string
+	// wait calls the wait function, ready reads its answer.
+	wait  func(target string, d time.Duration) string
+	ready func(answer value) (applied bool, err error)
+	// writers are the wordings that list open transactions with locks.
+	writers []string
+	// grants are what each program's user needs, see grant.go.
+	grants map[Role][]grant
+	// implied says what SUPER stands for.
+	implied func(version) []string
+	// bypass are the wordings that list the accounts that write through read_only.
+	bypass func(version) []string
+}
+
+const (
+	statusQuery   = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period')"
+	processQuery  = "SHOW PROCESSLIST"
+	accountQuery  = "SELECT CURRENT_USER() AS account"
+	variableQuery = "SHOW GLOBAL VARIABLES"
+	grantQuery    = "SHOW GRANTS FOR CURRENT_USER"
+)
+
+// dialects is the one table of differences, oldest release first within a
+// flavour. A server gets the last row of its flavour that is not newer than it,
+// so that releases unknown here get the newest; older than the first, the first.
+var dialects = []*dialect{mysql56, mysql57, mysql8022, mysql8026, mariadb105}
+
+var mysql56 = &dialect{
+	flavor: cluster.MySQL, since: [3]int{5, 6, 0},
+	sample: "SELECT @@global.read_only AS read_only, @@global.server_uuid AS identity, @@global.gtid_mode AS gtid_mode, " +
+		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
+		"@@global.gtid_executed AS executed, @@global.gtid_purged AS purged",
+	status:  []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
+	replica: "SLAVE",
+	wait: func(target string, d time.Duration) string {
+		return fmt.Sprintf("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS(%s, %d)", literal(target), wholeSeconds(d))
+	},
+	// It counts the events waited for, so that every count means done.
+	ready:   func(v value) (bool, error) { return waitAnswer(v, "-1", func(t string) bool { return t[0] != '-' }) },
+	writers: []string{writersOfMySQL},
+	grants:  grantsMySQL56,
+	implied: func(version) []string { return superOfMySQL56 },
+	bypass:  bypassMySQL,
+}
+
+var mysql57 = derive(mysql56, [3]int{5, 7, 8}, func(d *dialect) {
+	d.sample += ", @@global.super_read_only AS super_read_only"
+	d.superReadOnly = true
+	d.heartbeats = "SELECT s.COUNT_RECEIVED_HEARTBEATS AS Slave_received_heartbeats, c.HEARTBEAT_INTERVAL AS Slave_heartbeat_period " +
+		"FROM performance_schema.replication_connection_status s " +
+		"JOIN performance_schema.replication_connection_configuration c USING (CHANNEL_NAME) WHERE CHANNEL_NAME = ''"
+	d.wait = func(target string, d time.Duration) string {
+		return fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", literal(target), fractionalSeconds(d))
+	}
+	d.ready = func(v value) (bool, error) { return waitAnswer(v, "1", func(t string) bool { return t == "0" }) }
+})
+
+var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
+	d.status = []string{"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"}
+	d.replica = "REPLICA"
+	d.writers = []string{writersOfMySQL8, writersOfMySQL}
+	d.grants = grantsMySQL8
+	d.implied = func(version) []string { return superOfMySQL8 }
+})
+
+var mysql8026 = derive(mysql8022, [3]int{8, 0, 26}, func(d *dialect) {
+	d.sample = strings.Replace(d.sample, "log_slave_updates", "log_replica_updates", 1)
+})
+
+var mariadb105 = &dialect{
+	flavor: cluster.MariaDB, since: [3]int{10, 5, 0},
+	sample: "SELECT @@global.read_only AS read_only, @@global.server_id AS identity, 'ON' AS gtid_mode, " +
+		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
+		"@@global.gtid_binlog_state AS executed, @@global.gtid_slave_pos AS applied",
+	status:  []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
+	replica: "SLAVE",
+	wait: func(target string, d time.Duration) string {
+		return fmt.Sprintf("SELECT MASTER_GTID_WAIT(%s, %s)", literal(target), fractionalSeconds(d))
+	},
+	ready: func(v value) (bool, error) { return waitAnswer(v, "-1", func(t string) bool { return t == "0" }) },
+	writers: []string{"SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
+		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME_MS, 0) * 1000) AS age_us " +
+		"FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id " +
+		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"},
+	grants:  grantsMariaDB,
+	implied: superOfMariaDB,
+	bypass:  bypassMariaDB,
+}
+
+// trx_started has whole seconds, so that the age counts from the end of that
+// second; the statement's own time may be longer.
+const (
+	writersOfMySQL = "SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
+		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME, 0) * 1000000) AS age_us " +
+		"FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id " +
+		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"
+	writersOfMySQL8 = "SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
+		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME, 0) * 1000000) AS age_us " +
+		"FROM information_schema.INNODB_TRX t LEFT JOIN performance_schema.processlist p ON p.ID = t.trx_mysql_thread_id " +
+		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"
+)
+
+// derive copies a row of the table and changes what a later release changed.
+func derive(from *dialect, since [3]int, change func(*dialect)) *dialect {
+	d := *from
+	d.since = since
+	change(&d)
+	return &d
+}
+
+// chooseDialect picks the row for a server.
+func chooseDialect(v version) *dialect {
+	var chosen *dialect
+	for _, d := range dialects {
+		if d.flavor != v.flavor {
+			continue
+		}
+		if chosen == nil || v.since(d.since[0], d.since[1], d.since[2]) {
+			chosen = d
+		}
+	}
+	return chosen
+}
+
+// closing are the statements that set read_only after waiting for locks at most d.
+func (d *dialect) closing(wait time.Duration) []string {
+	s := []string{fmt.Sprintf("SET SESSION lock_wait_timeout = %d", wholeSeconds(wait)), "SET GLOBAL read_only = 1"}
+	if d.superReadOnly {
+		s = append(s, "SET GLOBAL super_read_only = 1")
+	}
+	return s
+}
+
+// limit fixes on the server's own clock how long opening is still allowed.
+func (d *dialect) limit(within time.Duration) string {
+	return fmt.Sprintf("SET @mmm_until = UTC_TIMESTAMP(6) + INTERVAL %d MICROSECOND", within.Microseconds())
+}
+
+// opening are the statements that take read_only away, in the order in which a
+// session that ends in between leaves the server closed. After the limit the
+// value is one that every server refuses, so that nothing changes.
+func (d *dialect) opening() []string {
+	const set = "SET GLOBAL %s = IF(UTC_TIMESTAMP(6) < @mmm_until, 'OFF', 'too late')"
+	var s []string
+	if d.superReadOnly {
+		s = append(s, fmt.Sprintf(set, "super_read_only"))
+	}
+	return append(s, fmt.Sprintf(set, "read_only"))
+}
+
+// readOnly reads both switches back.
+func (d *dialect) readOnly() string {
+	if d.superReadOnly {
+		return "SELECT @@global.read_only AS read_only, @@global.super_read_only AS super_read_only"
+	}
+	return "SELECT @@global.read_only AS read_only"
+}
+
+// waitAnswer reads the answer of a wait function.
+func waitAnswer(v value, timedOut string, done func(string) bool) (bool, error) {
+	switch {
+	case !v.set:
+		return false, errNotApplying
+	case v.text == timedOut || v.text == "":
+		return false, nil
+	case done(v.text):
+		return true, nil
+	}
+	return false, fmt.Errorf("the wait function answered %q", v.text)
+}
+
+// wholeSeconds rounds up; at least 1, because 0 means different things on
+// different servers.
+func wholeSeconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
+}
+
+// fractionalSeconds never gives 0, which some wait functions take for "for ever".
+func fractionalSeconds(d time.Duration) string {
+	return fmt.Sprintf("%.3f", max(d, time.Millisecond).Seconds())
+}

@@ -1,0 +1,18 @@
+// Package mysqlnode is one MySQL or MariaDB server as the programs use it: it
+// holds every SQL text and every difference between the flavours (dialect.go),
+// samples a server, closes and opens it for writes, drains it and checks its
+// prerequisites.
+//
+// A Conn is exactly one TCP session. It is never dialled again: when it is
+// gone every later call fails, and whoever holds it may conclude that nothing
+// it sends can reach the server any more. Broken reports the end of the session
+// as the kernel sees it, also while nobody uses the session. After a context
+// has ended during a call the session is unusable and must be closed.
+//
+// Two things stay true: an order to close a server that was given up is not
+// left behind on the server, unless it was queued on purpose (QueueReadOnly);
+// and no error or finding carries a password.
+//
+// The package decides nothing. It never retries, re-routes or kills on its own,
+// except for its own session after a closing order was given up.
+package mysqlnode

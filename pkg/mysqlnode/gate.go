@@ -1,0 +1,154 @@
+package mysqlnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// queueLockWait is how long a queued closing order waits for locks.
+const queueLockWait = time.Hour
+
+// openLimit is how long an opening order stays valid at most.
+const openLimit = 2 * time.Second
+
+// SetReadOnly closes the server for writes, read_only first, then
+// super_read_only where it exists. It waits for running writes at most lockWait,
+// in whole seconds of at least one, and then returns an error that is
+// ErrLockWait, with nothing changed. When ctx ends or the session is lost
+// before the answer, the order is withdrawn over a second connection, because
+// servers go on waiting without their client and close later; that may take up
+// to ConnectTimeout longer.
+func (c *Conn) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
+	const op = "set read_only on"
+	err := c.exec(ctx, op, c.dialect.closing(lockWait)...)
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Number == errLockWait:
+		e.Err = fmt.Errorf("waited %d s: %w (%w)", wholeSeconds(lockWait), ErrLockWait, e.Err)
+	case e.Number == 0 && c.link.gone():
+		if undone := c.withdraw(); undone != nil {
+			e.Err = fmt.Errorf("%w; the order could not be withdrawn: %w", e.Err, undone)
+		}
+	}
+	return err
+}
+
+// QueueReadOnly sends the same order with a long lock wait and returns once it
+// is on its way: a server that hangs carries it out first when it wakes. The
+// session belongs to the order until done has its answer; Close before that
+// leaves the order with the server.
+func (c *Conn) QueueReadOnly() (done <-chan error, err error) {
+	const op = "queue read_only on"
+	if !c.mu.TryLock() {
+		return nil, c.fault(op, ErrInUse)
+	}
+	if c.link.gone() {
+		c.mu.Unlock()
+		return nil, sessionError(c.node.opts.Addr, op, c.link, errors.New("the session is closed"))
+	}
+	sent := c.link.nextWrite()
+	answer := make(chan error, 1)
+	go func() {
+		err := c.send(context.Background(), op, c.dialect.closing(queueLockWait)...)
+		c.mu.Unlock()
+		answer <- err
+	}()
+	select {
+	case <-sent:
+	case <-c.link.broken:
+	case <-time.After(c.node.opts.ConnectTimeout):
+		_ = c.link.Close()
+		<-answer
+		return nil, c.fault(op, errors.New("the connection takes nothing more"))
+	}
+	return answer, nil
+}
+
+// SetWritable opens the server for writes. The order carries its own limit on
+// the server's clock, the deadline of ctx and at most 2 s: a server or a program
+// that pauses in between cannot open later; the error is then ErrTooLate or the
+// context's.
+func (c *Conn) SetWritable(ctx context.Context) error {
+	const op = "set read_only=0 on"
+	within := openLimit
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(deadline))
+	}
+	if err := c.exec(ctx, op, c.dialect.limit(within)); err != nil {
+		return err
+	}
+	return c.openGate(ctx)
+}
+
+// openGate sends the order whose limit the session holds, and reads back.
+func (c *Conn) openGate(ctx context.Context) error {
+	const op = "set read_only=0 on"
+	got, err := c.query(ctx, op, append(c.dialect.opening(), c.dialect.readOnly())...)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Number == errWrongValue {
+			e.Err = fmt.Errorf("%w (%w)", ErrTooLate, e.Err)
+		}
+		return err
+	}
+	if len(got) != 1 || len(got[0].rows) != 1 || tri(got[0].row(0), "read_only") != cluster.No {
+		return c.fault(op, errors.New("the server is still read_only"))
+	}
+	return nil
+}
+
+// withdraw kills this session, which is lost to us, and sees it gone.
+func (c *Conn) withdraw() error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.node.opts.ConnectTimeout)
+	defer cancel()
+	second, err := c.node.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = second.Close() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		waits, err := second.waitsToClose(ctx, c.id)
+		if err != nil || !waits {
+			return err
+		}
+		if err := second.Kill(ctx, c.id); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// waitsToClose reports whether session id still has our closing order. The
+// server may have restarted and given the number to somebody else.
+func (c *Conn) waitsToClose(ctx context.Context, id uint64) (bool, error) {
+	const op = "look for the closing order on"
+	got, err := c.query(ctx, op, "SHOW FULL PROCESSLIST")
+	if err != nil || len(got) != 1 {
+		return false, err
+	}
+	for i := range got[0].rows {
+		r := got[0].row(i)
+		n, _ := r.integer("Id")
+		if uint64(n) == id && r.text("User") == c.node.opts.User {
+			return strings.Contains(r.text("Info"), "read_only"), nil
+		}
+	}
+	return false, nil
+}

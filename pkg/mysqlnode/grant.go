@@ -1,0 +1,199 @@
+package mysqlnode
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Role is a program that logs in to the server.
+type Role string
+
+// The programs with accounts of their own.
+const (
+	RoleMonitor Role = "monitor"
+	RoleAgent   Role = "agent"
+)
+
+// grant is one privilege that a program's account needs.
+type grant struct {
+	privilege, on string
+	// spare: everything but what it says in use works without.
+	spare bool
+	use   string
+}
+
+var grantsMariaDB = map[Role][]grant{
+	RoleMonitor: {
+		{"PROCESS", "*.*", false, "seeing all sessions"},
+		{"SLAVE MONITOR", "*.*", false, "reading the replication status"},
+		{"BINLOG MONITOR", "*.*", true, "reading the list of binary logs"},
+	},
+	RoleAgent: {
+		{"READ_ONLY ADMIN", "*.*", false, "setting read_only"},
+		{"CONNECTION ADMIN", "*.*", false, "killing sessions and getting in when the server is full"},
+		{"REPLICATION SLAVE ADMIN", "*.*", false, "starting and stopping replication"},
+		{"SLAVE MONITOR", "*.*", false, "reading the replication status"},
+		{"PROCESS", "*.*", false, "seeing all sessions and transactions"},
+		{"BINLOG MONITOR", "*.*", true, "reading the list of binary logs"},
+		{"BINLOG ADMIN", "*.*", true, "locking accounts without a trace in the binary log"},
+		{"CREATE USER", "*.*", true, "locking accounts"},
+		{"RELOAD", "*.*", true, "resetting replication"},
+		{"SELECT", "mysql.global_priv", true, "reading which accounts there are"},
+	},
+}
+
+var grantsMySQL56 = map[Role][]grant{
+	RoleMonitor: {
+		{"PROCESS", "*.*", false, "seeing all sessions"},
+		{"REPLICATION CLIENT", "*.*", false, "reading the replication status"},
+	},
+	RoleAgent: {
+		{"SUPER", "*.*", false, "setting read_only, killing sessions, starting and stopping replication"},
+		{"PROCESS", "*.*", false, "seeing all sessions and transactions"},
+		{"RELOAD", "*.*", true, "resetting replication"},
+		{"SELECT", "mysql.user", true, "reading which accounts there are"},
+		{"UPDATE", "mysql.user", true, "locking accounts"},
+	},
+}
+
+var grantsMySQL8 = map[Role][]grant{
+	RoleMonitor: {
+		{"PROCESS", "*.*", false, "seeing all sessions"},
+		{"REPLICATION CLIENT", "*.*", false, "reading the replication status"},
+		{"SELECT", "performance_schema.*", true, "reading the heartbeats of replication"},
+	},
+	RoleAgent: {
+		{"SYSTEM_VARIABLES_ADMIN", "*.*", false, "setting read_only"},
+		{"CONNECTION_ADMIN", "*.*", false, "killing sessions and getting in when the server is full"},
+		{"REPLICATION_SLAVE_ADMIN", "*.*", false, "starting and stopping replication"},
+		{"REPLICATION CLIENT", "*.*", false, "reading the replication status"},
+		{"PROCESS", "*.*", false, "seeing all sessions and transactions"},
+		{"CREATE USER", "*.*", true, "locking accounts"},
+		{"RELOAD", "*.*", true, "resetting replication"},
+		{"SELECT", "mysql.user", true, "reading which accounts there are"},
+	},
+}
+
+// What SUPER stands for.
+var (
+	superOfMySQL56 = []string{"REPLICATION CLIENT"}
+	superOfMySQL8  = []string{"REPLICATION CLIENT", "SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN", "REPLICATION_SLAVE_ADMIN"}
+)
+
+// superOfMariaDB follows how SUPER was taken apart: 10.11 took READ_ONLY ADMIN
+// out of it, 11.0 the rest.
+func superOfMariaDB(v version) []string {
+	switch {
+	case v.since(11, 0, 0):
+		return nil
+	case v.since(10, 11, 0):
+		return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "BINLOG ADMIN"}
+	}
+	return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "BINLOG ADMIN", "READ_ONLY ADMIN"}
+}
+
+// privileges is what SHOW GRANTS lists: privileges by object.
+type privileges map[string][]string
+
+var (
+	grantLine    = regexp.MustCompile(`^GRANT (.+?) ON (?:TABLE )?(\S+) TO `)
+	columnList   = regexp.MustCompile(`\([^)]*\)`)
+	otherWording = map[string]string{
+		"REPLICATION CLIENT":        "BINLOG MONITOR",
+		"REPLICA MONITOR":           "SLAVE MONITOR",
+		"REPLICATION REPLICA ADMIN": "REPLICATION SLAVE ADMIN",
+		"READ ONLY ADMIN":           "READ_ONLY ADMIN",
+	}
+)
+
+// readGrants reads SHOW GRANTS. Only the privileges are kept: the lines may
+// hold password hashes.
+func readGrants(r result, d *dialect, v version) privileges {
+	p := privileges{}
+	for _, line := range r.rows {
+		m := grantLine.FindStringSubmatch(line[0].text)
+		if m == nil {
+			continue
+		}
+		on := strings.ReplaceAll(m[2], "`", "")
+		for name := range strings.SplitSeq(columnList.ReplaceAllString(m[1], ""), ",") {
+			name = strings.ToUpper(strings.TrimSpace(name))
+			p[on] = append(p[on], name)
+			if v.flavor == cluster.MariaDB && otherWording[name] != "" {
+				p[on] = append(p[on], otherWording[name])
+			}
+			if name == "SUPER" && on == "*.*" {
+				p[on] = append(p[on], d.implied(v)...)
+			}
+		}
+	}
+	return p
+}
+
+// has reports whether the privileges hold g, on its object or a larger one.
+func (p privileges) has(g grant) bool {
+	schema, _, _ := strings.Cut(g.on, ".")
+	for _, on := range []string{"*.*", schema + ".*", g.on} {
+		if slices.Contains(p[on], g.privilege) || slices.Contains(p[on], "ALL PRIVILEGES") || slices.Contains(p[on], "ALL") {
+			return true
+		}
+	}
+	return false
+}
+
+// statements words the missing grants, one statement for each object.
+func statements(missing []grant, to string) string {
+	var objects []string
+	byObject := map[string][]string{}
+	for _, g := range missing {
+		if byObject[g.on] == nil {
+			objects = append(objects, g.on)
+		}
+		byObject[g.on] = append(byObject[g.on], g.privilege)
+	}
+	var lines []string
+	for _, on := range objects {
+		lines = append(lines, "GRANT "+strings.Join(byObject[on], ", ")+" ON "+on+" TO "+to+";")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// grants finds what the account that we logged in with lacks for a role.
+func (k *checker) grants(role Role, p privileges) {
+	var missing, spare []grant
+	for _, g := range k.conn.dialect.grants[role] {
+		switch {
+		case p.has(g):
+		case g.spare:
+			spare = append(spare, g)
+		default:
+			missing = append(missing, g)
+		}
+	}
+	item := "grants of the " + string(role)
+	if len(missing) > 0 {
+		k.fail(item, k.account+" lacks "+uses(missing), statements(missing, k.account))
+	}
+	if len(spare) > 0 {
+		k.warn(item, k.account+" lacks, for functions that may not be in use, "+uses(spare), statements(spare, k.account))
+	}
+	if len(missing)+len(spare) == 0 {
+		k.ok(item, k.account+" has what the "+string(role)+" needs")
+	}
+}
+
+// uses lists privileges with what they are for.
+func uses(list []grant) string {
+	var parts []string
+	for _, g := range list {
+		name := g.privilege
+		if g.on != "*.*" {
+			name += " on " + g.on
+		}
+		parts = append(parts, name+" ("+g.use+")")
+	}
+	return strings.Join(parts, ", ")
+}

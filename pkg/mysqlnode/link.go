@@ -1,0 +1,193 @@
+package mysqlnode
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A silent peer ends an unused session after 15 s; sent data that nobody
+// acknowledges ends it after userTimeout. Deaths are found by asking, long before.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 5}
+
+const userTimeout = 15 * time.Second
+
+// link is the TCP connection under a session. It remembers why it ended, which
+// the driver tells only its logger, and watches for the end while nobody reads.
+type link struct {
+	*net.TCPConn
+	// twin is a duplicate of the descriptor. Waiting on the original would lock
+	// the driver's reads out.
+	twin   net.Conn
+	broken chan struct{}
+	// watched is closed when the watching goroutine has ended.
+	watched chan struct{}
+	once    sync.Once
+	// closing is set before we end the connection ourselves, shut when we have.
+	closing atomic.Bool
+	shut    atomic.Bool
+
+	mu     sync.Mutex
+	fault  error         // what ended the connection, not by our own hand
+	unread bool          // an answer lay unread when we closed it
+	sent   chan struct{} // closed by the next write, when not nil
+}
+
+// newLink takes c over, and closes it when it returns an error.
+func newLink(c *net.TCPConn) (*link, error) {
+	if err := setUserTimeout(c, userTimeout); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	twin, err := duplicate(c)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	raw, err := twin.(syscall.Conn).SyscallConn()
+	if err != nil {
+		_ = c.Close()
+		_ = twin.Close()
+		return nil, err
+	}
+	l := &link{TCPConn: c, twin: twin, broken: make(chan struct{}), watched: make(chan struct{})}
+	go l.watch(raw)
+	return l, nil
+}
+
+// duplicate returns a second connection on the same socket.
+func duplicate(c *net.TCPConn) (net.Conn, error) {
+	f, err := c.File()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return net.FileConn(f)
+}
+
+// watch waits in the runtime's poller until the peer has ended the connection
+// or we have closed it. Every arriving packet wakes it for one system call.
+func (l *link) watch(raw syscall.RawConn) {
+	defer close(l.watched)
+	err := raw.Read(func(fd uintptr) bool { return ended(int(fd)) })
+	if err == nil {
+		l.end(errEnded)
+	}
+}
+
+var errEnded = errors.New("the server ended the connection")
+
+// end records that the connection ended, unless we are closing it ourselves.
+func (l *link) end(fault error) {
+	if l.closing.Load() {
+		return
+	}
+	l.mu.Lock()
+	if l.fault == nil || errors.Is(l.fault, errEnded) {
+		l.fault = fault
+	}
+	l.mu.Unlock()
+	l.once.Do(func() { close(l.broken) })
+}
+
+// Read records the error that ends the connection.
+func (l *link) Read(b []byte) (int, error) {
+	n, err := l.TCPConn.Read(b)
+	if err != nil {
+		l.end(err)
+	}
+	return n, err
+}
+
+// Write records the error that ends the connection.
+func (l *link) Write(b []byte) (int, error) {
+	n, err := l.TCPConn.Write(b)
+	if err != nil {
+		l.end(err)
+		return n, err
+	}
+	l.mu.Lock()
+	if l.sent != nil {
+		close(l.sent)
+		l.sent = nil
+	}
+	l.mu.Unlock()
+	return n, nil
+}
+
+// nextWrite returns a channel that is closed when something has been written.
+func (l *link) nextWrite() <-chan struct{} {
+	sent := make(chan struct{})
+	l.mu.Lock()
+	l.sent = sent
+	l.mu.Unlock()
+	return sent
+}
+
+// hush announces that we are going to end the connection: what happens to it
+// from now on is no news.
+func (l *link) hush() { l.closing.Store(true) }
+
+// Close closes both descriptors and waits for the watcher. The driver calls it
+// too, when a context ends.
+func (l *link) Close() error {
+	l.hush()
+	if l.shut.Swap(true) {
+		<-l.watched
+		return nil
+	}
+	if unread(l.twin) {
+		l.mu.Lock()
+		l.unread = true
+		l.mu.Unlock()
+	}
+	err := l.TCPConn.Close()
+	_ = l.twin.Close()
+	<-l.watched
+	return err
+}
+
+// state tells what ended the connection and whether an answer lay unread.
+func (l *link) state() (fault error, unread bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fault, l.unread
+}
+
+// gone reports whether the connection has ended, by whichever side.
+func (l *link) gone() bool {
+	fault, _ := l.state()
+	return fault != nil || l.shut.Load()
+}
+
+// unread reports whether something was received that nobody has read.
+func unread(c net.Conn) bool {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	waits := false
+	_ = raw.Control(func(fd uintptr) { waits = peek(int(fd)) > 0 })
+	return waits
+}
+
+// peek returns 1 when a byte waits to be read, 0 when the peer has ended the
+// connection, -1 when neither is known.
+func peek(fd int) int {
+	var b [1]byte
+	for {
+		n, _, err := syscall.Recvfrom(fd, b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case err == nil:
+			return n
+		case errors.Is(err, syscall.EAGAIN):
+			return -1
+		}
+		return 0
+	}
+}

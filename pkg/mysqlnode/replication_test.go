@@ -1,0 +1,124 @@
+package mysqlnode
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// lagging makes a pair whose passive has received rows that it has not applied,
+// and whose active is then killed.
+func lagging(t *testing.T) (b *server, c *Conn, received string) {
+	t.Helper()
+	a, b := startPair(t)
+	c = b.connect(agentUser)
+	must(t, c.StopReplication(t.Context()))
+	must(t, c.StartIOThread(t.Context()))
+	for range 20 {
+		a.do("INSERT INTO app.t (v) VALUES (7)")
+	}
+	eventually(t, 10*time.Second, "everything is received", func() bool {
+		ch, err := c.Channel(t.Context())
+		must(t, err)
+		received = ch.Received
+		return ch.Received == "0-1-20" && ch.SQL == cluster.ThreadNo
+	})
+	a.kill()
+	return b, c, received
+}
+
+func rows(s *server) string { s.t.Helper(); return s.value("SELECT COUNT(*) FROM app.t WHERE v = 7") }
+
+func TestDrainAppliesWhatWasReceived(t *testing.T) {
+	b, c, received := lagging(t)
+	applied, err := c.WaitApplied(t.Context(), received, 200*time.Millisecond)
+	if applied || err != nil {
+		t.Fatalf("applied without an applier: %v, %v", applied, err)
+	}
+	for range 2 {
+		must(t, c.StartSQLThread(t.Context()))
+	}
+	for range 2 {
+		must(t, c.StopIOThread(t.Context()))
+	}
+	ch, err := c.Channel(t.Context())
+	must(t, err)
+	if ch.IO != cluster.ThreadNo || ch.Received != received {
+		t.Errorf("after the drain began: %+v", ch)
+	}
+	for range 2 {
+		applied, err = c.WaitApplied(t.Context(), received, 5*time.Second)
+		must(t, err)
+		if !applied {
+			t.Fatal("not applied within 5 s")
+		}
+	}
+	if n := rows(b); n != "20" {
+		t.Errorf("%s of 20 rows are there", n)
+	}
+	if ro, _, err := c.ReadOnly(t.Context()); err != nil || ro != cluster.Yes {
+		t.Errorf("read_only %d, %v", ro, err)
+	}
+	for range 2 {
+		must(t, c.StopReplication(t.Context()))
+	}
+	for range 2 {
+		must(t, c.StartReplication(t.Context()))
+	}
+}
+
+func TestWaitAppliedCountsOwnTransactions(t *testing.T) {
+	s := startServer(t, 1)
+	c := s.connect(agentUser)
+	s.do("INSERT INTO app.t (v) VALUES (7)")
+	// What the server committed itself is in no replication position.
+	for target, want := range map[string]bool{"": true, "0-1-1": true, "0-1-1,0-2-1": false, "0-1-2": false, "0-5-3,0-6-4": false} {
+		began := time.Now()
+		applied, err := c.WaitApplied(t.Context(), target, 100*time.Millisecond)
+		must(t, err)
+		if applied != want {
+			t.Errorf("%q: %v, want %v", target, applied, want)
+		}
+		if took := time.Since(began); want && took > 90*time.Millisecond {
+			t.Errorf("%q: waited %s for nothing", target, took)
+		}
+	}
+	if _, err := c.WaitApplied(t.Context(), "0-1-1'); SELECT ('", time.Second); err == nil {
+		t.Error("took a target that is no position")
+	}
+}
+
+func TestWaitAppliedEndsBeforeItsContext(t *testing.T) {
+	s := startServer(t, 1)
+	c := s.connect(agentUser)
+	applied, err := c.WaitApplied(within(t, 300*time.Millisecond), "0-9-9", time.Hour)
+	if applied || err != nil {
+		t.Errorf("%v, %v", applied, err)
+	}
+	must(t, c.Ping(within(t, time.Second)))
+}
+
+func TestStartingWhatIsNotConfiguredIsAnError(t *testing.T) {
+	s := startServer(t, 1)
+	c := s.connect(agentUser)
+	if e := want(t, c.StartReplication(t.Context()), cluster.CauseOther); e.Number != errNotReplica {
+		t.Error(e)
+	}
+}
+
+func TestStoppingTheReceiverOfAHungSource(t *testing.T) {
+	a, b := startPair(t)
+	c := b.connect(agentUser)
+	eventually(t, 10*time.Second, "the passive replicates", func() bool {
+		ch, err := c.Channel(t.Context())
+		must(t, err)
+		return ch.Replicates(a.addr())
+	})
+	a.freeze()
+	began := time.Now()
+	must(t, c.StopIOThread(within(t, 5*time.Second)))
+	t.Logf("stopped in %s", time.Since(began))
+	a.signal(syscall.SIGCONT)
+}

@@ -1,0 +1,195 @@
+package mysqlnode
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Observe takes a full sample in one round trip. Sessions of the users in
+// exclude are not counted.
+func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
+	got, err := c.channelBatch(ctx, "observe", c.dialect.sample, statusQuery, processQuery)
+	if err != nil {
+		return cluster.Server{}, err
+	}
+	if len(got) < 4 || len(got[0].rows) != 1 {
+		return cluster.Server{}, c.fault("observe", errors.New("the server left statements unanswered"))
+	}
+	vars, status := got[0].row(0), got[1].pairs()
+	s := cluster.Server{
+		Flavor:             c.version.flavor,
+		Version:            c.version.text,
+		Identity:           vars.text("identity"),
+		ReadOnly:           tri(vars, "read_only"),
+		SuperReadOnly:      tri(vars, "super_read_only"),
+		GTIDMode:           strings.EqualFold(vars.text("gtid_mode"), "ON"),
+		LogsReplicaUpdates: on(vars.text("log_bin")) && on(vars.text("log_updates")),
+		Executed:           join(vars.text("executed"), vars.text("applied")),
+		Purged:             join(vars.text("purged")),
+		Channel:            readChannel(c.version.flavor, got[3:], status),
+	}
+	s.UptimeS, _ = strconv.ParseInt(status["uptime"], 10, 64)
+	s.Sessions, s.Users = countSessions(c.sessions(got[2]), exclude, status["threads_connected"])
+	return s, nil
+}
+
+// Channel takes the light sample: the status of the replication channel with its heartbeats.
+func (c *Conn) Channel(ctx context.Context) (cluster.Channel, error) {
+	const op = "read the replication channel of"
+	var before []string
+	if c.version.flavor == cluster.MySQL && c.dialect.heartbeats == "" {
+		before = []string{statusQuery}
+	}
+	got, err := c.channelBatch(ctx, op, before...)
+	if err != nil {
+		return cluster.Channel{}, err
+	}
+	var status map[string]string
+	if len(before) > 0 && len(got) > 0 {
+		status, got = got[0].pairs(), got[1:]
+	}
+	if len(got) == 0 {
+		return cluster.Channel{}, c.fault(op, errors.New("the server left statements unanswered"))
+	}
+	return readChannel(c.version.flavor, got, status), nil
+}
+
+// ReadOnly reads read_only and, where it exists, super_read_only.
+func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error) {
+	const op = "read read_only of"
+	got, err := c.query(ctx, op, c.dialect.readOnly())
+	if err != nil {
+		return cluster.Unknown, cluster.Unknown, err
+	}
+	if len(got) != 1 || len(got[0].rows) != 1 {
+		return cluster.Unknown, cluster.Unknown, c.fault(op, errors.New("the server gave no row"))
+	}
+	vars := got[0].row(0)
+	return tri(vars, "read_only"), tri(vars, "super_read_only"), nil
+}
+
+// channelBatch runs statements, then those that show the channel: the status
+// and, where it is apart and we may read it, the heartbeats. Wordings that the
+// server does not know, and optional statements that it refuses, are noted so
+// that the next sample is one round trip again. With an error come the results before it.
+func (c *Conn) channelBatch(ctx context.Context, op string, statements ...string) ([]result, error) {
+	for {
+		batch := slices.Clone(statements)
+		wording := c.status()
+		batch = append(batch, wording)
+		heartbeats := c.dialect.heartbeats
+		if heartbeats != "" && !c.denied[heartbeats] {
+			batch = append(batch, heartbeats)
+		}
+		got, err := c.query(ctx, op, batch...)
+		if err == nil {
+			return got, nil
+		}
+		n := number(err)
+		switch at := len(got); {
+		case at == len(statements) && unknownWording(n) && c.status() != c.dialect.status[len(c.dialect.status)-1]:
+			c.deny(wording)
+		case at == len(statements)+1 && (unknownWording(n) || refused(n)):
+			c.deny(heartbeats)
+		default:
+			return got, err
+		}
+	}
+}
+
+// status is the first wording that the server has not refused.
+func (c *Conn) status() string {
+	for _, w := range c.dialect.status {
+		if !c.denied[w] {
+			return w
+		}
+	}
+	return c.dialect.status[len(c.dialect.status)-1]
+}
+
+func (c *Conn) deny(statement string) {
+	if c.denied == nil {
+		c.denied = map[string]bool{}
+	}
+	c.denied[statement] = true
+}
+
+// readChannel reads the unnamed channel of a status result; others are no
+// business of this pair. extra holds the channels and perhaps the heartbeats,
+// status is for releases that tell the heartbeats there.
+func readChannel(f cluster.Flavor, extra []result, status map[string]string) cluster.Channel {
+	ch := cluster.Channel{Delay: -1}
+	r, found := unnamed(extra[0])
+	if !found {
+		return ch
+	}
+	ch.Configured = true
+	ch.Source = cluster.Endpoint(net.JoinHostPort(r.text("Master_Host", "Source_Host"), r.text("Master_Port", "Source_Port")))
+	ch.IO = cluster.Thread(r.text("Slave_IO_Running", "Replica_IO_Running"))
+	ch.SQL = cluster.Thread(r.text("Slave_SQL_Running", "Replica_SQL_Running"))
+	if f == cluster.MariaDB {
+		mode := r.text("Using_Gtid")
+		ch.GTID = mode != "" && !strings.EqualFold(mode, "No")
+	} else {
+		ch.GTID = on(r.text("Auto_Position"))
+	}
+	ch.Received = join(r.text("Gtid_IO_Pos", "Retrieved_Gtid_Set"))
+	if d, ok := r.integer("Seconds_Behind_Master", "Seconds_Behind_Source"); ok {
+		ch.Delay = d
+	}
+	n, _ := r.integer("Last_IO_Errno")
+	ch.IOErrno, ch.IOError = int(n), r.text("Last_IO_Error")
+	n, _ = r.integer("Last_SQL_Errno")
+	ch.SQLErrno, ch.SQLError = int(n), r.text("Last_SQL_Error")
+
+	count, period := r.text("Slave_received_heartbeats"), r.text("Slave_heartbeat_period")
+	if len(extra) > 1 && len(extra[1].rows) > 0 {
+		h := extra[1].row(0)
+		count, period = h.text("Slave_received_heartbeats"), h.text("Slave_heartbeat_period")
+	}
+	if count == "" {
+		count, period = status["slave_received_heartbeats"], status["slave_heartbeat_period"]
+	}
+	ch.Heartbeats, _ = strconv.ParseUint(count, 10, 64)
+	if seconds, err := strconv.ParseFloat(period, 64); err == nil {
+		ch.HeartbeatPeriodMS = int64(math.Round(seconds * 1000))
+	}
+	return ch
+}
+
+// unnamed finds the row of the unnamed channel.
+func unnamed(status result) (row, bool) {
+	for i := range status.rows {
+		if r := status.row(i); r.text("Connection_name", "Channel_Name") == "" {
+			return r, true
+		}
+	}
+	return row{}, false
+}
+
+// tri reads a boolean column that may not exist.
+func tri(r row, name string) cluster.Tri {
+	v, ok := r.get(name)
+	if !ok || !v.set {
+		return cluster.Unknown
+	}
+	return cluster.TriOf(on(v.text))
+}
+
+// join puts positions together with commas, without the line breaks that MySQL prints.
+func join(positions ...string) string {
+	var parts []string
+	for _, p := range positions {
+		if p = strings.Join(strings.Fields(p), ""); p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,171 @@
+package mysqlnode
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+func TestObserveAPair(t *testing.T) {
+	a, b := startPair(t)
+	c := b.connect(monitorUser)
+	a.do("INSERT INTO app.t VALUES (2, 2)")
+	var got cluster.Server
+	eventually(t, 10*time.Second, "both threads run and the row has arrived", func() bool {
+		var err error
+		got, err = c.Observe(t.Context(), []string{"root"})
+		must(t, err)
+		return got.Channel.Replicates(a.addr()) && got.Channel.Received == "0-1-1" && got.Channel.Delay == 0 &&
+			got.Channel.Heartbeats > 0 && got.Executed == "0-1-1,0-1-1"
+	})
+	if got.UptimeS < 0 || got.Channel.Heartbeats == 0 {
+		t.Errorf("%+v", got)
+	}
+	rest := got
+	rest.UptimeS, rest.Channel.Heartbeats = 0, 0
+	want := cluster.Server{
+		Flavor: cluster.MariaDB, Version: b.value("SELECT VERSION()"), Identity: "2",
+		ReadOnly: cluster.Yes, GTIDMode: true, LogsReplicaUpdates: true, Executed: "0-1-1,0-1-1",
+		Channel: cluster.Channel{Configured: true, Source: a.addr(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
+			Received: "0-1-1", HeartbeatPeriodMS: 200},
+	}
+	if diff := cmp.Diff(want, rest); diff != "" {
+		t.Error(diff)
+	}
+
+	light, err := c.Channel(t.Context())
+	must(t, err)
+	if light.Heartbeats < got.Channel.Heartbeats || light.Source != a.addr() {
+		t.Errorf("light sample %+v", light)
+	}
+	ro, super, err := c.ReadOnly(t.Context())
+	must(t, err)
+	if ro != cluster.Yes || super != cluster.Unknown {
+		t.Errorf("read_only %d, super %d", ro, super)
+	}
+	b.do("STOP SLAVE; ")
+	light, err = c.Channel(t.Context())
+	must(t, err)
+	if !light.Stopped() || light.Delay != -1 {
+		t.Errorf("stopped channel %+v", light)
+	}
+	b.do("RESET SLAVE ALL")
+	light, err = c.Channel(t.Context())
+	must(t, err)
+	if light.Configured {
+		t.Errorf("no channel: %+v", light)
+	}
+}
+
+func TestObserveCountsSessionsByThePredecessorsRule(t *testing.T) {
+	s := startServer(t, 1)
+	c := s.connect(monitorUser)
+	s.connect(monitorUser)
+	app := s.app()
+	s.app()
+	count := func(exclude ...string) (int, []string) {
+		t.Helper()
+		got, err := c.Observe(t.Context(), append(exclude, "root"))
+		must(t, err)
+		return got.Sessions, got.Users
+	}
+	if n, users := count(); n != 3 || !slices.Equal(users, []string{appUser, monitorUser}) {
+		t.Errorf("%d of %v", n, users)
+	}
+	if n, users := count(monitorUser); n != 2 || !slices.Equal(users, []string{appUser}) {
+		t.Errorf("without the monitor's: %d of %v", n, users)
+	}
+	if n, _ := count(monitorUser, appUser); n != 0 {
+		t.Errorf("without all: %d", n)
+	}
+	if _, err := app.ExecContext(t.Context(), "USE information_schema"); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := count(monitorUser); n != 1 {
+		t.Errorf("without the server's own schemas: %d", n)
+	}
+	// Without PROCESS the others are invisible, which is not the same as absent.
+	s.do("GRANT SLAVE MONITOR ON *.* TO poor@'127.0.0.1'")
+	got, err := s.connect(poorUser).Observe(t.Context(), nil)
+	must(t, err)
+	if got.Sessions != -1 {
+		t.Errorf("without PROCESS: %d", got.Sessions)
+	}
+}
+
+func TestObserveSaysWhatIsNotGranted(t *testing.T) {
+	s := startServer(t, 1)
+	_, err := s.connect(poorUser).Observe(t.Context(), nil)
+	if e := want(t, err, cluster.CauseOther); e.Number != errSpecificDenied {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCountSessions(t *testing.T) {
+	list := result{columns: map[string]int{"id": 0, "user": 1, "db": 2, "command": 3}}
+	for _, r := range [][]string{
+		{"1", "me", "", "Query"}, {"2", "system user", "", "Slave_IO"}, {"3", "event_scheduler", "", "Daemon"}, {"4", "unauthenticated user", "", "Connect"},
+		{"5", "repl", "", "Binlog Dump"}, {"6", "repl", "", "Binlog Dump GTID"}, {"7", "x", "mysql", "Sleep"}, {"8", "x", "PERFORMANCE_SCHEMA", "Sleep"},
+		{"9", "x", "shop", "Sleep"}, {"10", "root", "", "Sleep"}, {"11", "me", "", "Sleep"},
+	} {
+		list.rows = append(list.rows, []value{{r[0], true}, {r[1], true}, {r[2], r[2] != ""}, {r[3], true}})
+	}
+	c := &Conn{node: &Node{}, id: 1}
+	n, users := countSessions(c.sessions(list), []string{"root"}, "9")
+	if n != 2 || !slices.Equal(users, []string{"me", "x"}) {
+		t.Errorf("%d of %v", n, users)
+	}
+}
+
+func TestChannelOfMySQLIsReadByNewAndOldNames(t *testing.T) {
+	named := func(names ...string) result {
+		r := result{columns: map[string]int{}, rows: [][]value{nil, nil}}
+		for i, name := range append([]string{"channel_name"}, names...) {
+			r.columns[name] = i
+		}
+		r.rows[0] = make([]value, len(r.columns))
+		r.rows[0][0] = value{"group_replication_applier", true}
+		for _, text := range []string{"", "db1", "3306", "Yes", "No", "1", "uuid:1-5,\nother:1", "", "7", "why"} {
+			r.rows[1] = append(r.rows[1], value{text, true})
+		}
+		return r
+	}
+	want := cluster.Channel{Configured: true, Source: "db1:3306", IO: "Yes", SQL: "No", GTID: true, Received: "uuid:1-5,other:1", Delay: -1,
+		SQLErrno: 7, SQLError: "why", Heartbeats: 12, HeartbeatPeriodMS: 1500}
+	tail := []string{"auto_position", "retrieved_gtid_set"}
+	later := named(slices.Concat([]string{"source_host", "source_port", "replica_io_running", "replica_sql_running"}, tail,
+		[]string{"seconds_behind_source", "last_sql_errno", "last_sql_error"})...)
+	heartbeats := result{columns: map[string]int{"slave_received_heartbeats": 0, "slave_heartbeat_period": 1}, rows: [][]value{{{"12", true}, {"1.500", true}}}}
+	if diff := cmp.Diff(want, readChannel(cluster.MySQL, []result{later, heartbeats}, nil)); diff != "" {
+		t.Error("8.0.22 and later: " + diff)
+	}
+	earlier := named(slices.Concat([]string{"master_host", "master_port", "slave_io_running", "slave_sql_running"}, tail,
+		[]string{"seconds_behind_master", "last_sql_errno", "last_sql_error"})...)
+	status := map[string]string{"slave_received_heartbeats": "12", "slave_heartbeat_period": "1.5"}
+	if diff := cmp.Diff(want, readChannel(cluster.MySQL, []result{earlier}, status)); diff != "" {
+		t.Error("5.6: " + diff)
+	}
+}
+
+func TestOneSessionServesOneCallAtATime(t *testing.T) {
+	s := startServer(t, 1)
+	c := s.connect(monitorUser)
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.query(context.Background(), "sleep on", "SELECT SLEEP(30)")
+		done <- err
+	}()
+	eventually(t, 5*time.Second, "the first call is on its way", func() bool {
+		return s.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'") == "1"
+	})
+	want(t, c.Ping(t.Context()), cluster.CauseOther)
+	must(t, c.Close())
+	if err := <-done; err == nil {
+		t.Error("the call went on after Close")
+	}
+}

@@ -1,0 +1,119 @@
+package mysqlnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind says what a session is.
+type Kind string
+
+// The kinds of session.
+const (
+	KindApplication Kind = "application"
+	KindReplication Kind = "replication" // a binary log dump: some replica reads from here
+	KindSystem      Kind = "system"      // the server's own threads, and log-ins under way
+	KindOwnUser     Kind = "own user"    // logged in as we are
+)
+
+// Session is one row of the process list.
+type Session struct {
+	ID             uint64
+	User, Host, DB string
+	Command, State string
+	Kind           Kind
+}
+
+// Sessions lists all sessions but our own. Without the PROCESS privilege the
+// server shows only those of our own user, and does not say so.
+func (c *Conn) Sessions(ctx context.Context) ([]Session, error) {
+	const op = "list the sessions of"
+	got, err := c.query(ctx, op, processQuery)
+	if err != nil {
+		return nil, err
+	}
+	if len(got) != 1 {
+		return nil, c.fault(op, errors.New("the server gave no list"))
+	}
+	return c.sessions(got[0]), nil
+}
+
+// Kill ends a session. One that is already gone is no error.
+func (c *Conn) Kill(ctx context.Context, id uint64) error {
+	op := fmt.Sprintf("kill session %d on", id)
+	err := c.exec(ctx, op, "KILL "+strconv.FormatUint(id, 10))
+	if number(err) == errNoSuchThread {
+		return nil
+	}
+	return err
+}
+
+// sessions reads a process list, without the row of this session.
+func (c *Conn) sessions(list result) []Session {
+	all := make([]Session, 0, len(list.rows))
+	self := c.node.opts.User
+	for i := range list.rows {
+		r := list.row(i)
+		id, _ := r.integer("Id")
+		s := Session{
+			ID: uint64(id), User: r.text("User"), Host: r.text("Host"), DB: r.text("db"),
+			Command: r.text("Command"), State: r.text("State"),
+		}
+		if s.ID == c.id {
+			self = s.User
+			continue
+		}
+		all = append(all, s)
+	}
+	for i := range all {
+		all[i].Kind = kindOf(all[i], self)
+	}
+	return all
+}
+
+func kindOf(s Session, self string) Kind {
+	switch s.User {
+	case "system user", "event_scheduler", "unauthenticated user":
+		return KindSystem
+	}
+	switch {
+	case strings.HasPrefix(s.Command, "Binlog Dump"):
+		return KindReplication
+	case s.Command == "Daemon":
+		return KindSystem
+	case s.User == self:
+		return KindOwnUser
+	}
+	return KindApplication
+}
+
+// countSessions counts application sessions by the predecessor's rule: without
+// excluded users and without sessions in the server's own schemas. Sessions of
+// our own user count unless excluded. The count is -1 when the server shows us
+// no session of others although it has more than we see: PROCESS is missing.
+func countSessions(all []Session, exclude []string, connected string) (n int, users []string) {
+	others := false
+	for _, s := range all {
+		others = others || s.Kind != KindOwnUser
+		if s.Kind == KindSystem || s.Kind == KindReplication || slices.Contains(exclude, s.User) {
+			continue
+		}
+		switch strings.ToLower(s.DB) {
+		case "mysql", "information_schema", "performance_schema":
+			continue
+		}
+		n++
+		if !slices.Contains(users, s.User) {
+			users = append(users, s.User)
+		}
+	}
+	if c, err := strconv.Atoi(connected); err == nil && !others && c > len(all)+1 {
+		return -1, nil
+	}
+	slices.Sort(users)
+	return n, users
+}

@@ -1,0 +1,266 @@
+package mysqlnode
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const (
+	// safeRetries outlast a day of connecting once a second.
+	safeRetries = 86400
+	// Up to here a silent source is noticed soon enough to be of use as evidence.
+	maxHeartbeat  = 2.0
+	maxNetTimeout = 10
+	maxReconnect  = 10
+)
+
+// numbering looks at GTIDs and the binary log.
+func (k *checker) numbering() {
+	maria := k.conn.version.flavor == cluster.MariaDB
+	if !on(k.vars["log_bin"]) {
+		k.fail("binary log", "it is off: nothing can replicate from this server", "log_bin=bin")
+	} else {
+		k.ok("binary log", "on")
+	}
+	switch mode := k.vars["gtid_mode"]; {
+	case maria:
+		k.ok("GTID", "always on in MariaDB")
+	case strings.EqualFold(mode, "ON"):
+		k.ok("GTID", "gtid_mode=ON")
+	default:
+		k.fail("GTID", "gtid_mode="+mode+": without GTIDs no server of this pair is ever opened automatically",
+			"gtid_mode=ON\nenforce_gtid_consistency=ON")
+	}
+	if name, value, ok := k.setting("log_replica_updates", "log_slave_updates"); !ok || !on(value) {
+		if name == "" {
+			name = "log_slave_updates"
+		}
+		k.fail(name, "it is off: after a change of role the other server cannot fetch what this one only replicated", name+"=ON")
+	} else {
+		k.ok(name, "on")
+	}
+	if maria {
+		if on(k.vars["gtid_strict_mode"]) {
+			k.ok("gtid_strict_mode", "on")
+		} else {
+			k.warn("gtid_strict_mode", "it is off: a divergent history can be replicated before it is noticed",
+				"gtid_strict_mode=ON\n# at once: SET GLOBAL gtid_strict_mode=1;")
+		}
+	}
+}
+
+// identity compares this server with its peer.
+func (k *checker) identity() {
+	mine, peer := k.conn.facts(k.vars), k.options.PeerFacts
+	switch {
+	case mine.ServerID == 0:
+		k.fail("server_id", "it is 0: replication does not run", "server_id=<a number that no other server has>")
+	case peer == nil:
+		k.unknown("server_id", fmt.Sprintf("%d; the other server's is not known", mine.ServerID), "")
+	case mine.ServerID == peer.ServerID:
+		k.fail("server_id", fmt.Sprintf("%d on both servers: each ignores the other's changes", mine.ServerID),
+			"server_id=<a number that no other server has>")
+	default:
+		k.ok("server_id", fmt.Sprintf("%d, the other server's is %d", mine.ServerID, peer.ServerID))
+	}
+	if peer == nil {
+		return
+	}
+	if mine.ServerUUID != "" && mine.ServerUUID == peer.ServerUUID {
+		k.fail("server_uuid", "both servers have "+mine.ServerUUID+": remove auto.cnf from the copied data directory and restart it", "")
+	}
+	if k.conn.version.flavor != cluster.MariaDB {
+		return
+	}
+	if mine.DomainID != peer.DomainID {
+		k.fail("gtid_domain_id", fmt.Sprintf("%d here, %d on the other server: their transactions are not in one order", mine.DomainID, peer.DomainID),
+			fmt.Sprintf("gtid_domain_id=%d", peer.DomainID))
+	} else {
+		k.ok("gtid_domain_id", fmt.Sprintf("%d on both servers", mine.DomainID))
+	}
+}
+
+// startsClosed finds whether the server comes up with read_only=1. Where the
+// present value comes from tells it when nobody has seen a start.
+func (k *checker) startsClosed(ctx context.Context) error {
+	const item = "read_only at start"
+	fix := "read_only=ON"
+	if k.conn.dialect.superReadOnly {
+		fix = "super_read_only=ON"
+	}
+	seen, how := k.options.ReadOnlyAtStart, "as seen at the first contact after a start"
+	if seen == cluster.Unknown && k.conn.version.flavor == cluster.MariaDB {
+		got, err := k.conn.query(ctx, "check", "SELECT GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value "+
+			"FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'")
+		if err != nil && number(err) == 0 {
+			return err
+		}
+		if err == nil && len(got) == 1 && len(got[0].rows) == 1 {
+			switch r := got[0].row(0); r.text("origin") {
+			case "CONFIG", "COMMAND-LINE":
+				seen, how = cluster.TriOf(on(r.text("value"))), "set by the configuration and not changed since the start"
+			case "COMPILE-TIME":
+				seen, how = cluster.No, "the configuration does not set it"
+			}
+		}
+	}
+	switch seen {
+	case cluster.Yes:
+		k.ok(item, "on, "+how)
+	case cluster.No:
+		k.fail(item, "off, "+how+": after a crash the server comes back open", fix)
+	default:
+		k.unknown(item, "no start has been seen, and it has been set by hand since", fix)
+	}
+	return nil
+}
+
+// startsStopped finds whether replication waits for the agent after a start.
+func (k *checker) startsStopped() {
+	name, value, ok := k.setting("skip_replica_start", "skip_slave_start")
+	switch {
+	case !ok:
+		k.unknown("skip_slave_start", "this release does not show it; without it a server that returns replicates before its history has been compared",
+			"skip_slave_start=ON")
+	case on(value):
+		k.ok(name, "on")
+	default:
+		k.warn(name, "it is off: a server that returns replicates before its history has been compared", name+"=ON")
+	}
+}
+
+// durability looks at what a crash may take away.
+func (k *checker) durability() {
+	for _, name := range []string{"sync_binlog", "innodb_flush_log_at_trx_commit"} {
+		switch value, ok := k.vars[name]; {
+		case !ok:
+			k.unknown(name, "this release does not show it", "")
+		case value == "1":
+			k.ok(name, "1")
+		default:
+			k.warn(name, value+": when the machine crashes, the server may come back without transactions that its replica has",
+				name+"=1\n# at once: SET GLOBAL "+name+"=1;")
+		}
+	}
+}
+
+// relayLog looks at what a restart of the passive keeps.
+func (k *checker) relayLog() {
+	const item = "relay_log_recovery"
+	value, ok := k.vars[item]
+	switch {
+	case !ok:
+		k.unknown(item, "this release does not show it", "")
+	case k.conn.version.flavor == cluster.MariaDB:
+		k.ok(item, "makes no difference: MariaDB fetches again after a restart what it had not applied")
+	case on(value):
+		k.warn(item, "on: a restart of this server while the other is dead throws away what it had received and not applied", item+"=OFF")
+	default:
+		k.ok(item, "off: received transactions outlast a restart")
+	}
+}
+
+// channel looks at the replication channel, given as to readChannel.
+func (k *checker) channel(extra []result, status map[string]string) {
+	const item = "replication channel"
+	ch := readChannel(k.conn.version.flavor, extra, status)
+	if !ch.Configured {
+		k.fail(item, "this server replicates from nobody", "")
+		return
+	}
+	if peer := k.options.Peer; peer != "" && ch.Source != peer {
+		k.fail(item, fmt.Sprintf("it replicates from %s, not from the other member %s", ch.Source, peer), "")
+	} else {
+		k.ok(item, fmt.Sprintf("from %s, IO %s, SQL %s", ch.Source, ch.IO, ch.SQL))
+	}
+
+	// The findings share one statement: servers set the heartbeat period back
+	// in each change that does not name it.
+	first := len(k.findings)
+	settings := k.channelSettings(ch, extra[0])
+	fix := k.change(settings)
+	for i := first; i < len(k.findings); i++ {
+		if k.findings[i].Severity != SeverityOK {
+			k.findings[i].Fix = fix
+		}
+	}
+}
+
+// change words a new setting of the channel.
+func (k *checker) change(settings []string) string {
+	verb, prefix := "CHANGE MASTER TO", "MASTER_"
+	if k.conn.dialect.replica == "REPLICA" {
+		verb, prefix = "CHANGE REPLICATION SOURCE TO", "SOURCE_"
+	}
+	var full []string
+	for _, s := range append(settings, "HEARTBEAT_PERIOD=1") {
+		full = append(full, prefix+s)
+	}
+	return fmt.Sprintf("STOP %[1]s; %[2]s %[3]s; START %[1]s;", k.conn.dialect.replica, verb, strings.Join(full, ", "))
+}
+
+// channelSettings looks at the settings of the channel and returns those to
+// change besides the heartbeat period, without the prefix of the flavour.
+func (k *checker) channelSettings(ch cluster.Channel, status result) (settings []string) {
+	if ch.GTID {
+		k.ok("GTID position", "the channel positions itself by GTID")
+	} else {
+		k.fail("GTID position", "the channel positions itself by file and offset", "")
+		if k.conn.version.flavor == cluster.MariaDB {
+			settings = append(settings, "USE_GTID=slave_pos")
+		} else {
+			settings = append(settings, "AUTO_POSITION=1")
+		}
+	}
+
+	r, _ := unnamed(status)
+	count, shown := r.integer("Master_Retry_Count", "Source_Retry_Count")
+	if _, text, ok := k.setting("master_retry_count"); ok && !shown {
+		n, err := strconv.ParseInt(text, 10, 64)
+		count, shown = n, err == nil
+	}
+	switch {
+	case !shown:
+		k.ok("connection retries", "not shown by this release; the default is 86400 or more")
+	case count != 0 && count < safeRetries:
+		k.warn("connection retries", fmt.Sprintf("after %d failed attempts the IO thread stops for good", count), "")
+		settings = append(settings, fmt.Sprintf("RETRY_COUNT=%d", safeRetries))
+	default:
+		k.ok("connection retries", strconv.FormatInt(count, 10))
+	}
+	if pause, ok := r.integer("Connect_Retry"); ok && pause > maxReconnect {
+		k.warn("pause between retries", fmt.Sprintf("%d s: that long after the source is back replication still rests", pause), "")
+		settings = append(settings, "CONNECT_RETRY=2")
+	} else if ok {
+		k.ok("pause between retries", fmt.Sprintf("%d s", pause))
+	}
+
+	switch seconds := float64(ch.HeartbeatPeriodMS) / 1000; {
+	case ch.HeartbeatPeriodMS == 0:
+		k.unknown("heartbeat period", "the server does not show it, or heartbeats are off", "")
+	case seconds > maxHeartbeat:
+		k.warn("heartbeat period", fmt.Sprintf("%g s: that long a silent source is not told from an idle one", seconds), "")
+	default:
+		k.ok("heartbeat period", fmt.Sprintf("%g s", seconds))
+	}
+	return settings
+}
+
+// netTimeout looks at how soon a replica notices a source that hangs.
+func (k *checker) netTimeout() {
+	name, value, ok := k.setting("replica_net_timeout", "slave_net_timeout")
+	n, err := strconv.Atoi(value)
+	switch {
+	case !ok || err != nil:
+		k.unknown("slave_net_timeout", "this release does not show it", "")
+	case n > maxNetTimeout:
+		k.warn(name, fmt.Sprintf("%d s: that long replication from a source that hangs looks healthy", n),
+			name+"=4\n# at once: SET GLOBAL "+name+"=4; then restart the IO thread")
+	default:
+		k.ok(name, fmt.Sprintf("%d s", n))
+	}
+}

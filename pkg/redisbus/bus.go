@@ -1,0 +1,149 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const (
+	defaultTimeout = time.Second
+	poolSize       = 8
+	bufferSize     = 16 << 10
+)
+
+// Options says which Redis to use, and how.
+type Options struct {
+	Addr     string // host:port
+	Username string
+	Password cluster.Secret
+	// Topic is the predecessor's channel; without one nothing is announced on it.
+	Topic string
+	// Name is what CLIENT LIST shows; blanks in it become dashes.
+	Name string
+	// DialTimeout and ReadTimeout bound each dial and each answer; 0 means 1 s.
+	DialTimeout, ReadTimeout time.Duration
+}
+
+// Bus is one process's access to Redis. It connects when first used and again
+// whenever needed; all methods may be called by many goroutines at once, and
+// each is bounded by the timeouts of Options as well as by its context.
+type Bus struct {
+	client *redis.Client
+	addr   string
+	topic  string
+
+	closed context.Context
+	close  context.CancelFunc
+	subs   sync.WaitGroup
+
+	mu sync.Mutex
+	// tokens are those under which this process took a leader's lease.
+	tokens map[holding]uint64
+}
+
+// quiet keeps go-redis from writing to stderr; whatever matters comes back as an error.
+var quiet = sync.OnceFunc(logging.Disable)
+
+// New returns a bus to the Redis that o names; it does not connect yet.
+func New(o Options) *Bus {
+	quiet()
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = defaultTimeout
+	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = defaultTimeout
+	}
+	b := &Bus{addr: o.Addr, topic: o.Topic, tokens: map[holding]uint64{}}
+	b.closed, b.close = context.WithCancel(context.Background())
+	b.client = redis.NewClient(&redis.Options{
+		Addr:                     o.Addr,
+		Username:                 o.Username,
+		Password:                 o.Password.Reveal(),
+		ClientName:               strings.Join(strings.Fields(o.Name), "-"),
+		Dialer:                   dialer(o.DialTimeout),
+		DialTimeout:              o.DialTimeout,
+		DialerRetries:            1,
+		ReadTimeout:              o.ReadTimeout,
+		WriteTimeout:             o.ReadTimeout,
+		ContextTimeoutEnabled:    true,
+		MaxRetries:               -1,
+		Protocol:                 2,
+		DisableIdentity:          true,
+		PoolSize:                 poolSize,
+		PipelinePoolSize:         -1,
+		ReadBufferSize:           bufferSize,
+		WriteBufferSize:          bufferSize,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	return b
+}
+
+// Close ends all subscriptions and connections.
+func (b *Bus) Close() error {
+	b.close()
+	b.subs.Wait()
+	return b.wrap("close", b.client.Close())
+}
+
+// Ping makes one round trip.
+func (b *Bus) Ping(ctx context.Context) error {
+	cmd := b.client.Ping(ctx)
+	return b.checkCmds("ping", cmd.Err(), cmd)
+}
+
+// RunID is the identity of the running Redis process: it changes with each
+// restart and with a failover to another server.
+func (b *Bus) RunID(ctx context.Context) (string, error) {
+	const op = "read run_id"
+	text, err := b.client.Info(ctx, "server").Result()
+	if err != nil {
+		return "", b.wrap(op, err)
+	}
+	for line := range strings.Lines(text) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok && id != "" {
+			return id, nil
+		}
+	}
+	return "", b.wrap(op, errors.New("INFO server has no run_id"))
+}
+
+// run runs a script whose answer is an array of strings, the first a word that
+// says how it went. Refusals that every script shares come back as errors.
+func (b *Bus) run(ctx context.Context, op string, s *redis.Script, keys []string, args ...any) ([]string, error) {
+	answer, err := s.Run(ctx, b.client, keys, args...).StringSlice()
+	if err != nil {
+		return nil, b.wrap(op, err)
+	}
+	at := func(i int) string {
+		if i < len(answer) {
+			return answer[i]
+		}
+		return ""
+	}
+	switch at(0) {
+	case "type":
+		return nil, b.wrap(op, &WrongTypeError{Key: at(1), Found: at(2), Want: at(3)})
+	case "value":
+		return nil, b.wrap(op, &ValueError{Key: at(1), Text: at(2)})
+	case "denied":
+		return nil, b.wrap(op, fmt.Errorf("the ACL of this user does not allow %s on %s; nothing was written", at(1), at(2)))
+	case "notleader":
+		if at(1) == "" {
+			return nil, fmt.Errorf("%s: %w: nobody holds the lease, the last token is %s", op, ErrNotLeader, at(2))
+		}
+		return nil, fmt.Errorf("%s: %w: %s holds the lease with token %s", op, ErrNotLeader, at(1), at(2))
+	case "":
+		return nil, b.wrap(op, errors.New("the script gave no answer"))
+	}
+	return answer, nil
+}

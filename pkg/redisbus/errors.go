@@ -1,0 +1,158 @@
+package redisbus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	// ErrNotLeader: the caller does not hold the leader's lease under this token.
+	ErrNotLeader = errors.New("not the leader")
+	// ErrStale: another order than the expected one is in force.
+	ErrStale = errors.New("the assignment has moved on")
+	// ErrBusy: another request is filed or running.
+	ErrBusy = errors.New("another request is under way")
+)
+
+// Error is a command that Redis did not carry out, or whose answer was lost.
+type Error struct {
+	Op   string // what was to be done, for example "save report of 10.0.0.5:3306"
+	Addr string
+	Err  error
+}
+
+// Error names the deed, the server, the cause and, where one is known, the way out.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: redis %s: %v", e.Op, e.Addr, e.Err)
+	if h := hint(e.Err); h != "" {
+		text += " (" + h + ")"
+	}
+	return text
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// WrongTypeError is a key that holds another type than this version writes there.
+type WrongTypeError struct {
+	Key         string
+	Found, Want string // type names of Redis; Found is empty when not known
+}
+
+// Error names the key and the way out.
+func (e *WrongTypeError) Error() string {
+	found := "another type"
+	if e.Found != "" {
+		found = "a " + e.Found
+	}
+	want := ""
+	if e.Want != "" {
+		want = ", a " + e.Want + " is wanted"
+	}
+	return fmt.Sprintf("key %s holds %s%s: something else wrote it; %s", quoteKey(e.Key), found, want, wayOut(e.Key))
+}
+
+// ValueError is a record whose content cannot be read.
+type ValueError struct {
+	Key  string
+	Text string
+}
+
+// Error names the key, what is wrong with it and the way out.
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("key %s cannot be read: %s; %s", quoteKey(e.Key), e.Text, wayOut(e.Key))
+}
+
+func wayOut(key string) string {
+	return fmt.Sprintf("look at it, then remove it with: redis-cli DEL %s", quoteKey(key))
+}
+
+// quoteKey writes a key for a shell: braces and the like must not reach it bare.
+func quoteKey(key string) string {
+	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\'' }) {
+		return fmt.Sprintf("%q", key)
+	}
+	return "'" + key + "'"
+}
+
+var hints = []struct{ code, text string }{
+	{"LOADING", "it is still loading its data, wait for it"},
+	{"READONLY", "it is a replica: [redis] host must name the master"},
+	{"NOAUTH", "it wants a password: set password in section [redis]"},
+	{"WRONGPASS", "username or password in section [redis] is wrong"},
+	{"NOPERM", "the ACL of this user does not allow it: the user needs keys ~mmm:* and ~mysql-*, the topic and channels mmm:*, and scripts"},
+	{"OOM", "its memory is full: raise maxmemory or remove foreign keys"},
+	{"MISCONF", "it cannot save to its disk and refuses writes: see its log"},
+	{"NOREPLICAS", "it has too few replicas connected for min-replicas-to-write"},
+	{"MASTERDOWN", "it is a replica that has lost its master"},
+	{"BUSY", "another client's script blocks it"},
+	{"CROSSSLOT", "Redis Cluster is not supported"},
+	{"MOVED", "Redis Cluster is not supported"},
+}
+
+// hint is the way out of an error that Redis answered, empty when none is known.
+func hint(err error) string {
+	answer, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return ""
+	}
+	text := answer.Error()
+	for _, h := range hints {
+		if isCode(text, h.code) {
+			return h.text
+		}
+	}
+	if strings.Contains(text, "max number of clients") {
+		return "it has no room for another client: raise maxclients"
+	}
+	return ""
+}
+
+// isCode finds the code word of an answer: first, or after a dash where an
+// older Redis puts its own words before the error of a command in a script.
+func isCode(text, code string) bool {
+	return strings.HasPrefix(text, code+" ") || strings.Contains(text, "-"+code+" ")
+}
+
+func (b *Bus) wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, Addr: b.addr, Err: err}
+}
+
+// checkCmds wraps the first error among cmds; a WRONGTYPE, which does not say
+// where, gets the name of its key.
+func (b *Bus) checkCmds(op string, err error, cmds ...redis.Cmder) error {
+	for _, cmd := range cmds {
+		cause := cmd.Err()
+		if cause == nil || errors.Is(cause, redis.Nil) {
+			continue
+		}
+		if args := cmd.Args(); len(args) > 1 && isCode(cause.Error(), "WRONGTYPE") {
+			cause = &WrongTypeError{Key: fmt.Sprint(args[1]), Want: wantOf(cmd.Name())}
+		}
+		return b.wrap(op, cause)
+	}
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return b.wrap(op, err)
+}
+
+func wantOf(command string) string {
+	switch command {
+	case "hset", "hdel", "hgetall":
+		return "hash"
+	case "sadd", "smembers":
+		return "set"
+	case "get", "set":
+		return "string"
+	case "xrevrange":
+		return "stream"
+	}
+	return ""
+}
