@@ -37,6 +37,7 @@ func Rules() []Rule {
 	return []Rule{
 		{anyPhase, "not-leading", "another identify holds the lease", "watch", ruleNotLeading},
 		{anyPhase, "active-active", "servicemode=0", "observe and report only", ruleServiceMode},
+		{anyPhase, "unreadable", "the record cannot be read", "freeze, say how to mend it", ruleUnreadable},
 		{anyPhase, "rebuild", "the record is missing or older than a running daemon remembers", "freeze, then the remembered assignment with one epoch more", ruleRebuild},
 		{anyPhase, "first-start", "no record, and nobody remembers one", "the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
 		{anyPhase, "not-a-member", "the record names a server that is not configured", "hold", ruleMembers},
@@ -138,6 +139,13 @@ func ruleServiceMode(s *situation) (Decision, bool) {
 		return Decision{}, false
 	}
 	return hold(why(ActiveActiveMode, "servicemode=0 (active-active): observed and reported, never acted on"))
+}
+
+func ruleUnreadable(s *situation) (Decision, bool) {
+	if s.v.Snapshot.AssignmentFault == "" {
+		return Decision{}, false
+	}
+	return hold(why(Unreadable, "the assignment in Redis cannot be read, nothing moves: %s", s.v.Snapshot.AssignmentFault))
 }
 
 func ruleMembers(s *situation) (Decision, bool) {

@@ -302,6 +302,9 @@ func (w *world) line(words []string) error {
 	case "restore":
 		snap.Assignment = w.saved.Clone()
 		return nil
+	case "garble":
+		snap.Assignment, snap.AssignmentFault = cluster.Assignment{}, "it is a list"
+		return nil
 	case "flush":
 		snap.Assignment, snap.Reports, snap.Request = cluster.Assignment{}, map[cluster.Endpoint]map[string]cluster.Report{}, nil
 		return nil

@@ -41,6 +41,29 @@ type State struct {
 // Remembered is the newest assignment that the state knows.
 func (st State) Remembered() cluster.Assignment { return st.remember }
 
+// Gone are the reports in snap that have not moved for at least age, of nodes
+// that another agent reports on now: a pair whose last agent is away must not
+// look like one that never had any.
+func (st State) Gone(snap cluster.Snapshot, age, now time.Duration) []cluster.Report {
+	var gone []cluster.Report
+	for node, byAgent := range snap.Reports {
+		var old []cluster.Report
+		lives := false
+		for agent, r := range byAgent {
+			h, known := st.reports[voice{node, agent}]
+			lives = lives || known && now-h.at <= AgentAway
+			if known && now-h.at >= age {
+				r.Node, r.Agent = node, agent
+				old = append(old, r)
+			}
+		}
+		if lives {
+			gone = append(gone, old...)
+		}
+	}
+	return gone
+}
+
 type voice struct {
 	node cluster.Endpoint
 	name string
@@ -139,8 +162,8 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	for _, node := range p.Pair.Members() {
 		st.takeWitness(s, node, p.Pair.Other(node), now)
 	}
-	maps.DeleteFunc(st.views, func(k voice, h heard) bool { return now-h.at > time.Hour })
-	maps.DeleteFunc(st.reports, func(k voice, h heard) bool { return now-h.at > time.Hour })
+	maps.DeleteFunc(st.views, func(k voice, _ heard) bool { _, there := s.Observations[k.node][k.name]; return !there })
+	maps.DeleteFunc(st.reports, func(k voice, _ heard) bool { _, there := s.Reports[k.node][k.name]; return !there })
 }
 
 // takeWitness follows the replica's received position through samples that

@@ -16,6 +16,9 @@ import (
 // LeaseTTL is how long a leader that says nothing still leads.
 const LeaseTTL = 3 * time.Second
 
+// reportsKept is how long the last words of an agent that is gone are kept.
+const reportsKept = 10 * time.Minute
+
 // verdictEvery is how often an unchanged verdict is published again.
 const verdictEvery = 10 * time.Second
 
@@ -33,6 +36,8 @@ type Bus interface {
 	SaveRequest(ctx context.Context, u cluster.UniqSign, id string, token uint64, r cluster.Request) error
 	// SaveVerdict publishes what the leader thinks.
 	SaveVerdict(ctx context.Context, u cluster.UniqSign, v cluster.Verdict) error
+	// DropReport removes what an agent that is gone reported of node.
+	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
 }
 
 // Prober samples one server directly; used only where no monitor of ours does.
@@ -143,6 +148,7 @@ func (s *Service) turn(ctx context.Context) time.Duration {
 		}
 		if !acted {
 			s.say(ctx, d, view.Leading)
+			s.prune(ctx, view)
 			return again
 		}
 	}
@@ -247,6 +253,24 @@ func (s *Service) say(ctx context.Context, d failover.Decision, leading bool) {
 		return
 	}
 	s.said, s.saidAt = d.Verdict, now
+}
+
+// prune drops the reports of agents that are long gone, so that Redis does not
+// keep one for every restart; the newest memory of a pair is never dropped.
+func (s *Service) prune(ctx context.Context, v failover.View) {
+	if !v.Leading || !v.Snapshot.Assignment.Exists() {
+		return
+	}
+	for _, r := range s.state.Gone(v.Snapshot, reportsKept, s.now()) {
+		if v.Snapshot.Assignment.Order().Before(r.Remembers.Order()) {
+			continue
+		}
+		if err := s.o.Bus.DropReport(ctx, s.u, r.Node, r.Agent); err != nil {
+			s.log.Debug().Err(err).Msg("old report not dropped")
+			return
+		}
+		s.log.Info().Str("agent", r.Agent).Str("node", string(r.Node)).Msg("report of an agent that is gone dropped")
+	}
 }
 
 func (s *Service) resign(ctx context.Context) {

@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+GO ?= go
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 2.0.0)
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+BUILT ?= $(shell git log -1 --format=%cs 2>/dev/null)
+DAEMON := github.com/mmm-manager/mmm-manager/pkg/daemon
+LDFLAGS := -X $(DAEMON).version=$(VERSION) -X $(DAEMON).commit=$(COMMIT) -X $(DAEMON).built=$(BUILT)
+RUNS ?= 20
+TEST_TIMEOUT ?= 15m
+
+.DEFAULT_GOAL := build
+.PHONY: build test race e2e lint demo bench clean help
+
+build: ## build the programs into bin/
+	@scripts/go.sh
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@ln -sf mmm-uniqsign bin/mmm-sign-gen
+
+test: ## install what is missing, then run every test: race detector on, real servers
+	@scripts/deps.sh race
+	scripts/test.sh
+
+e2e: ## the end-to-end tests; RUN=<regexp> picks some
+	@scripts/deps.sh
+	$(GO) test -count=1 -timeout $(TEST_TIMEOUT) -v -run '$(RUN)' ./tests/e2e
+
+race: ## the tests beside the code, race detector on
+	@scripts/deps.sh race
+	$(GO) test -race ./pkg/... ./cmd/...
+
+lint: ## gofmt, vet, staticcheck, import direction
+	@scripts/go.sh
+	scripts/lint.sh
+
+demo: ## a real pair on loopback: kill the active, watch the other take over (KEEP=1 leaves it up)
+	@scripts/deps.sh
+	@$(MAKE) --no-print-directory build
+	@$(GO) run ./tests/demo -bin bin
+
+bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown table
+	@scripts/deps.sh
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./tests/bench -bin bin -runs $(RUNS)
+
+clean: ## remove what was built
+	rm -rf bin .cache
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

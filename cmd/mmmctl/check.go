@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/config"
+	"github.com/mmm-manager/mmm-manager/pkg/control"
+	"github.com/mmm-manager/mmm-manager/pkg/daemon"
+	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+)
+
+// checkTime bounds the inspection of one server under one login, connecting apart.
+const checkTime = 20 * time.Second
+
+func (p *program) checkCommand() *cobra.Command {
+	var agentConf string
+	cmd := &cobra.Command{
+		Use:   "check [--tag TAG[,TAG...]] [--agent-conf FILE]",
+		Short: "Check the prerequisites on both servers, with the exact fixes",
+		Long: `check logs in to both servers as the monitor does, and as the agent does when
+mmm-agent.conf can be read, and looks at settings and grants. It changes nothing.
+
+Exit codes: 0 all well, 3 warnings or something that cannot be seen, 5 a
+prerequisite is missing or a login is refused, 69 a server is not reached.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&agentConf, "agent-conf", daemon.DefaultAgentConf, "the agent's `FILE`, for its login")
+	_ = cmd.MarkFlagFilename("agent-conf", "conf")
+	cmd.RunE = p.verb(func(ctx context.Context, _ []string) error {
+		pairs, tags, code, err := p.tags(true)
+		if err != nil {
+			return err
+		}
+		agent, err := p.agentLogin(agentConf, cmd.Flags().Changed("agent-conf"))
+		if err != nil {
+			return err
+		}
+		roles := []string{string(mysqlnode.RoleMonitor)}
+		if agent != nil {
+			roles = append(roles, string(mysqlnode.RoleAgent))
+		} else {
+			code = max(code, daemon.ExitDegraded)
+		}
+		all := []control.Checked{}
+		for _, t := range tags {
+			all = append(all, control.Check(ctx, newInspector(t, agent, p.starts(ctx, pairs, t)), t.Pair, roles)...)
+		}
+		for _, c := range all {
+			code = max(code, c.Exit)
+		}
+		if p.form == "json" {
+			err = control.PrintJSON(p.out, "servers", all)
+		} else {
+			err = control.PrintChecked(p.out, all)
+		}
+		if err != nil {
+			return err
+		}
+		return silently(code)
+	})
+	return cmd
+}
+
+// agentLogin reads the agent's file. Without --agent-conf one that is not there
+// or not readable is told, and the agent's grants stay unchecked.
+func (p *program) agentLogin(path string, asked bool) (*config.Agent, error) {
+	if !asked {
+		f, err := os.Open(path)
+		if err != nil {
+			fmt.Fprintf(p.err, "mmmctl: the agent's grants are not checked: %v (give its file with --agent-conf)\n", err)
+			return nil, nil
+		}
+		_ = f.Close()
+	}
+	agent, faults := config.LoadAgent(path)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return agent, nil
+}
+
+// starts asks the bus how a monitor found read_only when it first met each
+// server after a start. Without a bus or a monitor that is not known.
+func (p *program) starts(ctx context.Context, pairs *config.Pairs, t config.Tag) map[cluster.Endpoint]cluster.Tri {
+	bus := p.open(pairs)
+	defer func() { _ = bus.Close() }()
+	snap, err := bus.Snapshot(ctx, t.UniqSign)
+	if err != nil {
+		return nil
+	}
+	out := map[cluster.Endpoint]cluster.Tri{}
+	for node, views := range snap.Observations {
+		for _, o := range views {
+			if o.ReadOnlyAtStart != cluster.Unknown {
+				out[node] = o.ReadOnlyAtStart
+			}
+		}
+	}
+	return out
+}
+
+// inspector logs in to the servers of one tag.
+type inspector struct {
+	tag    config.Tag
+	agent  *config.Agent
+	starts map[cluster.Endpoint]cluster.Tri
+	facts  map[cluster.Endpoint]func() *mysqlnode.Facts
+}
+
+func newInspector(t config.Tag, agent *config.Agent, starts map[cluster.Endpoint]cluster.Tri) *inspector {
+	i := &inspector{tag: t, agent: agent, starts: starts, facts: map[cluster.Endpoint]func() *mysqlnode.Facts{}}
+	for _, node := range t.Members() {
+		i.facts[node] = sync.OnceValue(func() *mysqlnode.Facts { return i.read(node) })
+	}
+	return i
+}
+
+func (i *inspector) options(node cluster.Endpoint, role mysqlnode.Role) mysqlnode.Options {
+	if role == mysqlnode.RoleAgent {
+		a := i.agent
+		return mysqlnode.Options{Addr: node, User: a.User, Password: a.Password, Database: a.Database, Charset: a.Charset, ConnectTimeout: a.ConnectTimeout, Name: "mmmctl"}
+	}
+	t := i.tag
+	return mysqlnode.Options{Addr: node, User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmmctl"}
+}
+
+func (i *inspector) connect(ctx context.Context, node cluster.Endpoint, role mysqlnode.Role) (*mysqlnode.Conn, error) {
+	n, err := mysqlnode.New(i.options(node, role))
+	if err != nil {
+		return nil, err
+	}
+	return n.Connect(ctx)
+}
+
+// read gets what the other server is compared with; nil when it cannot be had.
+func (i *inspector) read(node cluster.Endpoint) *mysqlnode.Facts {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	c, err := i.connect(ctx, node, mysqlnode.RoleMonitor)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = c.Close() }()
+	f, err := c.Facts(ctx)
+	if err != nil {
+		return nil
+	}
+	return &f
+}
+
+// Inspect logs in to a server as one program does and checks it.
+func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]control.Finding, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	role := mysqlnode.Role(what.Role)
+	c, err := i.connect(ctx, what.Node, role)
+	if err != nil {
+		return nil, loginError(err)
+	}
+	defer func() { _ = c.Close() }()
+	other := i.tag.Other(what.Node)
+	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, ReadOnlyAtStart: i.starts[what.Node], Peer: other, PeerFacts: i.facts[other]()})
+	if err != nil {
+		return nil, loginError(err)
+	}
+	out := make([]control.Finding, 0, len(found))
+	for _, f := range found {
+		out = append(out, control.Finding{Severity: string(f.Severity), Item: f.Item, Text: f.Text, Fix: f.Fix})
+	}
+	return out, nil
+}
+
+// loginError tells a server that answers with a no from one that does not answer.
+func loginError(err error) error {
+	e := &control.Error{Code: "server-unreachable", Message: err.Error(), Exit: control.ExitUnreachable, Err: err}
+	switch cause := mysqlnode.CauseOf(err); cause {
+	case cluster.CauseAccessDenied, cluster.CauseHostBlocked, cluster.CauseTooMany:
+		e.Code, e.Exit = strings.ReplaceAll(string(cause), " ", "-"), control.ExitRefused
+	}
+	return e
+}
+
+func (p *program) checkConfigCommand() *cobra.Command {
+	var agentConf string
+	cmd := &cobra.Command{
+		Use:   "check-config [FILE...]",
+		Short: "Check configuration files of both kinds",
+		Long: `check-config reads the files, tells mmm.conf from mmm-agent.conf by what is in
+them, and prints every fault. Unknown keys are errors here. It connects to nothing.
+
+Without FILE it reads the files of --conf and --agent-conf, and without these the
+two in /etc/mmm-manager that exist. Exit codes: 0 good, 78 not.`,
+		Args: cobra.ArbitraryArgs,
+	}
+	cmd.Flags().StringVar(&agentConf, "agent-conf", daemon.DefaultAgentConf, "the agent's `FILE`")
+	_ = cmd.MarkFlagFilename("agent-conf", "conf")
+	cmd.RunE = p.verb(func(_ context.Context, args []string) error {
+		var files []checkedFile
+		conf, agent := cmd.Flags().Changed("conf"), cmd.Flags().Changed("agent-conf")
+		for _, path := range args {
+			files = append(files, checkFile(path))
+		}
+		if conf || len(args) == 0 && !agent {
+			files = append(files, checkPairs(p.flags.Conf))
+		}
+		if agent {
+			files = append(files, checkAgent(agentConf))
+		} else if _, err := os.Stat(agentConf); len(args) == 0 && !conf && !errors.Is(err, os.ErrNotExist) {
+			files = append(files, checkAgent(agentConf))
+		}
+		return p.printFiles(files)
+	})
+	return cmd
+}
+
+// checkedFile is what check-config says of one file.
+type checkedFile struct {
+	File   string       `json:"file"`
+	Kind   string       `json:"kind"`
+	Good   bool         `json:"good"`
+	Faults []foundFault `json:"faults"`
+}
+
+type foundFault struct {
+	Line     int    `json:"line,omitempty"`
+	Section  string `json:"section,omitempty"`
+	Key      string `json:"key,omitempty"`
+	Severity string `json:"severity"`
+	Text     string `json:"text"`
+	Hint     string `json:"hint,omitempty"`
+	line     string
+}
+
+func checkPairs(path string) checkedFile {
+	_, faults := config.LoadPairs(path)
+	return checkedOf(path, "mmm.conf", faults)
+}
+
+func checkAgent(path string) checkedFile {
+	_, faults := config.LoadAgent(path)
+	return checkedOf(path, "mmm-agent.conf", faults)
+}
+
+// checkFile takes a file for mmm-agent.conf when it has the section [mysql], and
+// one without any section for what its name says.
+func checkFile(path string) checkedFile {
+	agent := checkAgent(path)
+	for _, f := range agent.Faults {
+		switch {
+		case f.Line > 0:
+		case f.Section == "mysql":
+			return checkPairs(path)
+		case f.Section == "" && !strings.Contains(filepath.Base(path), "agent"):
+			return checkPairs(path)
+		}
+	}
+	return agent
+}
+
+func (c checkedFile) errors() int {
+	n := 0
+	for _, f := range c.Faults {
+		if f.Severity == "error" {
+			n++
+		}
+	}
+	return n
+}
+
+func checkedOf(path, kind string, faults *config.Faults) checkedFile {
+	c := checkedFile{File: path, Kind: kind, Good: faults.ErrStrict() == nil, Faults: []foundFault{}}
+	for _, f := range faults.All() {
+		severity := "error"
+		if f.Warning && !f.Strict {
+			severity = "warning"
+		} else {
+			f.Warning = false
+		}
+		c.Faults = append(c.Faults, foundFault{f.Line, f.Section, f.Key, severity, f.Text, f.Hint, f.String()})
+	}
+	return c
+}
+
+func (p *program) printFiles(files []checkedFile) error {
+	code := 0
+	for _, f := range files {
+		if !f.Good {
+			code = daemon.ExitConfig
+		}
+	}
+	if p.form == "json" {
+		if err := control.PrintJSON(p.out, "files", files); err != nil {
+			return err
+		}
+		return silently(code)
+	}
+	for _, f := range files {
+		for _, x := range f.Faults {
+			fmt.Fprintln(p.out, x.line)
+		}
+		if f.Good {
+			fmt.Fprintf(p.out, "%s: good (%s)\n", f.File, f.Kind)
+		} else {
+			fmt.Fprintf(p.out, "%s: %s (%s)\n", f.File, counted(f.errors(), "error"), f.Kind)
+		}
+	}
+	return silently(code)
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

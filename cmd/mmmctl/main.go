@@ -1,0 +1,13 @@
+// Command mmmctl is the operator's hand: switchover, pause, resume, list,
+// history, check and check-config.
+package main
+
+import (
+	"os"
+
+	"github.com/mmm-manager/mmm-manager/pkg/daemon"
+)
+
+func main() {
+	os.Exit(daemon.Main(newCommand()))
+}

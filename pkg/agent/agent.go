@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const (
+	discoverEvery = 10 * time.Second
+	discoverRetry = time.Second
+	busTimeout    = 2 * time.Second
+)
+
+// Options says how to build an Agent.
+type Options struct {
+	// ID names this process among all agents: host name, slash, a random part.
+	ID  string
+	Bus Bus
+	// Node gives access to one server. It is only ever called for members.
+	Node func(cluster.Endpoint) (Node, error)
+	// Cause classifies an error of a Node or Conn.
+	Cause func(error) cluster.Cause
+	// Members, when not empty, are the only servers to act on; otherwise they
+	// are taken from the bus.
+	Members map[cluster.UniqSign][]cluster.Endpoint
+	// ConnectTimeout bounds each plain call to a server; 0 means 1 s.
+	ConnectTimeout time.Duration
+	// TryOnFailure is how many connects must fail before a server that does not
+	// refuse them counts as unreachable; 0 means 1.
+	TryOnFailure int
+	Log          zerolog.Logger
+}
+
+// Agent acts on all pairs it knows.
+type Agent struct {
+	o     Options
+	start time.Time
+	tick  atomic.Uint64
+
+	discover chan struct{}
+	mu       sync.Mutex
+	pairs    map[cluster.UniqSign]*running
+}
+
+type running struct {
+	*pair
+	stop func()
+}
+
+// New checks the options.
+func New(o Options) (*Agent, error) {
+	switch {
+	case o.ID == "":
+		return nil, errors.New("build agent: no id")
+	case o.Bus == nil || o.Node == nil || o.Cause == nil:
+		return nil, errors.New("build agent: bus, node and cause are needed")
+	}
+	for u, m := range o.Members {
+		if len(m) != 2 || m[0] == m[1] {
+			return nil, errors.New("build agent: members of " + string(u) + ": want two different servers")
+		}
+	}
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = time.Second
+	}
+	o.TryOnFailure = max(1, o.TryOnFailure)
+	return &Agent{o: o, start: time.Now(), discover: make(chan struct{}, 1), pairs: map[cluster.UniqSign]*running{}}, nil
+}
+
+// Run acts until ctx ends. It returns nil then: servers, Redis and records that
+// cannot be had are waited for. Every server is left as it is.
+func (a *Agent) Run(ctx context.Context) error {
+	var listening sync.WaitGroup
+	listening.Go(func() { a.o.Bus.Listen(ctx, a.hear) })
+	defer listening.Wait()
+	defer a.stopAll()
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.discover:
+		case <-timer.C:
+		}
+		if a.findPairs(ctx) {
+			timer.Reset(discoverEvery)
+		} else {
+			timer.Reset(discoverRetry)
+		}
+	}
+}
+
+func (a *Agent) now() time.Duration { return time.Since(a.start) }
+
+func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
+
+// hear passes a wake-up on. It only says "look": nothing in it is believed.
+func (a *Agent) hear(w Wake) {
+	switch w.Kind {
+	case WakeAssignment, WakeReport, WakeMessage, WakeResubscribed:
+	default:
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w.Kind == WakeResubscribed || w.UniqSign == "" {
+		for _, p := range a.pairs {
+			p.look()
+		}
+		poke(a.discover)
+		return
+	}
+	p := a.pairs[w.UniqSign]
+	if p == nil {
+		if w.Kind != WakeReport && len(a.o.Members) == 0 {
+			poke(a.discover)
+		}
+		return
+	}
+	if w.Kind == WakeMessage {
+		for _, e := range w.Named {
+			if !p.has(e) {
+				p.log.Warn().Str("node", string(e)).Str("message", w.Message).
+					Msg("message names a server that is no member: refused")
+			}
+		}
+	}
+	if w.Kind == WakeReport && !p.readsReports() {
+		return
+	}
+	p.look()
+}
+
+// findPairs starts what is new and restarts what has other members than
+// before. It reports whether at least one pair is known.
+func (a *Agent) findPairs(ctx context.Context) bool {
+	if len(a.o.Members) > 0 {
+		for u, m := range a.o.Members {
+			a.ensure(ctx, u, [2]cluster.Endpoint{m[0], m[1]})
+		}
+		return true
+	}
+	found, err := a.o.Bus.Pairs(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.o.Log.Debug().Err(err).Msg("pairs cannot be listed")
+		}
+		return false
+	}
+	slices.Sort(found)
+	for _, u := range found {
+		snap, err := a.o.Bus.Snapshot(ctx, u)
+		if err != nil {
+			continue
+		}
+		if m, ok := membersOf(snap); ok {
+			a.ensure(ctx, u, m)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.pairs) > 0
+}
+
+func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.Endpoint) {
+	a.mu.Lock()
+	old := a.pairs[u]
+	a.mu.Unlock()
+	if old != nil {
+		if old.members == m {
+			return
+		}
+		old.log.Info().Msg("the members of the pair changed")
+		a.forget(u, old)
+	}
+	p, err := newPair(a, u, m)
+	if err != nil {
+		a.o.Log.Error().Str("uniqsign", string(u)).Err(err).Msg("pair cannot be served")
+		return
+	}
+	pctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { p.run(pctx) })
+	a.mu.Lock()
+	a.pairs[u] = &running{p, func() { cancel(); wg.Wait() }}
+	a.mu.Unlock()
+	p.log.Info().Str("first", string(m[0])).Str("second", string(m[1])).Msg("pair found")
+}
+
+func (a *Agent) forget(u cluster.UniqSign, r *running) {
+	a.mu.Lock()
+	delete(a.pairs, u)
+	a.mu.Unlock()
+	r.stop()
+}
+
+func (a *Agent) stopAll() {
+	a.mu.Lock()
+	all := slices.Collect(maps.Values(a.pairs))
+	a.pairs = map[cluster.UniqSign]*running{}
+	a.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, r := range all {
+		wg.Go(r.stop)
+	}
+	wg.Wait()
+}
+
+// membersOf takes the two servers from the predecessor's static keys.
+func membersOf(s cluster.Snapshot) ([2]cluster.Endpoint, bool) {
+	m := [2]cluster.Endpoint{s.Primary, s.Secondary}
+	if m[0] == "" || m[1] == "" {
+		if len(s.Members) != 2 {
+			return m, false
+		}
+		sorted := slices.Sorted(slices.Values(s.Members))
+		m = [2]cluster.Endpoint{sorted[0], sorted[1]}
+	}
+	for i, e := range m {
+		parsed, err := cluster.ParseEndpoint(string(e))
+		if err != nil {
+			return m, false
+		}
+		m[i] = parsed
+	}
+	return m, m[0] != m[1]
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,225 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+)
+
+const (
+	// waitSlice is how long one wait for the applier lasts before the record is
+	// looked at again.
+	waitSlice = 200 * time.Millisecond
+	// noProgress is how long the applier may stand still.
+	noProgress = 30 * time.Second
+	// seeRunning is how long a started applier may take to show.
+	seeRunning = 2 * time.Second
+)
+
+var (
+	errNotClosed  = errors.New("the server is open")
+	errNoProgress = errors.New("the applying thread makes no progress")
+	// errWouldDiscard: MariaDB throws unapplied relay log away whenever both
+	// threads were stopped and either is started.
+	errWouldDiscard = errors.New("both threads are stopped and not everything received is applied: starting either would throw the rest away")
+)
+
+// drain applies everything that was received: the applying thread runs, then
+// the receiving one is stopped, never both.
+func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+	began := time.Now()
+	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Drain) }); err != nil {
+		return err
+	}
+	target := s.Target
+	err := w.timed(in, "stop receiving", func() (err error) {
+		target, err = w.stopReceiving(ctx, target)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("drain.stopped")
+	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil {
+		return err
+	}
+	w.memory.Ready = in.Record.Order()
+	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", time.Since(began)).Msg("drained")
+	return nil
+}
+
+// stopReceiving returns target joined with all that was received.
+func (w *worker) stopReceiving(ctx context.Context, target string) (string, error) {
+	ch, err := w.channel(ctx)
+	if err != nil || !ch.Configured {
+		return target, err
+	}
+	if target, err = w.join(target, ch.Received); err != nil {
+		return "", err
+	}
+	if ch.SQL != cluster.ThreadYes {
+		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB {
+			return target, w.nothingToDiscard(ctx, target)
+		}
+		if err := w.startApplying(ctx); err != nil {
+			return "", err
+		}
+	}
+	if ch.IO != cluster.ThreadNo {
+		cctx, cancel := w.call(ctx)
+		defer cancel()
+		if err := w.links.work.StopIOThread(cctx); err != nil {
+			return "", err
+		}
+	}
+	if ch, err = w.channel(ctx); err != nil {
+		return "", err
+	}
+	return w.join(target, ch.Received)
+}
+
+func (w *worker) nothingToDiscard(ctx context.Context, target string) error {
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	srv, err := w.links.work.Observe(cctx, nil)
+	if err != nil {
+		return err
+	}
+	has, err := reconcile.Contains(srv.Flavor, srv.Executed, target)
+	if err == nil && !has {
+		err = errWouldDiscard
+	}
+	return err
+}
+
+// startApplying starts the applying thread and sees it run.
+func (w *worker) startApplying(ctx context.Context) error {
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	if err := w.links.work.StartSQLThread(cctx); err != nil {
+		return err
+	}
+	deadline := w.now() + seeRunning
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		ch, err := w.channel(ctx)
+		switch {
+		case err != nil:
+			return err
+		case ch.SQL == cluster.ThreadYes:
+			return nil
+		case ch.SQLErrno != 0:
+			return fmt.Errorf("the applying thread stopped with error %d: %s", ch.SQLErrno, ch.SQLError)
+		case w.now() > deadline:
+			return errNoProgress
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) channel(ctx context.Context) (cluster.Channel, error) {
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	return w.links.work.Channel(cctx)
+}
+
+func (w *worker) join(a, b string) (string, error) {
+	return reconcile.Join(w.sample.Server.Flavor, a, b)
+}
+
+// applied waits until the closed server has applied target, as long as there is
+// progress and the order is in force.
+func (w *worker) applied(ctx context.Context, in reconcile.Input, target string) error {
+	last, since := "", w.now()
+	for {
+		cctx, cancel := w.call(ctx)
+		began := w.p.a.nextTick()
+		srv, err := w.links.work.Observe(cctx, nil)
+		cancel()
+		if err != nil {
+			return err
+		}
+		w.answered(srv, began, true)
+		has, err := reconcile.Contains(srv.Flavor, srv.Executed, target)
+		switch ch := srv.Channel; {
+		case err != nil:
+			return err
+		case srv.ReadOnly != cluster.Yes:
+			return errNotClosed
+		case has:
+			return nil
+		case ch.Configured && ch.SQL != cluster.ThreadYes:
+			return fmt.Errorf("the applying thread is stopped (error %d: %s) and not everything is applied", ch.SQLErrno, ch.SQLError)
+		case !w.p.current(in):
+			return errMoved
+		case srv.Executed != last:
+			last, since = srv.Executed, w.now()
+		case w.now()-since > noProgress:
+			return errNoProgress
+		}
+		w.tell(in)
+		if err := w.await(ctx, target); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) await(ctx context.Context, target string) error {
+	began := w.now()
+	cctx, cancel := context.WithTimeout(ctx, waitSlice+w.p.a.o.ConnectTimeout)
+	defer cancel()
+	if _, err := w.links.work.WaitApplied(cctx, target, waitSlice); err != nil {
+		return err
+	}
+	// A wait function that answers at once must not become a busy loop.
+	if w.now()-began < 2*time.Millisecond {
+		return sleep(ctx, 2*time.Millisecond)
+	}
+	return nil
+}
+
+// catchUp waits until everything of the closed old active is applied.
+func (w *worker) catchUp(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+	began := time.Now()
+	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target) }); err != nil {
+		return err
+	}
+	w.memory.Ready = in.Record.Order()
+	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", time.Since(began)).Msg("caught up")
+	return nil
+}
+
+// replicate starts or stops replication threads.
+func (w *worker) replicate(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+	if err := w.wants(ctx, in, s.Kind); err != nil {
+		return err
+	}
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	c := w.links.work
+	do := map[reconcile.Kind]func(context.Context) error{
+		reconcile.StopIO: c.StopIOThread, reconcile.StopReplication: c.StopReplication,
+		reconcile.StartIO: c.StartIOThread, reconcile.StartSQL: c.StartSQLThread,
+		reconcile.StartReplication: c.StartReplication,
+	}[s.Kind]
+	if do == nil {
+		return fmt.Errorf("step %q is unknown", s.Kind)
+	}
+	if err := w.timed(in, string(s.Kind), func() error { return do(cctx) }); err != nil {
+		return err
+	}
+	switch s.Kind {
+	case reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication:
+		w.memory.StartAfter = w.now() + min(30*time.Second, time.Second<<min(w.starts, 5))
+		w.starts++
+	}
+	w.log.Info().Str("step", string(s.Kind)).Str("reason", s.Reason.Text).Msg("replication changed")
+	w.read(ctx, true)
+	return nil
+}

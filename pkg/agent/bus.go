@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Bus is what the agent needs of Redis. Every call is bounded by itself and
+// safe from several goroutines.
+type Bus interface {
+	// Pairs lists the pairs that the bus knows.
+	Pairs(ctx context.Context) ([]cluster.UniqSign, error)
+	// Snapshot reads everything about one pair in one step.
+	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)
+	// Assignment reads the record only; a zero record when there is none.
+	Assignment(ctx context.Context, u cluster.UniqSign) (cluster.Assignment, error)
+	// SaveReport replaces this agent's report of one node; wake tells the others.
+	SaveReport(ctx context.Context, u cluster.UniqSign, r cluster.Report, wake bool) error
+	// DropReport removes a report.
+	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
+	// Listen calls hear for each wake-up, one after the other, until ctx ends.
+	// It reconnects for ever.
+	Listen(ctx context.Context, hear func(Wake))
+}
+
+// The kinds of wake-ups that the agent acts on; others are passed over.
+const (
+	WakeAssignment   = "assignment"
+	WakeReport       = "report"
+	WakeMessage      = "message"      // on the predecessor's topic
+	WakeResubscribed = "resubscribed" // anything may have been missed
+)
+
+// Wake says that something changed on the bus.
+type Wake struct {
+	UniqSign cluster.UniqSign // empty when it concerns all
+	Kind     string
+	Message  string // the text of a message, for the log
+	// Named are the servers that a message names. They are never connected to
+	// on the word of a message.
+	Named []cluster.Endpoint
+}

@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+)
+
+const (
+	// closeLockWait is how long setting read_only may wait; everybody's new
+	// writes wait with it.
+	closeLockWait = time.Second
+	closeAttempts = 4
+	// oldWriter is the age from which a write transaction stops a switchover.
+	oldWriter = time.Second
+	// goneWithin is how long a killed session of our own user may take to go.
+	goneWithin = 2 * time.Second
+)
+
+var (
+	errStillOpen     = errors.New("read_only was set and reads back 0")
+	errSessionsAlive = errors.New("sessions of our own user were killed and are still there")
+)
+
+// close closes the server: read_only first, so that nothing new is written,
+// then every session that may still hold a way to open or write it is ended,
+// and only what reads back closed is acknowledged.
+func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+	began := time.Now()
+	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
+		return err
+	}
+	if err := w.timed(in, "ping", func() error { return w.ping(ctx) }); err != nil {
+		return err
+	}
+	gently := kind == reconcile.CloseGently
+	if gently {
+		if refusal, err := w.busyWriter(ctx, in); err != nil {
+			return err
+		} else if refusal != "" {
+			return w.refuse(in, refusal)
+		}
+	}
+	switch err := w.setReadOnly(ctx, in, kind); {
+	case gently && errors.Is(err, ErrLockWait):
+		return w.refuse(in, fmt.Sprintf("read_only could not be set within %s: something that writes or a LOCK TABLES holds it up", closeLockWait))
+	case err != nil:
+		return err
+	}
+	failpoint.Hit("close.locked")
+	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
+		return err
+	}
+	w.memory.Ready = cluster.Order{}
+	if err := w.timed(in, "kill sessions", func() error { return w.endSessions(ctx) }); err != nil {
+		return err
+	}
+	if err := w.timed(in, "read back", func() error { return w.readBack(ctx) }); err != nil {
+		return err
+	}
+	w.memory.Closed = in.Record.Order()
+	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
+		Dur("took", time.Since(began)).Msg("closed")
+	return nil
+}
+
+func (w *worker) ping(ctx context.Context) error {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	return w.links.work.Ping(ctx)
+}
+
+// busyWriter returns why a switchover must not close the server now.
+func (w *worker) busyWriter(ctx context.Context, in reconcile.Input) (refusal string, err error) {
+	err = w.timed(in, "look for old writers", func() error {
+		ctx, cancel := w.call(ctx)
+		defer cancel()
+		all, err := w.links.work.Writers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, t := range all {
+			if t.Age >= oldWriter {
+				refusal = fmt.Sprintf("session %d of %s has been writing for %s: %s", t.ID, t.User, t.Age.Round(100*time.Millisecond), t.What)
+				break
+			}
+		}
+		return nil
+	})
+	return refusal, err
+}
+
+func (w *worker) refuse(in reconcile.Input, why string) error {
+	w.memory.Refused, w.refusal = in.Record.Order(), why
+	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", why).Msg("closing for the switchover refused")
+	return nil
+}
+
+// setReadOnly sets read_only; unless gently, what blocks it is killed.
+func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+	for attempt := 1; ; attempt++ {
+		err := w.timed(in, "set read_only", func() error {
+			ctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+			defer cancel()
+			return w.links.work.SetReadOnly(ctx, closeLockWait)
+		})
+		if err == nil || !errors.Is(err, ErrLockWait) || kind == reconcile.CloseGently || attempt == closeAttempts {
+			return err
+		}
+		if err := w.wants(ctx, in, kind); err != nil {
+			return err
+		}
+		if err := w.timed(in, "kill what blocks", func() error { return w.killApplications(ctx) }); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) killApplications(ctx context.Context) error {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	all, err := w.links.work.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Kind == SessionApplication {
+			if err := w.links.work.Kill(ctx, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// endSessions kills the application's sessions and every session of our own
+// user but this worker's, and waits until the latter are gone: one of them may
+// belong to an agent that was about to open the server.
+func (w *worker) endSessions(ctx context.Context) error {
+	if err := w.killApplications(ctx); err != nil {
+		return err
+	}
+	killed := map[uint64]bool{}
+	deadline := w.now() + goneWithin
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		alive, err := w.killOwnUser(ctx, killed)
+		if err != nil || alive == 0 {
+			return err
+		}
+		if w.now() > deadline {
+			return errSessionsAlive
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// killOwnUser kills the sessions of our user found at the first call and
+// returns how many of them are still there.
+func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive int, err error) {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	first := len(killed) == 0
+	all, err := w.links.work.Sessions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range all {
+		switch {
+		case s.Kind != SessionOwnUser || w.links.owns(s.ID):
+		case first:
+			if err := w.links.work.Kill(ctx, s.ID); err != nil {
+				return 0, err
+			}
+			killed[s.ID] = true
+			alive++
+		case killed[s.ID]:
+			alive++
+		}
+	}
+	return alive, nil
+}
+
+// readBack samples the closed server in full.
+func (w *worker) readBack(ctx context.Context) error {
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	began := w.p.a.nextTick()
+	srv, err := w.links.work.Observe(cctx, nil)
+	if err != nil {
+		return err
+	}
+	w.answered(srv, began, true)
+	if srv.ReadOnly != cluster.Yes {
+		return errStillOpen
+	}
+	return nil
+}
+
+// queueClose leaves the closing order on the spare connection of a server that
+// hangs, so that it closes itself first when it wakes.
+func (w *worker) queueClose(ctx context.Context, in reconcile.Input) error {
+	if w.links.spare == nil || w.memory.Queued {
+		return errMoved
+	}
+	if err := w.wants(ctx, in, reconcile.QueueClose); err != nil {
+		return err
+	}
+	err := w.timed(in, "queue read_only", func() (err error) {
+		w.links.queue, err = w.links.spare.QueueReadOnly()
+		return err
+	})
+	if err != nil {
+		w.links.dropSpare()
+		return err
+	}
+	w.memory.Queued = true
+	w.log.Info().Str("order", in.Record.Order().String()).Msg("the server hangs: the closing order is queued")
+	return nil
+}

@@ -1,0 +1,154 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"testing"
+
+	"github.com/mmm-manager/mmm-manager/pkg/agent"
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const uniq = cluster.UniqSign("8d9a4b2924dc40baa792d742cb786345")
+
+var errAway = errors.New("connect to redis: refused")
+
+// fakeBus is a Redis with one pair in it.
+type fakeBus struct {
+	mu        sync.Mutex
+	away      bool
+	snap      cluster.Snapshot
+	listeners map[*func(agent.Wake)]bool
+	onCheck   func() // called once after the next read of the record alone
+	saved     int
+}
+
+func newFakeBus() *fakeBus {
+	return &fakeBus{
+		snap: cluster.Snapshot{UniqSign: uniq, Primary: hostA, Secondary: hostB,
+			Members: []cluster.Endpoint{hostA, hostB}, Reports: map[cluster.Endpoint]map[string]cluster.Report{}},
+		listeners: map[*func(agent.Wake)]bool{},
+	}
+}
+
+func (b *fakeBus) Pairs(context.Context) ([]cluster.UniqSign, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return nil, errAway
+	}
+	return []cluster.UniqSign{uniq}, nil
+}
+
+func (b *fakeBus) Snapshot(context.Context, cluster.UniqSign) (cluster.Snapshot, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return cluster.Snapshot{}, errAway
+	}
+	s := b.snap
+	s.Reports = map[cluster.Endpoint]map[string]cluster.Report{}
+	for e, rs := range b.snap.Reports {
+		s.Reports[e] = maps.Clone(rs)
+	}
+	return s, nil
+}
+
+func (b *fakeBus) Assignment(context.Context, cluster.UniqSign) (cluster.Assignment, error) {
+	b.mu.Lock()
+	if b.away {
+		b.mu.Unlock()
+		return cluster.Assignment{}, errAway
+	}
+	rec, hook := b.snap.Assignment, b.onCheck
+	b.onCheck = nil
+	b.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return rec, nil
+}
+
+func (b *fakeBus) SaveReport(_ context.Context, _ cluster.UniqSign, r cluster.Report, wake bool) error {
+	b.mu.Lock()
+	if b.away {
+		b.mu.Unlock()
+		return errAway
+	}
+	if b.snap.Reports[r.Node] == nil {
+		b.snap.Reports[r.Node] = map[string]cluster.Report{}
+	}
+	b.snap.Reports[r.Node][r.Agent] = r
+	b.saved++
+	b.mu.Unlock()
+	if wake {
+		b.say(agent.Wake{UniqSign: uniq, Kind: agent.WakeReport})
+	}
+	return nil
+}
+
+func (b *fakeBus) DropReport(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.snap.Reports[node], id)
+	return nil
+}
+
+func (b *fakeBus) Listen(ctx context.Context, hear func(agent.Wake)) {
+	b.mu.Lock()
+	b.listeners[&hear] = true
+	b.mu.Unlock()
+	<-ctx.Done()
+	b.mu.Lock()
+	delete(b.listeners, &hear)
+	b.mu.Unlock()
+}
+
+func (b *fakeBus) say(w agent.Wake) {
+	b.mu.Lock()
+	var all []func(agent.Wake)
+	for l := range b.listeners {
+		all = append(all, *l)
+	}
+	b.mu.Unlock()
+	for _, hear := range all {
+		hear(w)
+	}
+}
+
+func (b *fakeBus) setAway(away bool) {
+	b.mu.Lock()
+	b.away = away
+	b.mu.Unlock()
+	if !away {
+		b.say(agent.Wake{Kind: agent.WakeResubscribed})
+	}
+}
+
+// put writes a record as identify would.
+func (b *fakeBus) put(rec cluster.Assignment) {
+	b.mu.Lock()
+	b.snap.Assignment = rec
+	b.mu.Unlock()
+	b.say(agent.Wake{UniqSign: uniq, Kind: agent.WakeAssignment})
+}
+
+func (b *fakeBus) putMode(active, passive cluster.Endpoint) {
+	b.mu.Lock()
+	b.snap.Legacy = cluster.LegacyMode{Active: active, Passive: passive, Master: active}
+	b.mu.Unlock()
+	b.say(agent.Wake{UniqSign: uniq, Kind: agent.WakeMessage, Named: []cluster.Endpoint{active, passive}})
+}
+
+func (b *fakeBus) report(t *testing.T, node cluster.Endpoint, id string) cluster.Report {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.snap.Reports[node][id]
+	if !ok {
+		t.Fatalf("agent %s has no report of %s", id, node)
+	}
+	return r
+}

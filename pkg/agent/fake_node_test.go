@@ -1,0 +1,377 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/agent"
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+)
+
+const (
+	hostA = cluster.Endpoint("10.0.0.1:3306")
+	hostB = cluster.Endpoint("10.0.0.2:3306")
+	uuidA = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+	uuidB = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
+)
+
+type causeError struct{ cause cluster.Cause }
+
+func (e causeError) Error() string { return string(e.cause) }
+
+func causeOf(err error) cluster.Cause {
+	var c causeError
+	if errors.As(err, &c) {
+		return c.cause
+	}
+	return cluster.CauseOther
+}
+
+// world is two servers that replicate from each other.
+type world struct {
+	mu      sync.Mutex
+	servers map[cluster.Endpoint]*fakeServer
+	nextID  uint64
+	dials   map[cluster.Endpoint]int
+	// bothOpen is set when both servers answered and were open at one moment.
+	bothOpen bool
+}
+
+type fakeServer struct {
+	w        *world
+	addr     cluster.Endpoint
+	flavor   cluster.Flavor
+	up       bool
+	hung     chan struct{} // not nil while hung; closed when it wakes
+	readOnly bool
+	executed string
+	ch       cluster.Channel
+	held     bool // the applying thread applies nothing
+	sessions map[uint64]*fakeConn
+	clients  map[uint64]agent.Session // sessions that are not ours
+	writers  []agent.Writer
+	locker   uint64 // the session that holds a table lock; 0 for none
+	deaf     bool   // kills of clients are not counted
+	killed   []uint64
+	stops    []string // which threads were stopped and started
+	// beforeWritable runs before read_only is cleared, without any lock.
+	beforeWritable func()
+}
+
+func newWorld() *world {
+	w := &world{servers: map[cluster.Endpoint]*fakeServer{}, dials: map[cluster.Endpoint]int{}, nextID: 100}
+	for e, peer := range map[cluster.Endpoint]cluster.Endpoint{hostA: hostB, hostB: hostA} {
+		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true,
+			executed: uuidA + ":1-10", sessions: map[uint64]*fakeConn{}, clients: map[uint64]agent.Session{},
+			ch: cluster.Channel{Configured: true, Source: peer, GTID: true, IO: cluster.ThreadYes, SQL: cluster.ThreadYes}}
+	}
+	return w
+}
+
+func (w *world) a() *fakeServer { return w.servers[hostA] }
+func (w *world) b() *fakeServer { return w.servers[hostB] }
+
+func (w *world) node(e cluster.Endpoint) (agent.Node, error) {
+	s := w.servers[e]
+	if s == nil {
+		return nil, fmt.Errorf("no such server %s", e)
+	}
+	return fakeNode{s}, nil
+}
+
+// settle lets replication happen; the lock is held.
+func (w *world) settle() {
+	open := 0
+	for _, s := range w.servers {
+		src := w.servers[s.ch.Source]
+		runs := s.up && s.hung == nil
+		if runs && !s.readOnly {
+			open++
+		}
+		if !runs || !s.ch.Configured || src == nil {
+			continue
+		}
+		if s.ch.IO == cluster.ThreadConnecting && src.up {
+			s.ch.IO = cluster.ThreadYes
+		}
+		if s.ch.IO == cluster.ThreadYes && !src.up {
+			s.ch.IO = cluster.ThreadConnecting
+		}
+		if s.ch.IO == cluster.ThreadYes && src.hung == nil {
+			s.ch.Received = union(s.flavor, s.ch.Received, src.executed)
+		}
+		if s.ch.SQL == cluster.ThreadYes && !s.held {
+			s.executed = union(s.flavor, s.executed, s.ch.Received)
+		}
+	}
+	w.bothOpen = w.bothOpen || open > 1
+}
+
+func union(f cluster.Flavor, a, b string) string {
+	x, err := gtid.Parse(f, a)
+	if err != nil {
+		panic(err)
+	}
+	y, err := gtid.Parse(f, b)
+	if err != nil {
+		panic(err)
+	}
+	return x.Union(y).String()
+}
+
+// change edits a server under the lock.
+func (s *fakeServer) change(f func(*fakeServer)) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	f(s)
+	s.w.settle()
+	s.w.settle()
+}
+
+func (s *fakeServer) kill() {
+	s.change(func(s *fakeServer) {
+		s.up = false
+		for _, c := range s.sessions {
+			c.end()
+		}
+	})
+}
+
+// start brings the server back as my.cnf would: not replicating by itself.
+func (s *fakeServer) start(readOnly bool) {
+	s.change(func(s *fakeServer) {
+		s.up, s.readOnly, s.hung = true, readOnly, nil
+		s.ch.IO, s.ch.SQL = cluster.ThreadNo, cluster.ThreadNo
+		s.locker = 0
+	})
+}
+
+func (s *fakeServer) hang() { s.change(func(s *fakeServer) { s.hung = make(chan struct{}) }) }
+func (s *fakeServer) awake() {
+	s.change(func(s *fakeServer) { close(s.hung); s.hung = nil })
+}
+
+func (s *fakeServer) open() bool {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.up && !s.readOnly
+}
+
+func (s *fakeServer) has(set string) bool {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return union(s.flavor, s.executed, set) == union(s.flavor, s.executed, "")
+}
+
+type fakeNode struct{ s *fakeServer }
+
+func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
+	s := n.s
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s.w.mu.Lock()
+	s.w.dials[s.addr]++
+	up, hung := s.up, s.hung
+	s.w.mu.Unlock()
+	if !up {
+		return nil, causeError{cluster.CauseRefused}
+	}
+	if hung != nil {
+		select {
+		case <-ctx.Done():
+			return nil, causeError{cluster.CauseAnswerTimeout}
+		case <-hung:
+		}
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.nextID++
+	c := &fakeConn{s: s, id: s.w.nextID, broken: make(chan struct{})}
+	s.sessions[c.id] = c
+	return c, nil
+}
+
+type fakeConn struct {
+	s      *fakeServer
+	id     uint64
+	broken chan struct{}
+	dead   bool
+	queued chan error
+}
+
+func (c *fakeConn) ID() uint64              { return c.id }
+func (c *fakeConn) Broken() <-chan struct{} { return c.broken }
+
+// end ends the session; the lock is held.
+func (c *fakeConn) end() {
+	if !c.dead {
+		c.dead = true
+		close(c.broken)
+		delete(c.s.sessions, c.id)
+	}
+}
+
+func (c *fakeConn) Close() error {
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	c.end()
+	return nil
+}
+
+// do runs f as the server would: not while it hangs, and not for a session that was ended.
+func (c *fakeConn) do(ctx context.Context, f func(s *fakeServer) error) error {
+	c.s.w.mu.Lock()
+	hung := c.s.hung
+	c.s.w.mu.Unlock()
+	if hung != nil {
+		select {
+		case <-ctx.Done():
+			return causeError{cluster.CauseAnswerTimeout}
+		case <-hung:
+		case <-c.broken:
+		}
+	}
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	if c.dead {
+		return causeError{cluster.CauseReset}
+	}
+	c.s.w.settle()
+	err := f(c.s)
+	c.s.w.settle()
+	return err
+}
+
+func (c *fakeConn) Ping(ctx context.Context) error {
+	return c.do(ctx, func(*fakeServer) error { return nil })
+}
+
+func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
+	err = c.do(ctx, func(s *fakeServer) error {
+		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), GTIDMode: true, Executed: s.executed, Channel: s.ch}
+		return nil
+	})
+	return srv, err
+}
+
+func (c *fakeConn) Channel(ctx context.Context) (ch cluster.Channel, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { ch = s.ch; return nil })
+	return ch, err
+}
+
+func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { ro = cluster.TriOf(s.readOnly); return nil })
+	return ro, ro, err
+}
+
+func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if s.locker != 0 {
+			return fmt.Errorf("set read_only: %w", agent.ErrLockWait)
+		}
+		s.readOnly = true
+		return nil
+	})
+}
+
+func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
+	done := make(chan error, 1)
+	go func() {
+		done <- c.do(context.Background(), func(s *fakeServer) error { s.readOnly = true; return nil })
+	}()
+	return done, nil
+}
+
+func (c *fakeConn) SetWritable(ctx context.Context) error {
+	c.s.w.mu.Lock()
+	hook := c.s.beforeWritable
+	c.s.beforeWritable = nil
+	c.s.w.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return c.do(ctx, func(s *fakeServer) error { s.readOnly = false; return nil })
+}
+
+func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error) {
+	err = c.do(ctx, func(s *fakeServer) error {
+		for id := range s.sessions {
+			if id != c.id {
+				all = append(all, agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser})
+			}
+		}
+		for _, x := range s.clients {
+			all = append(all, x)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if own := s.sessions[id]; own != nil {
+			own.end()
+		}
+		if _, ok := s.clients[id]; ok {
+			s.killed = append(s.killed, id)
+			delete(s.clients, id)
+		}
+		if s.locker == id {
+			s.locker = 0
+		}
+		return nil
+	})
+}
+
+func (c *fakeConn) Writers(ctx context.Context) (all []agent.Writer, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { all = s.writers; return nil })
+	return all, err
+}
+
+func (c *fakeConn) thread(ctx context.Context, name string, f func(*cluster.Channel)) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		before := s.ch
+		f(&s.ch)
+		if before.IO != s.ch.IO || before.SQL != s.ch.SQL {
+			s.stops = append(s.stops, name)
+		}
+		// MariaDB throws unapplied relay log away when one thread is started after both were stopped.
+		if s.flavor == cluster.MariaDB && before.IO == cluster.ThreadNo && before.SQL == cluster.ThreadNo &&
+			(s.ch.IO != cluster.ThreadNo || s.ch.SQL != cluster.ThreadNo) {
+			s.ch.Received = ""
+		}
+		return nil
+	})
+}
+
+func (c *fakeConn) StartSQLThread(ctx context.Context) error {
+	return c.thread(ctx, "start sql", func(ch *cluster.Channel) { ch.SQL = cluster.ThreadYes })
+}
+func (c *fakeConn) StartIOThread(ctx context.Context) error {
+	return c.thread(ctx, "start io", func(ch *cluster.Channel) { ch.IO = cluster.ThreadConnecting })
+}
+func (c *fakeConn) StopIOThread(ctx context.Context) error {
+	return c.thread(ctx, "stop io", func(ch *cluster.Channel) { ch.IO = cluster.ThreadNo })
+}
+func (c *fakeConn) StartReplication(ctx context.Context) error {
+	return c.thread(ctx, "start", func(ch *cluster.Channel) { ch.IO, ch.SQL = cluster.ThreadConnecting, cluster.ThreadYes })
+}
+func (c *fakeConn) StopReplication(ctx context.Context) error {
+	return c.thread(ctx, "stop", func(ch *cluster.Channel) { ch.IO, ch.SQL = cluster.ThreadNo, cluster.ThreadNo })
+}
+
+func (c *fakeConn) WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error) {
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return false, causeError{cluster.CauseAnswerTimeout}
+	}
+	return false, c.Ping(ctx)
+}

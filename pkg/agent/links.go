@@ -1,0 +1,184 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const (
+	dialAgain      = 250 * time.Millisecond
+	dialAgainLater = time.Second
+)
+
+// links are a worker's standing connections: one to work on, one spare. They
+// are dialled in the background, so that a server that hangs never holds up
+// what is to be left on the spare.
+type links struct {
+	node        Node
+	work, spare Conn
+	queue       <-chan error // the outcome of the closing order that waits on the spare
+	results     chan dialled
+	dialling    [2]bool
+	next        [2]time.Duration // not before, by the agent's clock
+	born        time.Duration    // when the working connection was opened
+	short       int              // working connections in a row that did not last
+}
+
+const (
+	forWork = iota
+	forSpare
+)
+
+type dialled struct {
+	use  int
+	conn Conn
+	err  error
+}
+
+func newLinks(n Node) links { return links{node: n, results: make(chan dialled, 2)} }
+
+// dial starts what is missing and due; it returns at once.
+func (l *links) dial(ctx context.Context, now time.Duration) {
+	if l.work == nil {
+		l.begin(ctx, forWork, now)
+	} else if l.spare == nil {
+		l.begin(ctx, forSpare, now)
+	}
+}
+
+func (l *links) begin(ctx context.Context, use int, now time.Duration) {
+	if l.dialling[use] || now < l.next[use] {
+		return
+	}
+	l.dialling[use] = true
+	go func() {
+		conn, err := l.node.Connect(ctx)
+		l.results <- dialled{use, conn, err}
+	}()
+}
+
+// wait is how long until the next dial is due, at most most.
+func (l *links) wait(now, most time.Duration) time.Duration {
+	use := forWork
+	if l.work != nil {
+		use = forSpare
+		if l.spare != nil {
+			return most
+		}
+	}
+	if l.dialling[use] {
+		return most
+	}
+	return max(0, min(most, l.next[use]-now))
+}
+
+func (l *links) brokenWork() <-chan struct{}  { return broken(l.work) }
+func (l *links) brokenSpare() <-chan struct{} { return broken(l.spare) }
+
+func broken(c Conn) <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.Broken()
+}
+
+// dropWork closes the working connection. The next one is dialled at once,
+// unless several in a row did not last.
+func (l *links) dropWork(now time.Duration) {
+	if l.work == nil {
+		return
+	}
+	_ = l.work.Close()
+	l.work = nil
+	l.next[forWork] = 0
+	if now-l.born >= dialAgain {
+		l.short = 0
+	} else if l.short++; l.short > 2 {
+		l.next[forWork] = now + dialAgain
+	}
+}
+
+func (l *links) dropSpare() {
+	if l.spare != nil {
+		_ = l.spare.Close()
+		l.spare = nil
+	}
+	l.queue = nil
+}
+
+// shut closes everything and waits for dials under way, whose context has ended.
+func (l *links) shut() {
+	for l.dialling[forWork] || l.dialling[forSpare] {
+		d := <-l.results
+		l.dialling[d.use] = false
+		if d.conn != nil {
+			_ = d.conn.Close()
+		}
+	}
+	l.dropWork(0)
+	l.dropSpare()
+}
+
+// owns reports whether a session of our user is one of the worker's own.
+func (l *links) owns(id uint64) bool {
+	return l.work != nil && l.work.ID() == id || l.spare != nil && l.spare.ID() == id
+}
+
+// dialled takes the outcome of a dial.
+func (w *worker) dialled(ctx context.Context, d dialled) {
+	l := &w.links
+	l.dialling[d.use] = false
+	if d.err != nil {
+		l.next[d.use] = w.now() + dialAgainLater
+		if d.use == forWork {
+			if ctx.Err() == nil {
+				w.unanswered(w.p.a.o.Cause(d.err), d.err)
+			}
+			if w.sample.Failures < w.p.a.o.TryOnFailure {
+				l.next[forWork] = w.now() + dialAgain
+			}
+		}
+		return
+	}
+	if d.use == forSpare {
+		l.spare = d.conn
+		return
+	}
+	l.work, l.born = d.conn, w.now()
+	w.read(ctx, true)
+}
+
+// queueEnded takes the outcome of a closing order that waited on the spare.
+func (w *worker) queueEnded(err error) {
+	w.links.dropSpare()
+	w.links.next[forWork] = 0
+	w.memory.Queued = false
+	if err != nil {
+		w.log.Warn().Err(err).Msg("the queued closing order ended without an answer")
+		return
+	}
+	w.log.Info().Msg("the queued closing order was carried out")
+}
+
+// ended gives up a working connection that ended while it was idle or in use.
+func (w *worker) ended() {
+	w.links.dropWork(w.now())
+	w.sample.Lost = true
+	w.publish(true)
+}
+
+// lost looks at a call on the working connection that failed. After an error
+// that the server itself gave the connection stays. One that merely ended says
+// nothing of the server until the next dial has.
+func (w *worker) lost(err error) {
+	cause := w.p.a.o.Cause(err)
+	switch cause {
+	case cluster.CauseReset:
+		w.ended()
+	case cluster.CauseRefused, cluster.CauseConnectTimeout, cluster.CauseAnswerTimeout, cluster.CauseUnreachable:
+		w.links.dropWork(w.now())
+		w.unanswered(cause, err)
+	}
+}

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// ErrLockWait: read_only could not be set within the lock wait.
+var ErrLockWait = errors.New("lock wait timeout")
+
+// Node is one server.
+type Node interface {
+	// Connect opens one session that is never dialled again, within the connect timeout.
+	Connect(ctx context.Context) (Conn, error)
+}
+
+// Conn is one session with a server, used by one goroutine at a time. After a
+// call whose context ended it can only be closed.
+type Conn interface {
+	ID() uint64
+	Close() error
+	// Broken is closed as soon as the connection has ended, while idle too.
+	Broken() <-chan struct{}
+	Ping(ctx context.Context) error
+
+	Reader
+	Closer
+	Replicator
+	// SetWritable opens the server.
+	SetWritable(ctx context.Context) error
+}
+
+// Reader reads the state of a server.
+type Reader interface {
+	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
+	Channel(ctx context.Context) (cluster.Channel, error)
+	ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error)
+}
+
+// Closer closes a server.
+type Closer interface {
+	// SetReadOnly sets read_only; the error is ErrLockWait when something that writes blocks it.
+	SetReadOnly(ctx context.Context, lockWait time.Duration) error
+	// QueueReadOnly sends the same and does not wait; the session then belongs to the queue.
+	QueueReadOnly() (done <-chan error, err error)
+	Sessions(ctx context.Context) ([]Session, error)
+	Kill(ctx context.Context, id uint64) error
+	Writers(ctx context.Context) ([]Writer, error)
+}
+
+// Replicator starts and stops replication threads. Starting what runs and
+// stopping what is stopped is no error.
+type Replicator interface {
+	StartSQLThread(ctx context.Context) error
+	StartIOThread(ctx context.Context) error
+	StopIOThread(ctx context.Context) error
+	StartReplication(ctx context.Context) error
+	StopReplication(ctx context.Context) error
+	// WaitApplied waits until target is applied; false when timeout came first.
+	WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error)
+}
+
+// SessionKind says whose a session is.
+type SessionKind int
+
+// The kinds of sessions.
+const (
+	SessionOther       SessionKind = iota // replication and the server's own: never killed
+	SessionApplication                    // everybody else's
+	SessionOwnUser                        // of our own user, other than the asking one
+)
+
+// Session is one session on a server.
+type Session struct {
+	ID      uint64
+	User    string
+	Command string
+	Kind    SessionKind
+}
+
+// Writer is a session that would lose work if the server were closed now.
+type Writer struct {
+	ID   uint64
+	User string
+	Age  time.Duration
+	What string
+}

@@ -1,0 +1,285 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+)
+
+const (
+	readEvery = time.Second
+	// forgetReportAfter is how long another agent's report may stand still
+	// before it is removed; each process has a report of its own.
+	forgetReportAfter = 10 * time.Minute
+)
+
+// pair is one pair of servers: what the bus says of it, read by one goroutine,
+// and a worker for each server.
+type pair struct {
+	a       *Agent
+	u       cluster.UniqSign
+	members [2]cluster.Endpoint
+	workers [2]*worker
+	log     zerolog.Logger
+	wake    chan struct{}
+	stale   staleReports // of the reading goroutine
+
+	mu      sync.Mutex
+	bus     busState
+	samples map[cluster.Endpoint]reconcile.Sample
+	own     map[cluster.Endpoint]cluster.Report // this agent's newest, saved or not
+	said    string                              // the last trouble that was logged
+}
+
+// busState is what the newest reading of the bus gave.
+type busState struct {
+	known       bool
+	record      cluster.Assignment
+	legacy      cluster.LegacyMode
+	remembers   cluster.Assignment
+	orderTick   uint64
+	reports     map[cluster.Endpoint][]cluster.Report // of other agents
+	reportsTick uint64
+}
+
+func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error) {
+	p := &pair{
+		a: a, u: u, members: m,
+		log:     a.o.Log.With().Str("uniqsign", string(u)).Logger(),
+		wake:    make(chan struct{}, 1),
+		stale:   staleReports{},
+		samples: map[cluster.Endpoint]reconcile.Sample{},
+		own:     map[cluster.Endpoint]cluster.Report{},
+	}
+	for i, e := range m {
+		n, err := a.o.Node(e)
+		if err != nil {
+			return nil, fmt.Errorf("build node %s: %w", e, err)
+		}
+		p.workers[i] = newWorker(p, e, m[1-i], n)
+	}
+	p.workers[0].other, p.workers[1].other = p.workers[1], p.workers[0]
+	return p, nil
+}
+
+func (p *pair) has(e cluster.Endpoint) bool { return slices.Contains(p.members[:], e) }
+
+func (p *pair) look() { poke(p.wake) }
+
+// readsReports reports whether another agent's report can change what to do now.
+func (p *pair) readsReports() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ph := p.bus.record.Phase
+	return ph == cluster.PhaseSwitching || ph == cluster.PhaseRevoked
+}
+
+func (p *pair) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, w := range p.workers {
+		wg.Go(func() { w.run(ctx) })
+		wg.Go(func() { w.reporter.run(ctx) })
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-timer.C:
+		}
+		p.read(ctx)
+		timer.Reset(readEvery)
+	}
+}
+
+// read asks the bus what is in force and wakes the workers when that changed.
+func (p *pair) read(ctx context.Context) {
+	began := p.a.nextTick()
+	snap, err := p.snapshot(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	before := p.bus
+	if err != nil {
+		p.bus.known = false
+	} else {
+		p.bus = p.absorb(before, snap, began)
+	}
+	after := p.bus
+	p.mu.Unlock()
+
+	p.tell(before, after, snap, err)
+	if err == nil {
+		p.dropStale(ctx, snap)
+	}
+	if err != nil || after.differs(before) {
+		for _, w := range p.workers {
+			poke(w.wake)
+		}
+	}
+}
+
+// snapshot reads the pair. A record that is there and cannot be read is an
+// error, never "no record".
+func (p *pair) snapshot(ctx context.Context) (cluster.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	defer cancel()
+	snap, err := p.a.o.Bus.Snapshot(ctx, p.u)
+	if err == nil && !snap.Assignment.Exists() && len(snap.Faults) > 0 {
+		snap.Assignment, err = p.a.o.Bus.Assignment(ctx, p.u)
+	}
+	return snap, err
+}
+
+func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
+	if !b.known || snap.Assignment.Order() != b.record.Order() ||
+		snap.Assignment.Active != b.record.Active || snap.Assignment.Phase != b.record.Phase || snap.Legacy != b.legacy {
+		b.orderTick = tick
+	}
+	b.known, b.record, b.legacy = true, snap.Assignment, snap.Legacy
+	b.reports, b.reportsTick = map[cluster.Endpoint][]cluster.Report{}, p.a.nextTick()
+	for _, e := range p.members {
+		for id, r := range snap.Reports[e] {
+			if id != p.a.o.ID {
+				b.reports[e] = append(b.reports[e], r)
+			}
+		}
+	}
+	if _, frozen := reconcile.Frozen(b.record, b.remembers); !frozen && b.record.Exists() && p.stranger(b.record) == "" {
+		b.remembers = b.record.Clone()
+	}
+	return b
+}
+
+func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
+	for _, e := range []cluster.Endpoint{rec.Active, rec.Passive, rec.From, rec.To} {
+		if e != "" && !p.has(e) {
+			return e
+		}
+	}
+	return ""
+}
+
+func (b busState) differs(o busState) bool {
+	return b.known != o.known || b.orderTick != o.orderTick || !slices.Equal(b.acks(), o.acks())
+}
+
+// acks lists the closings that other agents report, in a stable order.
+func (b busState) acks() []string {
+	var all []string
+	for e, rs := range b.reports {
+		for _, r := range rs {
+			all = append(all, string(e)+" "+r.Agent+" "+r.Closed.String())
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// tell logs what changed on the bus, once.
+func (p *pair) tell(before, after busState, snap cluster.Snapshot, err error) {
+	trouble := ""
+	log := p.log.With().Uint64("epoch", uint64(after.record.Epoch)).Logger()
+	switch frozen, is := reconcile.Frozen(after.record, after.remembers); {
+	case err != nil:
+		trouble = err.Error()
+	case is:
+		trouble = frozen.Text
+	case p.stranger(after.record) != "":
+		trouble = fmt.Sprintf("the record names %q, which is no member: refused", string(p.stranger(after.record)))
+	case len(snap.Faults) > 0:
+		trouble = fmt.Sprintf("records that cannot be read: %q", snap.Faults)
+	}
+	if trouble != p.said {
+		if trouble != "" {
+			log.Warn().Str("reason", trouble).Msg("the bus cannot be obeyed in full")
+		} else {
+			log.Info().Msg("the bus is obeyed again")
+		}
+		p.said = trouble
+	}
+	if trouble == "" && after.orderTick != before.orderTick && after.record.Exists() {
+		log.Info().Str("order", after.record.Order().String()).Str("phase", string(after.record.Phase)).
+			Str("active", string(after.record.Active)).Str("reason", after.record.Reason).Msg("order read")
+	}
+}
+
+type staleReports map[string]staleReport
+
+type staleReport struct {
+	seq   uint64
+	since time.Duration
+}
+
+// dropStale removes reports of processes that are long gone.
+func (p *pair) dropStale(ctx context.Context, snap cluster.Snapshot) {
+	now := p.a.now()
+	seen := staleReports{}
+	for _, e := range p.members {
+		for id, r := range snap.Reports[e] {
+			if id == p.a.o.ID {
+				continue
+			}
+			key := string(e) + " " + id
+			s, ok := p.stale[key]
+			if !ok || s.seq != r.Seq {
+				s = staleReport{r.Seq, now}
+			}
+			if now-s.since > forgetReportAfter && snap.Assignment.Phase == cluster.PhaseSteady {
+				_ = p.a.o.Bus.DropReport(ctx, p.u, e, id)
+				continue
+			}
+			seen[key] = s
+		}
+	}
+	p.stale = seen
+}
+
+// publish makes a worker's sample known to the other one.
+func (p *pair) publish(e cluster.Endpoint, s reconcile.Sample) {
+	p.mu.Lock()
+	p.samples[e] = s
+	p.mu.Unlock()
+}
+
+func (p *pair) setOwn(r cluster.Report) {
+	p.mu.Lock()
+	p.own[r.Node] = r
+	p.mu.Unlock()
+}
+
+// input gathers what a decision about self rests on, apart from the worker's own part.
+func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peers := slices.Clone(p.bus.reports[peer])
+	if r, ok := p.own[peer]; ok {
+		peers = append(peers, r)
+	}
+	return reconcile.Input{
+		Self: self, Peer: peer,
+		Known: p.bus.known, Record: p.bus.record, Legacy: p.bus.legacy, Remembers: p.bus.remembers,
+		OrderTick: p.bus.orderTick,
+		Theirs:    p.samples[peer],
+		MyReports: p.bus.reports[self], PeerReports: peers, ReportsTick: p.bus.reportsTick,
+		Tries: p.a.o.TryOnFailure,
+	}
+}
+
+// current reports whether the order in force is still the one of in.
+func (p *pair) current(in reconcile.Input) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bus.known && p.bus.orderTick == in.OrderTick
+}

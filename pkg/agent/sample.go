@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+)
+
+const mostSteps = 60
+
+// read samples the server on the working connection: in full, or only whether
+// it is open and how its channel does.
+func (w *worker) read(ctx context.Context, full bool) {
+	c := w.links.work
+	if c == nil {
+		return
+	}
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	began := w.p.a.nextTick()
+	srv := w.sample.Server
+	var err error
+	if full {
+		srv, err = c.Observe(cctx, nil)
+	} else if srv.ReadOnly, srv.SuperReadOnly, err = c.ReadOnly(cctx); err == nil {
+		srv.Channel, err = c.Channel(cctx)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	w.sampleAt = w.now() + sampleEvery
+	if err != nil {
+		w.lost(err)
+		if cause := w.p.a.o.Cause(err); w.links.work != nil {
+			w.unanswered(cause, err)
+		}
+		return
+	}
+	w.answered(srv, began, full)
+}
+
+// answered takes a good sample that began at tick began.
+func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
+	before := w.sample
+	s := &w.sample
+	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
+	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
+	if full {
+		s.PosBegan, s.PosEnded = s.Began, s.Ended
+		w.fullAt = w.now() + fullEvery
+	}
+	w.sampleAt = w.now() + sampleEvery
+	if before.Cause != cluster.CauseNone || before.Began == 0 {
+		w.log.Info().Str("version", srv.Version).Bool("read_only", srv.ReadOnly == cluster.Yes).Msg("server answers")
+	}
+	w.publish(full || !before.Answers() || before.Server.ReadOnly != srv.ReadOnly)
+}
+
+// unanswered takes a call or connect that got no answer.
+func (w *worker) unanswered(cause cluster.Cause, err error) {
+	if cause == cluster.CauseNone {
+		cause = cluster.CauseOther
+	}
+	before := w.sample.Cause
+	w.sample.Cause = cause
+	w.sample.Failures++
+	if before != cause {
+		w.log.Warn().Str("cause", string(cause)).Err(err).Msg("server does not answer")
+	}
+	w.publish(before != cause || w.sample.Failures <= w.p.a.o.TryOnFailure)
+}
+
+// publish shows the sample to the peer's worker, and wakes it when it may
+// change what is to be done there.
+func (w *worker) publish(wake bool) {
+	w.p.publish(w.self, w.sample)
+	if wake {
+		poke(w.other.wake)
+	}
+}
+
+// note takes what a plan says without doing anything, and reports.
+func (w *worker) note(in reconcile.Input) {
+	p, m := w.plan, &w.memory
+	order := in.Record.Order()
+	if p.Closed && m.Closed.Before(order) {
+		m.Closed = order
+	}
+	if p.Opened && m.Opened.Before(order) {
+		m.Opened = order
+	}
+	if p.Suspect != m.Suspect {
+		m.Suspect, m.SuspectAt, m.SuspectTick = p.Suspect, w.now(), w.p.a.nextTick()
+	}
+	if p.Errant != "" && m.Errant == "" {
+		w.log.Error().Str("errant", p.Errant).Msg("quarantine: the server has transactions that the active lacks")
+	}
+	switch {
+	case p.Errant != "":
+		m.Errant = p.Errant
+	case p.Verified || p.Opened:
+		m.Errant = ""
+	}
+	if w.sample.Server.Channel.Replicates(w.peer) {
+		w.starts, m.StartAfter = 0, 0
+	}
+	if !p.Has(w.failedKind) {
+		w.failure = cluster.Reason{}
+	}
+	if len(p.Steps) == 0 || w.failure.Code != "" || p.Deed != cluster.DeedNone {
+		w.tell(in)
+	}
+}
+
+// tell saves a report, at once when something changed that others act on.
+func (w *worker) tell(in reconcile.Input) {
+	p, m := w.plan, w.memory
+	r := cluster.Report{
+		Agent: w.p.a.o.ID, Node: w.self,
+		Order: in.Record.Order(), Deed: p.Deed,
+		Closed: m.Closed, Opened: m.Opened, Ready: m.Ready,
+		Executed: w.sample.Server.Executed,
+		Queued:   m.Queued, Cause: w.sample.Cause, Reason: p.Reason.Text,
+		Errant: m.Errant, Steps: w.steps, Remembers: in.Remembers,
+	}
+	if p.Deed == cluster.DeedRefused && w.refusal != "" {
+		r.Reason = w.refusal
+	}
+	if p.Risk != "" {
+		r.Reason = "risk: " + p.Risk
+	}
+	if w.failure.Code != "" {
+		r.Deed, r.Reason = cluster.DeedFailed, w.failure.Text
+	} else if len(p.Steps) > 0 && p.Deed == cluster.DeedNone {
+		r.Deed = cluster.DeedWorking
+	}
+	if w.stepsOrder != in.Record.Order() {
+		r.Steps = nil
+	}
+	old := w.report
+	if r.Deed == cluster.DeedNone && old.Order == r.Order {
+		r.Deed = old.Deed
+	}
+	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
+		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
+		old.Reason != r.Reason || old.Errant != r.Errant || old.Remembers.Order() != r.Remembers.Order()
+	w.report = r
+	w.reporter.put(r, changed)
+	if old.Closed != r.Closed {
+		poke(w.other.wake)
+	}
+}

@@ -1,0 +1,289 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+)
+
+const (
+	sampleEvery = time.Second
+	// fullEvery is how often a server that is as it should be is sampled in full.
+	fullEvery = 5 * time.Second
+	// roundsAtOnce bounds how often a worker decides and acts without listening.
+	roundsAtOnce = 12
+	leastRetry   = 50 * time.Millisecond
+	mostRetry    = time.Second
+)
+
+// errMoved: the record no longer wants what was decided.
+var errMoved = errors.New("the record has moved on")
+
+// worker brings one server to what the bus wants. Everything but the marked
+// fields belongs to its own goroutine.
+type worker struct {
+	p          *pair
+	self, peer cluster.Endpoint
+	other      *worker
+	log        zerolog.Logger
+	reporter   *reporter
+	wake       chan struct{} // any goroutine
+	asked      atomic.Bool   // any goroutine: the peer wants a full sample
+
+	links   links
+	sample  reconcile.Sample
+	memory  reconcile.Memory
+	plan    reconcile.Plan
+	refusal string // why the last switchover step was refused
+
+	steps      []cluster.Step
+	stepsOrder cluster.Order
+	report     cluster.Report
+	failure    cluster.Reason // why the last step failed, as long as it is still planned
+	failedKind reconcile.Kind
+
+	orderTick                 uint64
+	sampleAt, fullAt, retryAt time.Duration
+	retries                   int
+	starts                    int // starts of replication in a row that did not hold
+	logged                    string
+}
+
+func newWorker(p *pair, self, peer cluster.Endpoint, n Node) *worker {
+	return &worker{
+		p: p, self: self, peer: peer,
+		log:      p.log.With().Str("node", string(self)).Logger(),
+		reporter: newReporter(p),
+		wake:     make(chan struct{}, 1),
+		links:    newLinks(n),
+	}
+}
+
+func (w *worker) now() time.Duration { return w.p.a.now() }
+
+// ask wants a full sample that begins after now.
+func (w *worker) ask() {
+	w.asked.Store(true)
+	poke(w.wake)
+}
+
+func (w *worker) run(ctx context.Context) {
+	defer w.links.shut()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		case <-timer.C:
+		case d := <-w.links.results:
+			w.dialled(ctx, d)
+		case <-w.links.brokenWork():
+			w.ended()
+		case <-w.brokenSpare():
+			w.links.dropSpare()
+		case err := <-w.links.queue:
+			w.queueEnded(err)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		w.cycle(ctx)
+		timer.Reset(w.pause())
+	}
+}
+
+// brokenSpare is silent while a closing order waits there: the queue itself
+// tells how it ended.
+func (w *worker) brokenSpare() <-chan struct{} {
+	if w.memory.Queued {
+		return nil
+	}
+	return w.links.brokenSpare()
+}
+
+func (w *worker) cycle(ctx context.Context) {
+	w.links.dial(ctx, w.now())
+	if w.links.work != nil {
+		switch asked := w.asked.Swap(false); {
+		case asked || w.now() >= w.fullAt, w.now() >= w.sampleAt && w.unsettled():
+			w.read(ctx, true)
+		case w.now() >= w.sampleAt:
+			w.read(ctx, false)
+		}
+	}
+	for range roundsAtOnce {
+		in := w.input()
+		if in.OrderTick != w.orderTick {
+			w.orderTick, w.retries, w.retryAt, w.failure = in.OrderTick, 0, 0, cluster.Reason{}
+		}
+		w.plan = reconcile.Decide(in)
+		w.note(in)
+		if w.plan.AskPeer {
+			w.other.ask()
+		}
+		if len(w.plan.Steps) == 0 || w.now() < w.retryAt || !w.carryOut(ctx, in) || ctx.Err() != nil {
+			break
+		}
+	}
+	w.links.dial(ctx, w.now())
+}
+
+// unsettled reports whether the server is not as it should be, so that each
+// sample has to be a full one.
+func (w *worker) unsettled() bool {
+	return w.sample.Cause != cluster.CauseNone || w.plan.Reason.Code != "" || len(w.plan.Steps) > 0
+}
+
+// pause is how long nothing needs to be done unless something happens.
+func (w *worker) pause() time.Duration {
+	now := w.now()
+	d := w.links.wait(now, sampleEvery)
+	if w.links.work != nil {
+		d = min(d, max(0, w.sampleAt-now))
+	}
+	if len(w.plan.Steps) > 0 && w.retryAt > now {
+		d = min(d, w.retryAt-now)
+	}
+	return max(d, time.Millisecond)
+}
+
+func (w *worker) input() reconcile.Input {
+	in := w.p.input(w.self, w.peer)
+	in.Mine, in.Now = w.sample, w.now()
+	w.memory.Connected = w.links.work != nil
+	w.memory.Spare = w.links.spare != nil
+	in.Memory = w.memory
+	return in
+}
+
+// carryOut does the plan's steps in their order until one fails.
+func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
+	for _, s := range w.plan.Steps {
+		err := w.do(ctx, in, s)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if errors.Is(err, errMoved) {
+			w.p.look()
+			return false
+		}
+		w.failed(in, s, err)
+		return false
+	}
+	w.retries, w.retryAt = 0, 0
+	w.failure = cluster.Reason{}
+	return true
+}
+
+// failed notes a failed step and when to try again. The pause differs between
+// agents, so that two which close one server do not end each other's sessions for ever.
+func (w *worker) failed(in reconcile.Input, s reconcile.Step, err error) {
+	w.lost(err)
+	pause := min(mostRetry, leastRetry<<min(w.retries, 10))
+	w.retries++
+	w.retryAt = w.now() + pause/2 + rand.N(pause)
+	w.failedKind = s.Kind
+	w.failure = cluster.Reason{Code: "step-failed", Text: fmt.Sprintf("%s: %v", s.Kind, err)}
+	if text := w.failure.Text; text != w.logged {
+		w.logged = text
+		w.log.Warn().Uint64("epoch", uint64(in.Record.Epoch)).Str("step", string(s.Kind)).
+			Str("reason", s.Reason.Text).Err(err).Msg("step failed")
+	}
+	w.note(w.input())
+}
+
+func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+	if s.Kind == reconcile.QueueClose {
+		return w.queueClose(ctx, in)
+	}
+	if w.links.work == nil {
+		return errMoved
+	}
+	switch s.Kind {
+	case reconcile.Read:
+		w.read(ctx, true)
+		return nil
+	case reconcile.Close, reconcile.CloseGently:
+		return w.close(ctx, in, s.Kind)
+	case reconcile.Drain:
+		return w.drain(ctx, in, s)
+	case reconcile.CatchUp:
+		return w.catchUp(ctx, in, s)
+	case reconcile.Open:
+		return w.open(ctx, in, s)
+	}
+	return w.replicate(ctx, in, s)
+}
+
+// wants reads the record again and returns errMoved when it no longer wants k.
+func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind) error {
+	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	defer cancel()
+	bus, u := w.p.a.o.Bus, w.p.u
+	if in.Record.Exists() {
+		now, err := bus.Assignment(ctx, u)
+		if err != nil {
+			return fmt.Errorf("check record of %s: %w", u, err)
+		}
+		if !reconcile.Wants(k, w.self, in.Record, now) {
+			return errMoved
+		}
+		return nil
+	}
+	snap, err := w.p.snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("check mode of %s: %w", u, err)
+	}
+	if snap.Assignment.Exists() || !reconcile.WantsLegacy(k, w.self, in.Legacy, snap.Legacy) {
+		return errMoved
+	}
+	return nil
+}
+
+// call bounds one plain call to the server.
+func (w *worker) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, w.p.a.o.ConnectTimeout)
+}
+
+// timed runs one part of a step and notes how long it took.
+func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
+	if o := in.Record.Order(); o != w.stepsOrder {
+		w.steps, w.stepsOrder = nil, o
+	}
+	began := time.Now()
+	err := f()
+	s := cluster.Step{Name: name, MS: float64(time.Since(began).Microseconds()) / 1000}
+	if err != nil {
+		s.Err = err.Error()
+	}
+	if len(w.steps) >= mostSteps {
+		w.steps = w.steps[1:]
+	}
+	w.steps = append(w.steps, s)
+	return err
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,296 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// answer plays an identify that takes the request and ends it.
+func answer(state cluster.RequestState, words string) func(*fakeBus) {
+	return func(b *fakeBus) {
+		time.Sleep(50 * time.Millisecond)
+		b.change(func(s *cluster.Snapshot) {
+			s.Request.State = cluster.RequestRunning
+			s.Assignment.Version, s.Assignment.Phase, s.Assignment.From, s.Assignment.To = 4, cluster.PhaseSwitching, nodeA, nodeB
+		})
+		time.Sleep(500 * time.Millisecond)
+		b.change(func(s *cluster.Snapshot) {
+			s.Request.State, s.Request.Answer = state, words
+			if state == cluster.RequestDone {
+				s.Assignment = cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB}
+			}
+		})
+	}
+}
+
+func TestSwitchoverEnds(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		spoil  func(*fakeBus)
+		sw     Switchover
+		exit   int // 0: no error
+		text   string
+		filed  bool
+		active cluster.Endpoint
+	}{
+		{"done", func(b *fakeBus) { b.onFile = answer(cluster.RequestDone, "10.0.21.7:3308 is active in epoch 8") }, Switchover{}, 0, "", true, nodeB},
+		{"refused", func(b *fakeBus) {
+			b.onFile = answer(cluster.RequestRefused, "10.0.21.7:3308 is 95 s behind")
+		}, Switchover{}, ExitRefused, "95 s behind", true, nodeA},
+		{"rolled back", func(b *fakeBus) {
+			b.onFile = answer(cluster.RequestRolledBack, "the deadline of 10s passed")
+		}, Switchover{}, ExitFailed, "the deadline", true, nodeA},
+		{"rolled back because something writes", func(b *fakeBus) {
+			b.onFile = answer(cluster.RequestRolledBack, "10.0.21.5:3308 was not closed: a write transaction is 4 s old")
+		}, Switchover{}, ExitFailed, "4 s old", true, nodeA},
+		{"begun and lost", func(b *fakeBus) { b.onFile = answer(cluster.RequestFailed, "stuck") }, Switchover{}, ExitUnknown, "stuck", true, nodeA},
+		{"nobody takes it", func(*fakeBus) {}, Switchover{}, ExitUnknown, "identify ident1/77 leads", true, nodeA},
+		{"the leader dies", func(b *fakeBus) {
+			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Leader = cluster.Leader{} }) }
+		}, Switchover{}, ExitUnknown, "no mmm-identify leads now", true, nodeA},
+		{"nobody leads", func(b *fakeBus) { b.snap.Leader = cluster.Leader{} }, Switchover{}, ExitUnknown, "nothing was filed", false, ""},
+		{"its record vanishes", func(b *fakeBus) {
+			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Request = nil }) }
+		}, Switchover{}, ExitUnknown, "gone from the bus", true, nodeA},
+		{"runs for ever", func(b *fakeBus) {
+			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Request.State = cluster.RequestRunning }) }
+		}, Switchover{}, ExitUnknown, "it has not ended after 40s", true, nodeA},
+		{"the bus dies meanwhile", func(b *fakeBus) {
+			b.onFile = func(b *fakeBus) { b.mu.Lock(); b.down = errDown; b.mu.Unlock() }
+		}, Switchover{}, ExitUnknown, "the bus does not answer", true, nodeA},
+		{"bus down", func(b *fakeBus) { b.down = errDown }, Switchover{}, ExitUnreachable, "refused", false, ""},
+		{"another is running", func(b *fakeBus) {
+			b.snap.Request = &cluster.Request{ID: "x", Actor: "eve@jump", State: cluster.RequestRunning}
+		}, Switchover{}, ExitRefused, "eve@jump", false, nodeA},
+		{"to a stranger", func(*fakeBus) {}, Switchover{To: "10.9.9.9:3306"}, ExitNotFound, "no server of tag", false, ""},
+		{"to the active", func(*fakeBus) {}, Switchover{To: nodeA}, 0, "", false, nodeA},
+		{"nobody is active", func(b *fakeBus) {
+			b.snap.Assignment.Active, b.snap.Assignment.Phase = "", cluster.PhaseRevoked
+		}, Switchover{}, ExitRefused, "nobody is active", false, ""},
+		{"a person says no", func(*fakeBus) {}, Switchover{Confirm: func(Plan) error { return &Error{Exit: ExitFailed, Message: "no"} }}, ExitFailed, "no", false, nodeA},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBus()
+				c.spoil(b)
+				c.sw.Pair = pair
+				out, err := service(b).Switchover(context.Background(), c.sw)
+				var e *Error
+				switch {
+				case c.exit == 0 && err != nil:
+					t.Fatalf("got %v, want no error", err)
+				case c.exit == 0:
+				case !errors.As(err, &e):
+					t.Fatalf("got %v, want an *Error", err)
+				case e.Exit != c.exit || !strings.Contains(e.Message, c.text):
+					t.Errorf("got exit %d, %q, want exit %d and %q in the text", e.Exit, e.Message, c.exit, c.text)
+				}
+				if len(b.filed) > 0 != c.filed {
+					t.Errorf("filed %v, want filed=%v", b.filed, c.filed)
+				}
+				if c.filed {
+					r := b.filed[0]
+					if r.Verb != cluster.VerbSwitchover || r.To != nodeB || r.Actor != "dba@jump" || r.State != cluster.RequestFiled || r.TimeoutMS != 10_000 {
+						t.Errorf("filed %+v", r)
+					}
+				}
+				if out.Active != c.active {
+					t.Errorf("active %q, want %q", out.Active, c.active)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestSwitchoverTellsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus()
+		b.onFile = answer(cluster.RequestDone, "done")
+		var plan bytes.Buffer
+		var told []string
+		_, err := service(b).Switchover(context.Background(), Switchover{
+			Pair:     pair,
+			Confirm:  func(p Plan) error { PrintPlan(&plan, p); return nil },
+			Progress: func(_ time.Duration, text string) { told = append(told, text) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(told, "\n")
+		for _, want := range []string{"filed", "identify ident1/77 has begun", "10.0.21.5:3308 is being closed", "steady, 10.0.21.7:3308 is active"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("progress lacks %q:\n%s", want, got)
+			}
+		}
+		for _, want := range []string{"10.0.21.5:3308 (active in epoch 7) -> 10.0.21.7:3308", "(12 as last sampled)", "epoch 8"} {
+			if !strings.Contains(plan.String(), want) {
+				t.Errorf("plan lacks %q:\n%s", want, plan.String())
+			}
+		}
+	})
+}
+
+func TestPlanWarns(t *testing.T) {
+	b := newBus()
+	b.snap.Pause = &cluster.Pause{Actor: "eve"}
+	o := b.snap.Observations[nodeB]["m"]
+	o.Server.Channel.Delay = 7
+	b.snap.Observations[nodeB]["m"] = o
+	p := planOf(Switchover{Pair: pair}, b.snap, nodeA, nodeB)
+	if got := strings.Join(p.Warnings, "; "); !strings.Contains(got, "paused by eve") || !strings.Contains(got, "7 s behind") {
+		t.Errorf("warnings: %s", got)
+	}
+}
+
+func TestInterruptedSwitchoverSaysThatItGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBus()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := service(b).Switchover(ctx, Switchover{Pair: pair})
+		var e *Error
+		if !errors.As(err, &e) || e.Exit != ExitUnknown || !strings.Contains(e.Hint, "stays filed") {
+			t.Fatalf("got %v", err)
+		}
+	})
+}
+
+func TestPauseAndResume(t *testing.T) {
+	b, ctx := newBus(), context.Background()
+	s := service(b)
+	steps := []struct {
+		do      func() (Paused, error)
+		changed bool
+		text    string
+	}{
+		{func() (Paused, error) { return s.Resume(ctx, pair) }, false, "was not paused"},
+		{func() (Paused, error) { return s.Pause(ctx, pair, "kernel update") }, true,
+			"paused by dba@jump since 2026-11-21 04:12:09 UTC: kernel update; 10.0.21.5:3308 stays active"},
+		{func() (Paused, error) { return s.Pause(ctx, pair, "") }, false, "was paused already: paused by dba@jump"},
+		{func() (Paused, error) { return s.Pause(ctx, pair, "disks") }, true, "before: paused by dba@jump"},
+		{func() (Paused, error) { return s.Resume(ctx, pair) }, true, "it was paused by dba@jump since 2026-11-21 04:12:09 UTC: disks"},
+	}
+	for i, st := range steps {
+		got, err := st.do()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Changed != st.changed || !strings.Contains(got.Text, st.text) {
+			t.Errorf("step %d: got %+v, want changed=%v and %q", i, got, st.changed, st.text)
+		}
+	}
+	b.down = errDown
+	var e *Error
+	if _, err := s.Pause(ctx, pair, ""); !errors.As(err, &e) || e.Exit != ExitUnreachable {
+		t.Errorf("pause without a bus: %v", err)
+	}
+}
+
+func TestList(t *testing.T) {
+	b := newBus()
+	b.snap.Verdict = &cluster.Verdict{Reason: cluster.Reason{Text: "well"}, Blockers: []cluster.Reason{{Text: "paused by eve"}}}
+	b.snap.Pause = &cluster.Pause{Actor: "eve"}
+	other := pair
+	other.Tag, other.UniqSign = "mysql3309", "u2"
+	var out bytes.Buffer
+	if err := PrintRows(&out, service(b).List(context.Background(), []cluster.Pair{pair, other})); err != nil {
+		t.Fatal(err)
+	}
+	want := `TAG        UNIQSIGN  ACTIVE          PHASE      EPOCH  PAUSED  WHY
+mysql3308  u1        10.0.21.5:3308  steady     7      by eve  well; would not fail over now: paused by eve
+mysql3309  u2        none            no record  0      no      no mmm-identify leads
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+func TestHistoryIsNewestLast(t *testing.T) {
+	b := newBus()
+	b.events = []cluster.Event{
+		{ID: "1795234330000-0", Kind: "failover", Actor: "ident1/77", Reason: "refused",
+			Assignment: cluster.Assignment{Epoch: 8, Version: 3, From: nodeA, To: nodeB, Active: nodeB, Proof: cluster.RiskRefused, Loss: "2 transactions"},
+			Steps:      []cluster.Step{{Name: "killed", MS: 0}, {Name: "open", MS: 181.25, Err: "late\x1b[2J"}}},
+		{ID: "1795234329000-0", Kind: "assigned", Assignment: cluster.Assignment{Epoch: 7, Version: 1, Active: nodeA}},
+	}
+	got, err := service(b).History(context.Background(), pair, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := PrintHistory(&out, got); err != nil {
+		t.Fatal(err)
+	}
+	want := `2026-11-21T04:12:09.000Z  mysql3308  epoch 7.1  assigned  active 10.0.21.5:3308
+2026-11-21T04:12:10.000Z  mysql3308  epoch 8.3  failover  10.0.21.5:3308 -> 10.0.21.7:3308
+    why    refused
+    proof  risk: its port refused connections
+    loss   2 transactions
+    by     ident1/77
+          +0.0 ms  killed
+        +181.2 ms  open: late[2J
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+type fakeInspector map[Inspection]struct {
+	found []Finding
+	err   error
+}
+
+func (f fakeInspector) Inspect(_ context.Context, what Inspection) ([]Finding, error) {
+	return f[what].found, f[what].err
+}
+
+func TestCheck(t *testing.T) {
+	ok := Finding{Severity: FindingOK, Item: "gtid", Text: "on"}
+	warn := Finding{Severity: FindingWarn, Item: "sync_binlog", Text: "is 0", Fix: "SET GLOBAL sync_binlog=1\nsync_binlog=1"}
+	fail := Finding{Severity: FindingFail, Item: "grants", Text: "lack SUPER", Fix: "GRANT SUPER ON *.* TO mmm"}
+	with := fakeInspector{
+		{nodeA, "monitor"}: {found: []Finding{ok, warn, {Severity: FindingUnknown, Item: "accounts", Text: "may not see them", Fix: "GRANT"}}},
+		{nodeA, "agent"}:   {found: []Finding{ok, warn, {Severity: FindingOK, Item: "accounts", Text: "none"}}},
+		{nodeB, "monitor"}: {found: []Finding{ok, fail}},
+		{nodeB, "agent"}:   {err: &Error{Exit: ExitRefused, Message: "access denied for mmm"}},
+	}
+	got := Check(context.Background(), with, pair, []string{"monitor", "agent"})
+	if got[0].Exit != ExitDegraded || got[1].Exit != ExitRefused {
+		t.Errorf("exits %d and %d, want 3 and 5", got[0].Exit, got[1].Exit)
+	}
+	var out bytes.Buffer
+	if err := PrintChecked(&out, got); err != nil {
+		t.Fatal(err)
+	}
+	want := `[mysql3308] 10.0.21.5:3308
+  warn     sync_binlog: is 0
+           fix: SET GLOBAL sync_binlog=1
+           fix: sync_binlog=1
+  ok       gtid: on
+  ok       accounts: none
+
+[mysql3308] 10.0.21.7:3308
+  fail     as agent: access denied for mmm
+  fail     grants: lack SUPER
+           fix: GRANT SUPER ON *.* TO mmm
+  ok       gtid: on
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+	with[Inspection{nodeA, "monitor"}] = struct {
+		found []Finding
+		err   error
+	}{nil, errDown}
+	if got := Check(context.Background(), with, pair, []string{"monitor"}); got[0].Exit != ExitUnreachable {
+		t.Errorf("exit %d, want 69", got[0].Exit)
+	}
+}

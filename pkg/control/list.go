@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Row is one tag in the list.
+type Row struct {
+	Tag      cluster.Tag      `json:"tag"`
+	UniqSign cluster.UniqSign `json:"uniqsign"`
+	Active   cluster.Endpoint `json:"active,omitempty"`
+	Phase    string           `json:"phase"`
+	Epoch    cluster.Epoch    `json:"epoch"`
+	Paused   bool             `json:"paused"`
+	PausedBy string           `json:"paused_by,omitempty"`
+	Why      string           `json:"why"`
+	// Error is set when the tag could not be read; then nothing else is known.
+	Error *Error `json:"error,omitempty"`
+}
+
+// List reads the tags side by side; the rows are in the order of pairs.
+func (s *Service) List(ctx context.Context, pairs []cluster.Pair) []Row {
+	rows := make([]Row, len(pairs))
+	var wg sync.WaitGroup
+	for i, p := range pairs {
+		wg.Go(func() {
+			rows[i] = Row{Tag: p.Tag, UniqSign: p.UniqSign}
+			snap, err := s.opt.Bus.Snapshot(ctx, p.UniqSign)
+			if err != nil {
+				rows[i].Error = unreachable(err)
+				return
+			}
+			rows[i].fill(snap)
+		})
+	}
+	wg.Wait()
+	return rows
+}
+
+func (r *Row) fill(s cluster.Snapshot) {
+	r.Active, r.Epoch, r.Phase = activeOf(s), s.Assignment.Epoch, string(s.Assignment.Phase)
+	if !s.Assignment.Exists() {
+		r.Phase = "no record"
+		if r.Active != "" {
+			r.Phase = "predecessor"
+		}
+	}
+	if s.Pause != nil {
+		r.Paused, r.PausedBy = true, s.Pause.Actor
+	}
+	switch {
+	case s.Verdict != nil:
+		r.Why = s.Verdict.Reason.Text
+		var no []string
+		for _, b := range s.Verdict.Blockers {
+			no = append(no, b.Text)
+		}
+		if len(no) > 0 {
+			r.Why += "; would not fail over now: " + strings.Join(no, "; ")
+		}
+	case s.Leader.ID != "":
+		r.Why = "identify " + s.Leader.ID + " has given no verdict yet"
+	default:
+		r.Why = "no mmm-identify leads"
+	}
+}
+
+// Happening is one event of the audit trail.
+type Happening struct {
+	Tag    cluster.Tag        `json:"tag"`
+	ID     string             `json:"id"`
+	Time   *time.Time         `json:"time"`
+	Kind   string             `json:"kind"`
+	Epoch  cluster.Epoch      `json:"epoch"`
+	Record cluster.Assignment `json:"assignment"`
+	Reason string             `json:"reason,omitempty"`
+	Actor  string             `json:"actor,omitempty"`
+	Steps  []cluster.Step     `json:"steps,omitempty"`
+}
+
+// History gives the last n events of a tag, the newest last.
+func (s *Service) History(ctx context.Context, p cluster.Pair, n int) ([]Happening, error) {
+	events, err := s.opt.Bus.Events(ctx, p.UniqSign, n)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	out := make([]Happening, 0, len(events))
+	for i := len(events) - 1; i >= 0; i-- {
+		e := events[i]
+		h := Happening{Tag: p.Tag, ID: e.ID, Kind: e.Kind, Epoch: e.Assignment.Epoch, Record: e.Assignment, Reason: e.Reason, Actor: e.Actor, Steps: e.Steps}
+		if ms := streamMS(e.ID); ms > 0 {
+			at := time.UnixMilli(ms).UTC()
+			h.Time = &at
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+func streamMS(id string) int64 {
+	text, _, _ := strings.Cut(id, "-")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return ms
+}

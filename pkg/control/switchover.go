@@ -1,0 +1,298 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Times of a switchover.
+const (
+	// DefaultTimeout bounds it from its first step to the decision.
+	DefaultTimeout = 10 * time.Second
+	// AnswerWait is how long an identify has to take the request.
+	AnswerWait = 10 * time.Second
+	// LeaderWait is how long a leader is waited for before anything is filed: a
+	// lease is 3 s long, so that a take-over between two identifies fits in.
+	LeaderWait = 5 * time.Second
+	// OpenGrace is what opening may take after the decision.
+	OpenGrace = 20 * time.Second
+)
+
+// Switchover is what an operator asks for.
+type Switchover struct {
+	Pair cluster.Pair
+	// To is who is to be active; empty means the other server.
+	To      cluster.Endpoint
+	Reason  string
+	Timeout time.Duration
+	// Confirm is shown what will happen; an error ends it before anything is filed.
+	Confirm func(Plan) error
+	// Progress is told each thing as it is seen, with the time since the request was filed.
+	Progress func(time.Duration, string)
+}
+
+// Plan says what a switchover will do, before it is asked for.
+type Plan struct {
+	Tag      cluster.Tag      `json:"tag"`
+	From     cluster.Endpoint `json:"from"`
+	To       cluster.Endpoint `json:"to"`
+	Epoch    cluster.Epoch    `json:"epoch"`
+	Leader   string           `json:"leader"`
+	Steps    []string         `json:"steps"`
+	Warnings []string         `json:"warnings,omitempty"`
+}
+
+// Outcome is how a switchover ended.
+type Outcome struct {
+	Tag     cluster.Tag          `json:"tag"`
+	State   cluster.RequestState `json:"state"`
+	Answer  string               `json:"answer"`
+	From    cluster.Endpoint     `json:"from,omitempty"`
+	To      cluster.Endpoint     `json:"to,omitempty"`
+	Active  cluster.Endpoint     `json:"active,omitempty"`
+	Epoch   cluster.Epoch        `json:"epoch"`
+	Seconds float64              `json:"seconds"`
+}
+
+// Switchover files the request and follows it to its end. The Outcome holds what
+// is known even when an error is returned.
+func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error) {
+	out := Outcome{Tag: sw.Pair.Tag}
+	if sw.Timeout <= 0 {
+		sw.Timeout = DefaultTimeout
+	}
+	if sw.To != "" && !sw.Pair.Has(sw.To) {
+		return out, &Error{Code: "no-such-node", Exit: ExitNotFound,
+			Message: fmt.Sprintf("%s is no server of tag %s", sw.To, sw.Pair.Tag),
+			Hint:    fmt.Sprintf("its servers are %s and %s", sw.Pair.Primary, sw.Pair.Secondary)}
+	}
+	snap, err := s.led(ctx, sw)
+	if err != nil {
+		return out, err
+	}
+	out.From, out.To, out.Epoch = activeOf(snap), sw.To, snap.Assignment.Epoch
+	if out.To == "" {
+		out.To = sw.Pair.Other(out.From)
+	}
+	out.Active = out.From
+	switch {
+	case out.From == "":
+		return out, &Error{Code: "no-active", Exit: ExitRefused, Hint: "mmm-status says why",
+			Message: fmt.Sprintf("nobody is active in tag %s, so there is no role to move; nothing was filed", sw.Pair.Tag)}
+	case out.From == out.To:
+		out.State, out.Answer = cluster.RequestDone, fmt.Sprintf("%s is active already: nothing to do", out.To)
+		return out, nil
+	}
+	if sw.Confirm != nil {
+		if err := sw.Confirm(planOf(sw, snap, out.From, out.To)); err != nil {
+			return out, err
+		}
+	}
+	req := cluster.Request{
+		ID: s.opt.NewID(), Verb: cluster.VerbSwitchover, To: out.To, Actor: s.opt.Actor, Reason: sw.Reason,
+		State: cluster.RequestFiled, TimeoutMS: sw.Timeout.Milliseconds(),
+	}
+	if err := s.opt.Bus.FileRequest(ctx, sw.Pair.UniqSign, req); err != nil {
+		if errors.Is(err, ErrBusy) {
+			return out, &Error{Code: "busy", Exit: ExitRefused, Message: err.Error(), Hint: "mmm-status shows it; try again when it has ended", Err: err}
+		}
+		// The order may have been written before the answer was lost.
+		return out, &Error{Code: "outcome-unknown", Exit: ExitUnknown, Err: err,
+			Message: fmt.Sprintf("file the request: %v; it is not known whether it was filed", err), Hint: "look at mmm-status before you try again"}
+	}
+	return s.follow(ctx, sw, req, snap, out)
+}
+
+// led reads the pair once an identify leads it.
+func (s *Service) led(ctx context.Context, sw Switchover) (cluster.Snapshot, error) {
+	end := time.Now().Add(LeaderWait)
+	for {
+		snap, err := s.opt.Bus.Snapshot(ctx, sw.Pair.UniqSign)
+		if err != nil {
+			return snap, unreachable(err)
+		}
+		if snap.Leader.ID != "" {
+			return snap, nil
+		}
+		if !time.Now().Before(end) {
+			return snap, &Error{Code: "no-identify", Exit: ExitUnknown,
+				Message: fmt.Sprintf("nobody answers: no mmm-identify leads tag %s; nothing was filed", sw.Pair.Tag),
+				Hint:    fmt.Sprintf("start it: mmm-identify --tag %s", sw.Pair.Tag)}
+		}
+		if !s.wait(ctx, look) {
+			return snap, &Error{Code: "interrupted", Exit: ExitFailed, Message: "interrupted; nothing was filed", Err: ctx.Err()}
+		}
+	}
+}
+
+func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Plan {
+	p := Plan{Tag: sw.Pair.Tag, From: from, To: to, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
+	p.Steps = []string{
+		fmt.Sprintf("%s is set read-only; a write transaction older than 1 s or a table lock calls the whole thing off", from),
+		fmt.Sprintf("the application sessions on %s are ended%s", from, sessions(snap, from)),
+		fmt.Sprintf("%s applies everything that %s has committed", to, from),
+		fmt.Sprintf("%s becomes active in epoch %d and takes writes", to, snap.Assignment.Epoch+1),
+		fmt.Sprintf("when that is not decided within %s, %s goes on as before", sw.Timeout, from),
+	}
+	if snap.Pause != nil {
+		p.Warnings = append(p.Warnings, pausedWords(*snap.Pause)+": a switchover by hand is not held back by that")
+	}
+	for _, o := range snap.Observations[to] {
+		c := o.Server.Channel
+		switch {
+		case !o.Answered():
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s does not answer monitor %s: %s", to, o.Monitor, o.Cause))
+		case !c.Replicates(from):
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s does not replicate from %s as monitor %s sees it", to, from, o.Monitor))
+		case c.Delay > 0:
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is %d s behind", to, c.Delay))
+		}
+	}
+	return p
+}
+
+func sessions(snap cluster.Snapshot, node cluster.Endpoint) string {
+	for _, o := range snap.Observations[node] {
+		if o.Answered() && o.Server.Sessions >= 0 {
+			return fmt.Sprintf(" (%d as last sampled)", o.Server.Sessions)
+		}
+	}
+	return ""
+}
+
+func (s *Service) follow(ctx context.Context, sw Switchover, req cluster.Request, before cluster.Snapshot, out Outcome) (Outcome, error) {
+	began := time.Now()
+	tell := func(text string) {
+		if sw.Progress != nil {
+			sw.Progress(time.Since(began), text)
+		}
+	}
+	tell("filed")
+	f := &follower{req: req, last: before, tell: tell}
+	for {
+		snap, err := s.opt.Bus.Snapshot(ctx, sw.Pair.UniqSign)
+		if err == nil {
+			f.see(snap)
+			out.Active, out.Epoch = activeOf(snap), snap.Assignment.Epoch
+		} else if ctx.Err() == nil {
+			f.lost(err)
+		}
+		out.State, out.Answer, out.Seconds = f.req.State, f.req.Answer, time.Since(began).Round(time.Millisecond).Seconds()
+		if f.req.State.Ended() {
+			return out, verdictOf(f.req)
+		}
+		waited := time.Since(began)
+		switch {
+		case f.gone:
+			return out, f.unknown("its record is gone from the bus before an answer was read")
+		case f.req.State == cluster.RequestFiled && waited >= AnswerWait:
+			return out, f.unknown(fmt.Sprintf("nobody has taken it for %s", AnswerWait))
+		case waited >= AnswerWait+sw.Timeout+OpenGrace:
+			return out, f.unknown(fmt.Sprintf("it has not ended after %s", waited.Round(time.Second)))
+		}
+		if !s.wait(ctx, look) {
+			return out, f.unknown("no longer followed: interrupted")
+		}
+	}
+}
+
+// verdictOf turns an ended request into nil or the error of its kind.
+func verdictOf(r cluster.Request) error {
+	e := &Error{Message: r.Answer}
+	if e.Message == "" {
+		e.Message = "the switchover was " + string(r.State)
+	}
+	switch r.State {
+	case cluster.RequestDone:
+		return nil
+	case cluster.RequestRefused:
+		e.Code, e.Exit = "refused", ExitRefused
+	case cluster.RequestRolledBack:
+		e.Code, e.Exit, e.Hint = "rolled-back", ExitFailed, "the old active goes on"
+	default:
+		e.Code, e.Exit, e.Hint = "failed", ExitUnknown, "it was begun and neither done nor rolled back: look at mmm-status"
+	}
+	return e
+}
+
+// follower turns a row of snapshots into lines of progress.
+type follower struct {
+	req   cluster.Request
+	last  cluster.Snapshot
+	tell  func(string)
+	gone  bool
+	deaf  bool
+	taken bool
+}
+
+func (f *follower) see(s cluster.Snapshot) {
+	if f.deaf {
+		f.deaf = false
+		f.tell("the bus answers again")
+	}
+	if s.Request == nil || s.Request.ID != f.req.ID {
+		f.gone = true
+	} else {
+		f.req = *s.Request
+		if !f.taken && f.req.State != cluster.RequestFiled && f.req.State != cluster.RequestRefused {
+			f.taken = true
+			f.tell(fmt.Sprintf("identify %s has begun", s.Leader.ID))
+		}
+	}
+	if a, was := s.Assignment, f.last.Assignment; a.Order() != was.Order() {
+		f.tell(phaseWords(a))
+	}
+	for _, node := range []cluster.Endpoint{s.Assignment.From, s.Assignment.To} {
+		for name, r := range s.Reports[node] {
+			was := f.last.Reports[node][name]
+			if r.Deed != was.Deed && r.Deed != cluster.DeedNone && r.Deed != cluster.DeedWorking {
+				text := fmt.Sprintf("%s: %s", node, r.Deed)
+				if r.Reason != "" {
+					text += ": " + r.Reason
+				}
+				f.tell(text)
+			}
+		}
+	}
+	f.last = s
+}
+
+func (f *follower) lost(err error) {
+	if !f.deaf {
+		f.deaf = true
+		f.tell(fmt.Sprintf("the bus does not answer: %v", err))
+	}
+}
+
+func (f *follower) unknown(why string) *Error {
+	e := &Error{Code: "outcome-unknown", Exit: ExitUnknown, Message: "the outcome is not known: " + why}
+	switch {
+	case f.deaf:
+		e.Message += "; the bus does not answer"
+	case f.last.Leader.ID == "":
+		e.Message += "; no mmm-identify leads now"
+	default:
+		e.Message += fmt.Sprintf("; identify %s leads", f.last.Leader.ID)
+	}
+	e.Hint = "look at mmm-status before you try again"
+	if f.req.State == cluster.RequestFiled && !f.gone {
+		e.Hint += "; the request stays filed for 5 minutes and may still be carried out"
+	}
+	return e
+}
+
+func phaseWords(a cluster.Assignment) string {
+	switch a.Phase {
+	case cluster.PhaseSwitching:
+		return fmt.Sprintf("epoch %s: %s is being closed, %s catches up", a.Order(), a.From, a.To)
+	case cluster.PhaseOpening:
+		return fmt.Sprintf("epoch %s: %s is active and being opened", a.Order(), a.Active)
+	case cluster.PhaseRevoked:
+		return fmt.Sprintf("epoch %s: the role was taken from %s, nobody is open", a.Order(), a.From)
+	}
+	return fmt.Sprintf("epoch %s: steady, %s is active", a.Order(), a.Active)
+}

@@ -1,0 +1,345 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/rs/zerolog"
+)
+
+type causeError struct{ cause cluster.Cause }
+
+func (e causeError) Error() string { return "fake: " + string(e.cause) }
+
+func causeOf(err error) cluster.Cause {
+	var e causeError
+	if errors.As(err, &e) {
+		return e.cause
+	}
+	return cluster.CauseOther
+}
+
+// fakeServer is a server that can be killed, stopped and filled up. Answers
+// take latency; connects are bounded by timeout.
+type fakeServer struct {
+	timeout time.Duration
+	latency time.Duration
+
+	mu      sync.Mutex
+	mood    mood
+	changed chan struct{}
+	server  cluster.Server
+	conns   map[*fakeConn]bool
+	opened  int
+}
+
+func newFakeServer(source cluster.Endpoint) *fakeServer {
+	return &fakeServer{timeout: time.Second, latency: time.Millisecond, mood: up, changed: make(chan struct{}),
+		server: replica(source), conns: map[*fakeConn]bool{}}
+}
+
+// be changes the server's mood; edit changes what it says.
+func (f *fakeServer) be(m mood, edit func(*cluster.Server)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mood = m
+	if edit != nil {
+		edit(&f.server)
+	}
+	if m == dead {
+		for c := range f.conns {
+			c.end()
+		}
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fakeServer) open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.conns)
+}
+
+func (f *fakeServer) connects() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opened
+}
+
+func (f *fakeServer) now() (mood, <-chan struct{}, cluster.Server) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mood, f.changed, f.server
+}
+
+func (f *fakeServer) Connect(ctx context.Context) (Conn, error) {
+	deadline := time.After(f.timeout)
+	for {
+		m, changed, _ := f.now()
+		late := cluster.CauseAnswerTimeout
+		switch m {
+		case up, slow:
+			if err := pass(ctx, f.latency); err != nil {
+				return nil, err
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			c := &fakeConn{f: f, broken: make(chan struct{}), closed: make(chan struct{})}
+			f.conns[c] = true
+			f.opened++
+			return c, nil
+		case dead:
+			return nil, causeError{cluster.CauseRefused}
+		case full:
+			return nil, causeError{cluster.CauseTooMany}
+		case black:
+			late = cluster.CauseConnectTimeout
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return nil, causeError{late}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func pass(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type fakeConn struct {
+	f      *fakeServer
+	once   sync.Once
+	broken chan struct{}
+	shut   sync.Once
+	closed chan struct{}
+}
+
+func (c *fakeConn) end()                    { c.once.Do(func() { close(c.broken) }) }
+func (c *fakeConn) Broken() <-chan struct{} { return c.broken }
+
+func (c *fakeConn) Close() error {
+	c.shut.Do(func() {
+		close(c.closed)
+		c.f.mu.Lock()
+		delete(c.f.conns, c)
+		c.f.mu.Unlock()
+	})
+	return nil
+}
+
+func (c *fakeConn) ask(ctx context.Context, op Op) (cluster.Server, error) {
+	for {
+		m, changed, s := c.f.now()
+		if m == up || m == full || m == slow && op == OpPing {
+			if err := pass(ctx, c.f.latency); err != nil {
+				return s, err
+			}
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-c.broken:
+			return s, causeError{cluster.CauseReset}
+		case <-c.closed:
+			return s, io.ErrClosedPipe
+		case <-ctx.Done():
+			return s, ctx.Err()
+		}
+	}
+}
+
+func (c *fakeConn) Ping(ctx context.Context) error {
+	_, err := c.ask(ctx, OpPing)
+	return err
+}
+
+func (c *fakeConn) Observe(ctx context.Context, _ []string) (cluster.Server, error) {
+	return c.ask(ctx, OpSample)
+}
+
+func (c *fakeConn) Channel(ctx context.Context) (cluster.Channel, error) {
+	s, err := c.ask(ctx, OpChannel)
+	return s.Channel, err
+}
+
+// fakeBus is a Redis that can go, hang and come back empty.
+type fakeBus struct {
+	mu      sync.Mutex
+	err     error
+	hangs   bool
+	run     int
+	pairs   map[cluster.UniqSign]int
+	records map[cluster.Endpoint][]kept
+	checks  map[cluster.Endpoint]cluster.LegacyCheck
+}
+
+type kept struct {
+	cluster.Observation
+	at   time.Time
+	wake bool
+}
+
+func newFakeBus() *fakeBus {
+	return &fakeBus{pairs: map[cluster.UniqSign]int{}, records: map[cluster.Endpoint][]kept{}, checks: map[cluster.Endpoint]cluster.LegacyCheck{}}
+}
+
+func (b *fakeBus) be(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
+}
+
+// restart empties Redis as a restart without data does.
+func (b *fakeBus) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.run++
+	clear(b.pairs)
+	clear(b.records)
+	clear(b.checks)
+}
+
+func (b *fakeBus) enter(ctx context.Context) error {
+	err := pass(ctx, 300*time.Microsecond)
+	b.mu.Lock()
+	if err != nil {
+		return err
+	}
+	if b.hangs {
+		b.mu.Unlock()
+		<-ctx.Done()
+		b.mu.Lock()
+		return ctx.Err()
+	}
+	return b.err
+}
+
+func (b *fakeBus) PublishPair(ctx context.Context, p cluster.Pair) error {
+	err := b.enter(ctx)
+	defer b.mu.Unlock()
+	if err == nil {
+		b.pairs[p.UniqSign]++
+	}
+	return err
+}
+
+func (b *fakeBus) PublishObservation(ctx context.Context, _ cluster.UniqSign, o cluster.Observation, l *cluster.LegacyCheck, _ time.Duration, wake bool) error {
+	err := b.enter(ctx)
+	defer b.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	b.records[o.Node] = append(b.records[o.Node], kept{o, time.Now(), wake})
+	if l != nil {
+		b.checks[o.Node] = *l
+	}
+	return nil
+}
+
+func (b *fakeBus) RunID(ctx context.Context) (string, error) {
+	err := b.enter(ctx)
+	defer b.mu.Unlock()
+	return fmt.Sprint("run ", b.run), err
+}
+
+func (b *fakeBus) of(node cluster.Endpoint) []kept {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]kept(nil), b.records[node]...)
+}
+
+func (b *fakeBus) check(node cluster.Endpoint) cluster.LegacyCheck {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.checks[node]
+}
+
+func (b *fakeBus) pairsOf(u cluster.UniqSign) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pairs[u]
+}
+
+func (b *fakeBus) last(node cluster.Endpoint) kept {
+	all := b.of(node)
+	if len(all) == 0 {
+		return kept{}
+	}
+	return all[len(all)-1]
+}
+
+// bench is a monitor of one pair of fakes.
+type bench struct {
+	bus  *fakeBus
+	a, b *fakeServer
+	tag  Tag
+	m    *Monitor
+	logs *logBook
+}
+
+type logBook struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
+
+func newBench() *bench {
+	x := &bench{bus: newFakeBus(), a: newFakeServer(nodeB), b: newFakeServer(nodeA), logs: &logBook{}}
+	x.b.server.ReadOnly, x.b.server.Identity = cluster.Yes, "2"
+	x.tag = Tag{Pair: cluster.Pair{Tag: "t", UniqSign: "u", Primary: nodeA, Secondary: nodeB, ServiceMode: cluster.ActivePassive},
+		Monitor: "m", Legacy: true, Interval: 3 * time.Second, ConnectTimeout: time.Second, TryTimes: 2}
+	log := zerolog.New(x.logs)
+	runs := 0
+	x.m = New(Options{Bus: x.bus, Cause: causeOf, Log: log,
+		TagLog: func(cluster.Tag) zerolog.Logger { return log },
+		NewRun: func() string { runs++; return fmt.Sprint("run", runs) },
+		Open: func(_ Tag, e cluster.Endpoint) (Node, error) {
+			switch e {
+			case nodeA:
+				return x.a, nil
+			case nodeB:
+				return x.b, nil
+			}
+			return nil, fmt.Errorf("open %s: bad address", e)
+		}})
+	return x
+}
+
+// run starts the monitor and returns what stops it and waits.
+func (x *bench) run(tags ...Tag) (stop func()) {
+	if len(tags) == 0 {
+		tags = []Tag{x.tag}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { x.m.Run(ctx, tags); close(done) }()
+	return func() { cancel(); <-done }
+}

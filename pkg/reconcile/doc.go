@@ -1,0 +1,26 @@
+// Package reconcile decides what an agent must do next to one server.
+//
+// Decide is a function of values: the record (or the predecessor's mode where
+// there is no record), the record this agent remembers, what the server and its
+// peer said about themselves, and what this agent has done so far. It returns
+// steps as data and, for every "no", a typed reason. It talks to nobody and
+// reads no clock.
+//
+// Invariants, each kept for every input:
+//
+//   - Nothing is done while Redis does not answer, while the record is older
+//     than what is remembered, and for a record that names a server which is no
+//     member of the pair.
+//   - Nobody is opened in the phases revoked and switching, and nobody but the
+//     record's active is ever opened.
+//   - A server that the record does not allow to be open is closed before
+//     anything else is done to it.
+//   - No server is opened while its peer answers and is open.
+//   - Replication is started only on a server whose transactions are known to
+//     be a subset of the active's, or on the active from such a server; never
+//     while one of the two is in quarantine.
+//   - Both threads of a channel are stopped by quarantine alone, and only in
+//     phase steady. Draining stops the receiving thread and nothing else.
+//
+// The order of the steps in a Plan is the safety order: see Step.Rank.
+package reconcile

@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// FreshFor is how long a sample speaks for the present.
+const FreshFor = 3 * time.Second
+
+// ConfirmErrant is how long transactions must stay unknown to the active before
+// they count as errant. A replica can hold a transaction for a moment before
+// the source lists it: MySQL adds to gtid_executed after the event was sent.
+const ConfirmErrant = 250 * time.Millisecond
+
+// Sample is what is known of one server. Ticks order the reads of one agent:
+// each beginning and each end of a read takes the next number.
+type Sample struct {
+	// Server is the newest answer; parts of it may be older than others, see Pos.
+	Server cluster.Server
+	// Cause says why the newest read was not answered; empty when it was.
+	Cause cluster.Cause
+	// Began and Ended are the ticks of the newest answered read of any kind; 0 when there was none.
+	Began, Ended uint64
+	// PosBegan and PosEnded are those of the read that brought Server.Executed.
+	PosBegan, PosEnded uint64
+	// At is when the newest answered read ended, on the agent's own clock.
+	At time.Duration
+	// Failures counts connects and reads unanswered in a row.
+	Failures int
+	// Lost reports that the connection ended since and the next connect has not
+	// told yet what that means.
+	Lost bool
+}
+
+// Answers reports whether the server answered the newest read.
+func (s Sample) Answers() bool { return s.Cause == cluster.CauseNone && s.Began != 0 }
+
+// answersNow reports whether it did so recently enough to speak for the present.
+func (s Sample) answersNow(now time.Duration) bool { return s.Answers() && now-s.At <= FreshFor }
+
+// Closed reports whether the newest answer was read_only=1.
+func (s Sample) Closed() bool { return s.Server.ReadOnly == cluster.Yes }
+
+// Open reports whether the newest answer was read_only=0.
+func (s Sample) Open() bool { return s.Server.ReadOnly == cluster.No }
+
+// positionCurrent reports whether the newest read brought the position too.
+func (s Sample) positionCurrent() bool { return s.Began != 0 && s.PosBegan == s.Began }
+
+// Memory is what the agent remembers of its own doing with one server.
+type Memory struct {
+	// Closed, Opened, Ready and Refused are the newest orders under which this
+	// agent closed, opened, drained or caught up, and refused.
+	Closed, Opened, Ready, Refused cluster.Order
+	// Queued reports that a closing order waits on an open connection; Spare
+	// that there is an open connection to leave one on.
+	Queued, Spare bool
+	// Connected reports that the working connection is open.
+	Connected bool
+	// Suspect and SuspectAt are Plan.Suspect and when it was first said.
+	Suspect     string
+	SuspectAt   time.Duration
+	SuspectTick uint64
+	// Errant is the newest Plan.Errant, until a Plan is Verified.
+	Errant string
+	// StartAfter is when replication may be started again after a start that did not hold.
+	StartAfter time.Duration
+}
+
+// Input is everything a decision rests on.
+type Input struct {
+	Self, Peer cluster.Endpoint
+	// Known reports that Redis answered the newest read.
+	Known bool
+	// Record is the assignment in force, Legacy the predecessor's mode, which
+	// counts only where there is no record.
+	Record cluster.Assignment
+	Legacy cluster.LegacyMode
+	// Remembers is the newest record that this agent ever obeyed.
+	Remembers cluster.Assignment
+	// OrderTick is the tick at which the record or mode in force was first read.
+	OrderTick uint64
+	// Mine is this server's sample, Theirs the peer's.
+	Mine, Theirs Sample
+	Memory       Memory
+	// MyReports and PeerReports are what all agents report of the two servers.
+	// ReportsTick is the tick at which they were read.
+	MyReports, PeerReports []cluster.Report
+	ReportsTick            uint64
+	// Tries is how many connects must fail before a server counts as unreachable.
+	Tries int
+	// Now is the agent's own clock.
+	Now time.Duration
+}
+
+func (in Input) members() []cluster.Endpoint { return []cluster.Endpoint{in.Self, in.Peer} }
+
+// stranger returns the first named server that is no member; empty when all are.
+func (in Input) stranger(named ...cluster.Endpoint) cluster.Endpoint {
+	for _, e := range named {
+		if e != "" && !slices.Contains(in.members(), e) {
+			return e
+		}
+	}
+	return ""
+}

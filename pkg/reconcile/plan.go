@@ -1,0 +1,107 @@
+package reconcile
+
+import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+
+// Kind names one step.
+type Kind string
+
+// The steps, in their safety order.
+const (
+	// StopIO stops the receiving thread of the active's own channel, so that it
+	// pulls nothing from a server that is not verified.
+	StopIO Kind = "stop receiving"
+	// StopReplication stops both threads of a server in quarantine.
+	StopReplication Kind = "stop replication"
+	// QueueClose leaves the closing order on an open connection of a server that hangs.
+	QueueClose Kind = "queue closing"
+	// CloseGently closes for a switchover: nothing that writes is killed.
+	CloseGently Kind = "close gently"
+	// Close closes and kills what blocks or remains.
+	Close Kind = "close"
+	// Read samples the server in full.
+	Read Kind = "read"
+	// Drain stops the receiving thread and waits until Target and everything
+	// received is applied.
+	Drain Kind = "drain"
+	// CatchUp waits until Target is applied while the channel goes on.
+	CatchUp Kind = "catch up"
+	// Open makes the server writable once it has applied Target.
+	Open Kind = "open"
+	// StartSQL starts the applying thread, StartIO the receiving thread,
+	// StartReplication both.
+	StartSQL         Kind = "start applying"
+	StartIO          Kind = "start receiving"
+	StartReplication Kind = "start replication"
+)
+
+var ranks = map[Kind]int{
+	StopIO: 1, StopReplication: 2,
+	QueueClose: 3, CloseGently: 3, Close: 3,
+	Read:  4,
+	Drain: 5, CatchUp: 5,
+	Open:     6,
+	StartSQL: 7, StartIO: 7, StartReplication: 7,
+}
+
+// Step is one thing to do to the server.
+type Step struct {
+	Kind Kind
+	// Target is the position, in gtid text, that Drain, CatchUp and Open need applied; empty for none.
+	Target string
+	// Reason says why the step is wanted.
+	Reason cluster.Reason
+}
+
+// Rank is the place of the step in the safety order, which is: stop pulling
+// from a server that is not trusted, close, read, apply, open, start
+// replication. The ranks of a Plan's steps never fall.
+func (s Step) Rank() int { return ranks[s.Kind] }
+
+// Plan is what to do to one server now.
+type Plan struct {
+	// Steps are carried out in this order, each only when the one before it
+	// succeeded. Afterwards, and when there are none, Decide is asked again
+	// with what is then known.
+	Steps []Step
+	// Reason says why nothing (more) is done; empty when the server is as it should be.
+	Reason cluster.Reason
+	// Deed is what can be said of the server without doing anything; DeedNone
+	// when nothing new can be said.
+	Deed cluster.Deed
+	// Closed and Opened report that the facts alone, read under the order in
+	// force, acknowledge it.
+	Closed, Opened bool
+	// Frozen reports that the record is not obeyed at all.
+	Frozen bool
+	// AskPeer asks for a full sample of the peer, begun after now.
+	AskPeer bool
+	// Suspect is what the passive has and the active lacked in an orderly
+	// comparison, in gtid text; it is Memory.Suspect of the next decision.
+	Suspect string
+	// Errant is Suspect once it is confirmed.
+	Errant string
+	// Verified reports that the passive was found to have nothing that the active lacks.
+	Verified bool
+	// Risk says in words what is done on less than a proof; empty for nothing.
+	Risk string
+}
+
+// Has reports whether the plan holds a step of kind k.
+func (p Plan) Has(k Kind) bool {
+	for _, s := range p.Steps {
+		if s.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (p Plan) with(steps ...Step) Plan {
+	p.Steps = append(p.Steps, steps...)
+	return p
+}
+
+func (p Plan) because(r cluster.Reason) Plan {
+	p.Reason = r
+	return p
+}

@@ -1,0 +1,110 @@
+package reconcile
+
+import (
+	"errors"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+)
+
+var errFlavours = errors.New("one server is MySQL, the other MariaDB")
+
+// Channel is the replication channel of the newest answer.
+func (s Sample) Channel() cluster.Channel { return s.Server.Channel }
+
+func applied(s cluster.Server, target string) (bool, error) {
+	return Contains(s.Flavor, s.Executed, target)
+}
+
+// Contains reports whether the position have contains want; both in gtid text.
+func Contains(f cluster.Flavor, have, want string) (bool, error) {
+	h, err := gtid.Parse(f, have)
+	if err != nil {
+		return false, err
+	}
+	w, err := gtid.Parse(f, want)
+	if err != nil {
+		return false, err
+	}
+	return h.Contains(w), nil
+}
+
+func join(f cluster.Flavor, a, b string) (string, error) {
+	s, err := gtid.Parse(f, a)
+	if err != nil {
+		return "", err
+	}
+	t, err := gtid.Parse(f, b)
+	if err != nil {
+		return "", err
+	}
+	return s.Union(t).String(), nil
+}
+
+// Join returns the union of two positions in gtid text.
+func Join(f cluster.Flavor, a, b string) (string, error) { return join(f, a, b) }
+
+type relation int
+
+const (
+	unordered  relation = iota // not contained, but the active was read too early to say so
+	subset                     // the active has everything that the passive has
+	suspicious                 // it lacks something, not yet confirmed
+	errant                     // it lacks something for good
+	unreadable                 // cannot be compared; why says so
+)
+
+type comparison struct {
+	relation
+	set string // suspicious, errant, and unordered while something was suspicious before
+	why cluster.Reason
+}
+
+// compare relates the passive's transactions to the active's. Containment is
+// proven by reads in any order, since the active only grows; the lack of it only
+// when the active was read after the passive.
+func (in Input) compare(passive, active Sample) comparison {
+	if passive.PosBegan == 0 || active.PosBegan == 0 {
+		return comparison{relation: unordered, set: in.Memory.Suspect}
+	}
+	if !passive.Server.GTIDMode || !active.Server.GTIDMode {
+		return comparison{relation: unreadable, why: ReasonNoGTID}
+	}
+	f := passive.Server.Flavor
+	if f != active.Server.Flavor {
+		return comparison{relation: unreadable, why: reasonPosition(errFlavours)}
+	}
+	has, err := gtid.Parse(f, passive.Server.Executed)
+	if err != nil {
+		return comparison{relation: unreadable, why: reasonPosition(err)}
+	}
+	known, err := gtid.Parse(f, active.Server.Executed)
+	if err != nil {
+		return comparison{relation: unreadable, why: reasonPosition(err)}
+	}
+	if known.Contains(has) {
+		return comparison{relation: subset}
+	}
+	prior, err := gtid.Parse(f, in.Memory.Suspect)
+	if err == nil && !prior.IsEmpty() && has.Contains(prior) && !known.Contains(prior) {
+		c := comparison{relation: suspicious, set: in.Memory.Suspect}
+		if active.PosBegan > in.Memory.SuspectTick && in.Now-in.Memory.SuspectAt >= ConfirmErrant {
+			c.relation, c.set = errant, in.Memory.Suspect
+		}
+		return c
+	}
+	if active.PosBegan < passive.PosEnded {
+		return comparison{relation: unordered}
+	}
+	return comparison{relation: suspicious, set: has.Minus(known).String()}
+}
+
+// purged reports whether the active's binary logs no longer hold something
+// that the passive needs.
+func purged(passive, active cluster.Server) bool {
+	if active.Purged == "" {
+		return false
+	}
+	ok, err := Contains(active.Flavor, passive.Executed, active.Purged)
+	return err == nil && !ok
+}

@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"fmt"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Reasons without a name in them.
+var (
+	ReasonBusAway = cluster.Reason{Code: "bus-away",
+		Text: "Redis does not answer: every server stays as it is"}
+	ReasonNoRecord = cluster.Reason{Code: "no-record",
+		Text: "nobody has decided who is active: every server stays as it is"}
+	ReasonRecordGone = cluster.Reason{Code: "record-gone",
+		Text: "frozen: the record is gone from Redis; waiting for a newer epoch"}
+	ReasonConnecting = cluster.Reason{Code: "connecting",
+		Text: "connecting to the server"}
+	ReasonReading = cluster.Reason{Code: "reading",
+		Text: "reading the state of the server"}
+	ReasonPeerUnseen = cluster.Reason{Code: "peer-unseen",
+		Text: "the other server is not seen: replication between the two is left alone"}
+	ReasonPeerOpen = cluster.Reason{Code: "peer-open",
+		Text: "the other server is open and is closed first"}
+	ReasonPeerTrying = cluster.Reason{Code: "peer-trying",
+		Text: "the other server is still being tried"}
+	ReasonPeerNotClosed = cluster.Reason{Code: "peer-not-closed",
+		Text: "the other server is not closed: nothing is replicated from it"}
+	ReasonComparing = cluster.Reason{Code: "comparing",
+		Text: "comparing the transactions of the two servers"}
+	ReasonNoChannel = cluster.Reason{Code: "no-channel",
+		Text: "no replication channel is configured"}
+	ReasonNoGTID = cluster.Reason{Code: "no-gtid",
+		Text: "the server does not number its transactions (GTID): nothing can be compared"}
+	ReasonWaitClose = cluster.Reason{Code: "wait-close",
+		Text: "waiting for the old active to be closed"}
+	ReasonRefused = cluster.Reason{Code: "refused",
+		Text: "closing for the switchover was refused"}
+	ReasonStartLater = cluster.Reason{Code: "start-later",
+		Text: "replication did not keep running after the last start; it is tried again later"}
+	ReasonSourceConnecting = cluster.Reason{Code: "source-connecting",
+		Text: "the receiving thread is connecting to its source"}
+	ReasonRebuild = cluster.Reason{Code: "rebuild",
+		Text: "the active no longer has the binary logs that the server needs: it must be rebuilt"}
+	ReasonNotAppliedYet = cluster.Reason{Code: "not-applied",
+		Text: "not everything that the record demands is applied here: the server is not opened"}
+	ReasonMalformed = cluster.Reason{Code: "malformed",
+		Text: "the record names no active server where its phase needs one: it is not obeyed"}
+
+	whyPassive = cluster.Reason{Code: "passive-open",
+		Text: "the server is open and is not the active"}
+	whyRevoked = cluster.Reason{Code: "revoked",
+		Text: "the role was revoked"}
+	whyUnproven = cluster.Reason{Code: "unproven",
+		Text: "the role was taken from it without a proof that it was closed"}
+	whySwitching = cluster.Reason{Code: "switching",
+		Text: "a switchover is under way"}
+	whyHung = cluster.Reason{Code: "hung",
+		Text: "the server does not answer: the closing order waits on an open connection"}
+	whyActive = cluster.Reason{Code: "active-closed",
+		Text: "the server is the active and is closed"}
+	whyDrain = cluster.Reason{Code: "drain",
+		Text: "everything received is applied before the server may be opened"}
+	whyQuarantine = cluster.Reason{Code: "quarantine",
+		Text: "the server has transactions that the active lacks"}
+	whyUnverified = cluster.Reason{Code: "unverified",
+		Text: "the passive is not verified: the active receives nothing from it"}
+	whyVerified = cluster.Reason{Code: "verified",
+		Text: "the passive has nothing that the active lacks"}
+)
+
+func reasonOlder(have, remembered cluster.Order) cluster.Reason {
+	return cluster.Reason{Code: "record-older",
+		Text: fmt.Sprintf("frozen: the record %s is older than the remembered %s; waiting for a newer epoch", have, remembered)}
+}
+
+func reasonConflict(o cluster.Order) cluster.Reason {
+	return cluster.Reason{Code: "record-conflict",
+		Text: fmt.Sprintf("frozen: the record %s says something else than the remembered one of the same number; waiting for a newer epoch", o)}
+}
+
+func reasonStranger(e cluster.Endpoint) cluster.Reason {
+	return cluster.Reason{Code: "stranger",
+		Text: fmt.Sprintf("%q is no member of this pair: refused", string(e))}
+}
+
+func reasonPhase(p cluster.Phase) cluster.Reason {
+	return cluster.Reason{Code: "phase",
+		Text: fmt.Sprintf("the phase %q is unknown to this agent: nothing is done", string(p))}
+}
+
+func reasonUnreachable(c cluster.Cause) cluster.Reason {
+	return cluster.Reason{Code: "unreachable",
+		Text: fmt.Sprintf("the server does not answer: %s", c)}
+}
+
+func reasonPeerAlive(c cluster.Cause) cluster.Reason {
+	return cluster.Reason{Code: "peer-alive",
+		Text: fmt.Sprintf("the other server is alive and cannot be closed: %s", c)}
+}
+
+func reasonSource(e cluster.Endpoint) cluster.Reason {
+	return cluster.Reason{Code: "source",
+		Text: fmt.Sprintf("the channel's source %q is not the other member: it is left alone", string(e))}
+}
+
+func reasonSQLError(errno int, text string) cluster.Reason {
+	return cluster.Reason{Code: "sql-error",
+		Text: fmt.Sprintf("the applying thread stopped with error %d: %s", errno, text)}
+}
+
+func reasonErrant(set string) cluster.Reason {
+	return cluster.Reason{Code: "errant",
+		Text: fmt.Sprintf("quarantine: it has transactions that the active lacks: %s", set)}
+}
+
+func reasonPosition(err error) cluster.Reason {
+	return cluster.Reason{Code: "position",
+		Text: fmt.Sprintf("a position cannot be compared: %v", err)}
+}

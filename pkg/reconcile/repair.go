@@ -1,0 +1,131 @@
+package reconcile
+
+import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+
+// repairPassive: the closed passive replicates from the active when its
+// transactions are a subset of the active's, and is put into quarantine when
+// they are not.
+func (in Input) repairPassive(p Plan) Plan {
+	if !in.Theirs.answersNow(in.Now) {
+		p.Suspect = in.Memory.Suspect
+		if in.Memory.Errant != "" {
+			p.Deed = cluster.DeedQuarantine
+			return p.because(reasonErrant(in.Memory.Errant))
+		}
+		return p.because(ReasonPeerUnseen)
+	}
+	c := in.compare(in.Mine, in.Theirs)
+	p.Suspect, p.Verified = c.set, c.relation == subset
+	ch := in.Mine.Channel()
+	switch c.relation {
+	case unreadable:
+		return p.because(c.why)
+	case unordered:
+		p.AskPeer = true
+		if ch.Replicates(in.Peer) && c.set == "" {
+			return p
+		}
+		return p.because(ReasonComparing)
+	case suspicious:
+		return p.because(ReasonComparing)
+	case errant:
+		p.Errant, p.Deed = c.set, cluster.DeedQuarantine
+		p = p.because(reasonErrant(c.set))
+		if ch.Configured && !ch.Stopped() {
+			p = p.with(Step{StopReplication, "", whyQuarantine})
+		}
+		return p
+	}
+	if ch.Configured && ch.Source == in.Peer && purged(in.Mine.Server, in.Theirs.Server) {
+		return p.because(ReasonRebuild)
+	}
+	if !in.Mine.positionCurrent() && startable(ch, in.Peer) {
+		return p.with(Step{Read, "", ReasonComparing})
+	}
+	return in.start(p)
+}
+
+// repairActive: the active receives from the passive only while the passive is
+// seen, closed, and has nothing that the active lacks.
+func (in Input) repairActive(p Plan) Plan {
+	ch := in.Mine.Channel()
+	if !ch.Configured {
+		return p
+	}
+	if ch.Source != in.Peer {
+		return p.because(reasonSource(ch.Source))
+	}
+	distrust := func(r cluster.Reason) Plan {
+		p = p.because(r)
+		if ch.IO != cluster.ThreadNo {
+			p = p.with(Step{StopIO, "", whyUnverified})
+		}
+		return p
+	}
+	if in.Theirs.Began == 0 && in.Theirs.Cause == cluster.CauseNone {
+		return p.because(ReasonPeerUnseen)
+	}
+	if !in.Theirs.answersNow(in.Now) {
+		p.Suspect = in.Memory.Suspect
+		return distrust(ReasonPeerUnseen)
+	}
+	if !in.Theirs.Closed() {
+		return distrust(ReasonPeerNotClosed)
+	}
+	c := in.compare(in.Theirs, in.Mine)
+	p.Suspect = c.set
+	switch c.relation {
+	case unreadable:
+		return distrust(c.why)
+	case errant:
+		return distrust(cluster.Reason{Code: "peer-errant", Text: "the other server is in quarantine: " + c.set})
+	case suspicious:
+		return p.because(ReasonComparing)
+	case unordered:
+		if in.Theirs.PosBegan == 0 {
+			p.AskPeer = true
+			return p.because(ReasonComparing)
+		}
+		p = p.with(Step{Read, "", ReasonComparing})
+		if ch.Replicates(in.Peer) && c.set == "" {
+			return p
+		}
+		return p.because(ReasonComparing)
+	}
+	if !in.Theirs.positionCurrent() && startable(ch, in.Peer) {
+		p.AskPeer = true
+		return p.because(ReasonComparing)
+	}
+	return in.start(p)
+}
+
+// startable reports whether the channel is one that start would start.
+func startable(ch cluster.Channel, peer cluster.Endpoint) bool {
+	return ch.Configured && ch.Source == peer && (ch.IO == cluster.ThreadNo || ch.SQL != cluster.ThreadYes)
+}
+
+// start starts what is stopped of a channel whose two servers were compared.
+func (in Input) start(p Plan) Plan {
+	ch := in.Mine.Channel()
+	switch {
+	case !ch.Configured:
+		return p.because(ReasonNoChannel)
+	case ch.Source != in.Peer:
+		return p.because(reasonSource(ch.Source))
+	case !in.Mine.Server.GTIDMode || !ch.GTID:
+		return p.because(ReasonNoGTID)
+	case ch.SQL != cluster.ThreadYes && ch.SQLErrno != 0:
+		return p.because(reasonSQLError(ch.SQLErrno, ch.SQLError))
+	case ch.Replicates(in.Peer):
+		return p
+	case ch.IO != cluster.ThreadNo && ch.SQL == cluster.ThreadYes:
+		return p.because(ReasonSourceConnecting)
+	case in.Now < in.Memory.StartAfter:
+		return p.because(ReasonStartLater)
+	case ch.IO != cluster.ThreadNo:
+		return p.with(Step{StartSQL, "", whyVerified})
+	case ch.SQL == cluster.ThreadYes:
+		return p.with(Step{StartIO, "", whyVerified})
+	}
+	return p.with(Step{StartReplication, "", whyVerified})
+}

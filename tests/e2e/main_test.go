@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/tests/harness"
+)
+
+// The laboratory, and the programs: as built, and with failpoints.
+var (
+	lab        *harness.Lab
+	programs   harness.Programs
+	failpoints harness.Programs
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(runAll(m))
+}
+
+func runAll(m *testing.M) int {
+	if missing := harness.Missing(); len(missing) > 0 {
+		fmt.Printf("SKIPPED: every end-to-end test: not installed: %s; scripts/deps.sh installs what is missing\n", strings.Join(missing, ", "))
+		if os.Getenv("CI") == "true" {
+			return 1
+		}
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	var err error
+	if lab, err = harness.NewLab(harness.Options{}); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		_ = lab.Close()
+		os.Exit(1)
+	}()
+	defer lab.Close()
+	versions, err := harness.Versions(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("servers:", strings.Join(versions, "; "))
+	race := os.Getenv("MMM_E2E_RACE") == "1"
+	if programs, err = lab.Build(ctx, harness.BuildOptions{Race: race}); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if failpoints, err = lab.Build(ctx, harness.BuildOptions{Race: race, Tags: []string{"failpoint"}}); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return m.Run()
+}

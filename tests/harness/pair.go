@@ -1,0 +1,184 @@
+package harness
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// PairOptions describe a pair of servers.
+type PairOptions struct {
+	// AutoReplicate and Extra are those of both servers.
+	AutoReplicate bool
+	Extra         []string
+}
+
+// Pair is two servers that replicate from each other by GTID, both closed.
+type Pair struct {
+	// A is the primary host, B the secondary host.
+	A, B *Server
+}
+
+// NewPair makes two servers, starts them and starts replication both ways.
+func (l *Lab) NewPair(ctx context.Context, opts PairOptions) (*Pair, error) {
+	p := &Pair{}
+	for id, s := range map[uint32]**Server{1: &p.A, 2: &p.B} {
+		var err error
+		if *s, err = l.NewServer(ctx, ServerOptions{ID: id, AutoReplicate: opts.AutoReplicate, Extra: opts.Extra}); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.begin(ctx)
+}
+
+// Renew stops both servers and starts them again without any transaction.
+func (p *Pair) Renew(ctx context.Context) error {
+	for _, s := range p.Servers() {
+		s.Kill()
+		if err := s.Reset(ctx); err != nil {
+			return err
+		}
+	}
+	return p.begin(ctx)
+}
+
+func (p *Pair) begin(ctx context.Context) error {
+	group, starting := errgroup.WithContext(ctx)
+	for _, s := range p.Servers() {
+		group.Go(func() error { return s.Start(starting) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, s := range p.Servers() {
+		if err := s.ReplicateFrom(ctx, p.Other(s)); err != nil {
+			return err
+		}
+	}
+	return p.WaitReplicating(ctx)
+}
+
+// Servers are both servers, the primary host first.
+func (p *Pair) Servers() []*Server { return []*Server{p.A, p.B} }
+
+// Other is the server that is not s.
+func (p *Pair) Other(s *Server) *Server {
+	if s == p.A {
+		return p.B
+	}
+	return p.A
+}
+
+// At is the server with this address, nil when there is none.
+func (p *Pair) At(e cluster.Endpoint) *Server {
+	for _, s := range p.Servers() {
+		if s.Addr() == e {
+			return s
+		}
+	}
+	return nil
+}
+
+// WaitReplicating waits until both servers receive and apply from each other.
+func (p *Pair) WaitReplicating(ctx context.Context) error {
+	for _, s := range p.Servers() {
+		if err := s.WaitReplicates(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReplicateFrom points s at source by GTID and starts replication.
+func (s *Server) ReplicateFrom(ctx context.Context, source *Server) error {
+	change := fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', "+
+		"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=1",
+		source.port, ReplUser, Password)
+	if err := s.Exec(ctx, change); err != nil {
+		return err
+	}
+	return s.Exec(ctx, "START SLAVE")
+}
+
+// Channel is what a test needs of SHOW SLAVE STATUS.
+type Channel struct {
+	IO, SQL           string
+	Received          string // Gtid_IO_Pos
+	IOError, SQLError string
+}
+
+// Channel reads the server's replication channel; IO and SQL are empty when there is none.
+func (s *Server) Channel(ctx context.Context) (Channel, error) {
+	row, err := s.row(ctx, "SHOW SLAVE STATUS")
+	if err != nil {
+		return Channel{}, err
+	}
+	return Channel{
+		IO: row["Slave_IO_Running"], SQL: row["Slave_SQL_Running"], Received: row["Gtid_IO_Pos"],
+		IOError: row["Last_IO_Error"], SQLError: row["Last_SQL_Error"],
+	}, nil
+}
+
+// WaitReplicates waits until the server receives and applies.
+func (s *Server) WaitReplicates(ctx context.Context) error {
+	return Until(ctx, "server "+string(s.Addr())+" replicates", func(ctx context.Context) (bool, string) {
+		c, err := s.Channel(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		return c.IO == "Yes" && c.SQL == "Yes", fmt.Sprintf("IO %s %s, SQL %s %s", c.IO, c.IOError, c.SQL, c.SQLError)
+	})
+}
+
+// ReadOnly reads the global read_only.
+func (s *Server) ReadOnly(ctx context.Context) (bool, error) {
+	text, err := s.Value(ctx, "SELECT @@global.read_only")
+	return text == "1", err
+}
+
+// Value reads the one value of a query as text.
+func (s *Server) Value(ctx context.Context, query string, args ...any) (string, error) {
+	var value sql.NullString
+	if err := s.admin.QueryRowContext(ctx, query, args...).Scan(&value); err != nil {
+		return "", fmt.Errorf("ask %s: %w", s.Addr(), err)
+	}
+	return value.String, nil
+}
+
+// BinlogState is gtid_binlog_state: everything that ever entered the server's binary log.
+func (s *Server) BinlogState(ctx context.Context) (string, error) {
+	return s.Value(ctx, "SELECT @@global.gtid_binlog_state")
+}
+
+// row reads the first row of a query by column names; an empty map when there is none.
+func (s *Server) row(ctx context.Context, query string) (map[string]string, error) {
+	rows, err := s.admin.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", s.Addr(), err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", s.Addr(), err)
+	}
+	if !rows.Next() {
+		return map[string]string{}, rows.Err()
+	}
+	values := make([]sql.NullString, len(names))
+	targets := make([]any, len(names))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	if err := rows.Scan(targets...); err != nil {
+		return nil, fmt.Errorf("read answer of %s: %w", s.Addr(), err)
+	}
+	row := map[string]string{}
+	for i, name := range names {
+		row[name] = values[i].String
+	}
+	return row, rows.Err()
+}
