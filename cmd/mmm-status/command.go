@@ -72,7 +72,7 @@ On a terminal it draws a tree; elsewhere it prints the predecessor's text.`,
 			return p.run(cmd.Context())
 		},
 	}
-	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: completeTags})
+	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: config.Complete})
 	f := cmd.Flags()
 	f.StringVarP(&p.form, "output", "o", "", "form: legacy, tree or json (default tree on a terminal, else legacy); --format is the same")
 	f.StringVar(&p.colour, "color", "auto", "colours: auto, always or never")
@@ -95,15 +95,6 @@ On a terminal it draws a tree; elsewhere it prints the predecessor's text.`,
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"legacy", "tree", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
-}
-
-func completeTags(conf string) []string {
-	pairs, _ := config.LoadPairs(conf)
-	var out []string
-	for _, t := range pairs.Tags {
-		out = append(out, string(t.Tag))
-	}
-	return out
 }
 
 func (p *program) run(ctx context.Context) error {

@@ -55,20 +55,11 @@ unreachable, 78 configuration.`,
 			return nil
 		},
 	}
-	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: completeTags})
+	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: config.Complete})
 	cmd.PersistentFlags().StringVarP(&p.form, "output", "o", "text", "form: text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(p.switchoverCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.checkCommand(), p.checkConfigCommand())
 	return cmd
-}
-
-func completeTags(conf string) []string {
-	pairs, _ := config.LoadPairs(conf)
-	var out []string
-	for _, t := range pairs.Tags {
-		out = append(out, string(t.Tag))
-	}
-	return out
 }
 
 // verb wraps the body of a verb: interruptible, and its error in the form asked for.

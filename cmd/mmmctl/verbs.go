@@ -28,7 +28,7 @@ func (p *program) switchoverCommand() *cobra.Command {
 the end. Nothing that writes is killed: a write transaction older than 1 s, or a
 table lock, calls it off, and the old active goes on.
 
-Exit codes: 0 done, 1 rolled back, 5 refused by a safety rule, 6 outcome unknown.`,
+Exit codes: 0 done, 1 rolled back or withdrawn since nobody took it, 5 refused by a safety rule, 6 outcome unknown.`,
 		Example: `  mmmctl switchover --tag mysql3308
   mmmctl switchover --tag mysql3308 --to 10.0.21.7:3308 --yes --reason "kernel update"`,
 		Args: cobra.NoArgs,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +20,26 @@ type stage struct {
 	*testing.T
 	w    *world
 	bus  *fakeBus
-	logs strings.Builder
+	logs syncLog
 	stop []func()
+}
+
+// syncLog is a log that several goroutines write.
+type syncLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *syncLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func play(t *testing.T, f func(*stage)) {
@@ -398,6 +417,9 @@ func TestAnOpeningThatIsNoLongerWantedIsUndone(t *testing.T) {
 		s.put(opening(6, 2, hostA, hostB, ""))
 		s.pass(time.Second)
 		s.wantOpen(false, false)
+		if !strings.Contains(s.logs.String(), "it is closed again") {
+			t.Error("the opening was not undone on its own session")
+		}
 		if r := s.want(hostA, "one", cluster.DeedClosed); r.Closed.Epoch != 7 {
 			s.Errorf("closed under %s, want epoch 7", r.Closed)
 		}

@@ -51,10 +51,10 @@ func TestSwitchoverEnds(t *testing.T) {
 			b.onFile = answer(cluster.RequestRolledBack, "10.0.21.5:3308 was not closed: a write transaction is 4 s old")
 		}, Switchover{}, ExitFailed, "4 s old", true, nodeA},
 		{"begun and lost", func(b *fakeBus) { b.onFile = answer(cluster.RequestFailed, "stuck") }, Switchover{}, ExitUnknown, "stuck", true, nodeA},
-		{"nobody takes it", func(*fakeBus) {}, Switchover{}, ExitUnknown, "identify ident1/77 leads", true, nodeA},
+		{"nobody takes it", func(*fakeBus) {}, Switchover{}, ExitFailed, "identify ident1/77 leads", true, nodeA},
 		{"the leader dies", func(b *fakeBus) {
 			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Leader = cluster.Leader{} }) }
-		}, Switchover{}, ExitUnknown, "no mmm-identify leads now", true, nodeA},
+		}, Switchover{}, ExitFailed, "no mmm-identify leads now", true, nodeA},
 		{"nobody leads", func(b *fakeBus) { b.snap.Leader = cluster.Leader{} }, Switchover{}, ExitUnknown, "nothing was filed", false, ""},
 		{"its record vanishes", func(b *fakeBus) {
 			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Request = nil }) }
@@ -150,15 +150,18 @@ func TestPlanWarns(t *testing.T) {
 	}
 }
 
-func TestInterruptedSwitchoverSaysThatItGoesOn(t *testing.T) {
+func TestInterruptedSwitchoverIsWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBus()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_, err := service(b).Switchover(ctx, Switchover{Pair: pair})
 		var e *Error
-		if !errors.As(err, &e) || e.Exit != ExitUnknown || !strings.Contains(e.Hint, "stays filed") {
+		if !errors.As(err, &e) || e.Exit != ExitFailed || e.Code != "withdrawn" {
 			t.Fatalf("got %v", err)
+		}
+		if b.snap.Request.State != cluster.RequestRefused {
+			t.Errorf("the request is %s", b.snap.Request.State)
 		}
 	})
 }

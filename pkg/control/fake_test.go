@@ -83,6 +83,18 @@ func (b *fakeBus) FileRequest(_ context.Context, _ cluster.UniqSign, r cluster.R
 	return nil
 }
 
+func (b *fakeBus) WithdrawRequest(_ context.Context, _ cluster.UniqSign, id string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.snap.Request; b.down != nil || r == nil || r.ID != id || r.State != cluster.RequestFiled {
+		return false, b.down
+	}
+	r := *b.snap.Request
+	r.State = cluster.RequestRefused
+	b.snap.Request = &r
+	return true, nil
+}
+
 func (b *fakeBus) SetPause(_ context.Context, _ cluster.UniqSign, p cluster.Pause) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

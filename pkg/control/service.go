@@ -15,6 +15,8 @@ var ErrBusy = errors.New("another request is under way")
 type Bus interface {
 	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)
 	FileRequest(ctx context.Context, u cluster.UniqSign, r cluster.Request) error
+	// WithdrawRequest takes back a request that nobody has begun.
+	WithdrawRequest(ctx context.Context, u cluster.UniqSign, id string) (bool, error)
 	SetPause(ctx context.Context, u cluster.UniqSign, p cluster.Pause) error
 	ClearPause(ctx context.Context, u cluster.UniqSign) (bool, error)
 	Events(ctx context.Context, u cluster.UniqSign, n int) ([]cluster.Event, error)

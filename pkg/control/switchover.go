@@ -190,14 +190,29 @@ func (s *Service) follow(ctx context.Context, sw Switchover, req cluster.Request
 		case f.gone:
 			return out, f.unknown("its record is gone from the bus before an answer was read")
 		case f.req.State == cluster.RequestFiled && waited >= AnswerWait:
-			return out, f.unknown(fmt.Sprintf("nobody has taken it for %s", AnswerWait))
+			return s.withdraw(ctx, sw, f, out, fmt.Sprintf("nobody has taken it for %s", AnswerWait))
 		case waited >= AnswerWait+sw.Timeout+OpenGrace:
 			return out, f.unknown(fmt.Sprintf("it has not ended after %s", waited.Round(time.Second)))
 		}
 		if !s.wait(ctx, look) {
-			return out, f.unknown("no longer followed: interrupted")
+			return s.withdraw(ctx, sw, f, out, "no longer followed: interrupted")
 		}
 	}
+}
+
+// withdraw takes back a request that nobody has begun, so that it does not
+// surprise anybody later.
+func (s *Service) withdraw(ctx context.Context, sw Switchover, f *follower, out Outcome, why string) (Outcome, error) {
+	if f.req.State != cluster.RequestFiled {
+		return out, f.unknown(why)
+	}
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if taken, err := s.opt.Bus.WithdrawRequest(clean, sw.Pair.UniqSign, f.req.ID); err != nil || !taken {
+		return out, f.unknown(why)
+	}
+	out.State, out.Answer = cluster.RequestRefused, fmt.Sprintf("withdrawn before anybody had begun it: %s; %s", why, f.leads())
+	return out, &Error{Code: "withdrawn", Exit: ExitFailed, Message: out.Answer, Hint: "nothing was done; mmm-status shows why"}
 }
 
 // verdictOf turns an ended request into nil or the error of its kind.
@@ -269,20 +284,23 @@ func (f *follower) lost(err error) {
 }
 
 func (f *follower) unknown(why string) *Error {
-	e := &Error{Code: "outcome-unknown", Exit: ExitUnknown, Message: "the outcome is not known: " + why}
-	switch {
-	case f.deaf:
-		e.Message += "; the bus does not answer"
-	case f.last.Leader.ID == "":
-		e.Message += "; no mmm-identify leads now"
-	default:
-		e.Message += fmt.Sprintf("; identify %s leads", f.last.Leader.ID)
-	}
-	e.Hint = "look at mmm-status before you try again"
+	e := &Error{Code: "outcome-unknown", Exit: ExitUnknown, Message: fmt.Sprintf("the outcome is not known: %s; %s", why, f.leads()),
+		Hint: "look at mmm-status before you try again"}
 	if f.req.State == cluster.RequestFiled && !f.gone {
 		e.Hint += "; the request stays filed for 5 minutes and may still be carried out"
 	}
 	return e
+}
+
+// leads says who could have answered.
+func (f *follower) leads() string {
+	switch {
+	case f.deaf:
+		return "the bus does not answer"
+	case f.last.Leader.ID == "":
+		return "no mmm-identify leads now"
+	}
+	return fmt.Sprintf("identify %s leads", f.last.Leader.ID)
 }
 
 func phaseWords(a cluster.Assignment) string {

@@ -17,7 +17,7 @@ import (
 const LeaseTTL = 3 * time.Second
 
 // reportsKept is how long the last words of an agent that is gone are kept.
-const reportsKept = 10 * time.Minute
+const reportsKept = time.Minute
 
 // verdictEvery is how often an unchanged verdict is published again.
 const verdictEvery = 10 * time.Second

@@ -183,6 +183,32 @@ func TestRequests(t *testing.T) {
 	})
 }
 
+func TestAWithdrawnRequestIsNotBegun(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		ctx := t.Context()
+		token := lead(t, b, "one")
+		begin := func(id string) error {
+			running := cluster.Request{ID: id, Verb: cluster.VerbSwitchover, Actor: "anna", State: cluster.RequestRunning}
+			_, err := b.Transition(ctx, sign, "one", token, cluster.Transition{Next: opening(1, 0), Request: &running})
+			return err
+		}
+		ok(t, b.FileRequest(ctx, sign, cluster.Request{ID: "r1", Verb: cluster.VerbSwitchover, Actor: "anna"}))
+		if taken := must[bool](t)(b.WithdrawRequest(ctx, sign, "other")); taken {
+			t.Error("another's request was withdrawn")
+		}
+		if taken := must[bool](t)(b.WithdrawRequest(ctx, sign, "r1")); !taken {
+			t.Error("a filed request was not withdrawn")
+		}
+		expectErr(t, begin("r1"), ErrStale, "no longer filed")
+		ok(t, b.FileRequest(ctx, sign, cluster.Request{ID: "r2", Verb: cluster.VerbSwitchover, Actor: "anna"}))
+		ok(t, begin("r2"))
+		if taken := must[bool](t)(b.WithdrawRequest(ctx, sign, "r2")); taken {
+			t.Error("a request under way was withdrawn")
+		}
+	})
+}
+
 func TestPause(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.bus(t)

@@ -56,6 +56,35 @@ func (b *Bus) FileRequest(ctx context.Context, u cluster.UniqSign, r cluster.Req
 	}
 }
 
+// WithdrawRequest takes request id back if nobody has begun it; false when it is
+// under way, ended, or gone.
+func (b *Bus) WithdrawRequest(ctx context.Context, u cluster.UniqSign, id string) (bool, error) {
+	op := fmt.Sprintf("withdraw request %s of %s", id, u)
+	k := keysOf(u)
+	for {
+		before, err := b.requestText(ctx, op, u)
+		if err != nil {
+			return false, err
+		}
+		r, err := decodeRequest(before)
+		if err != nil || r == nil || r.ID != id || r.State != cluster.RequestFiled {
+			return false, err
+		}
+		r.State, r.Answer = cluster.RequestRefused, "withdrawn before anybody had begun it"
+		text, err := json.Marshal(r)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", op, err)
+		}
+		answer, err := b.run(ctx, op, fileRequestScript, []string{k.request()}, before, text, answerLife.Milliseconds(), k.look())
+		if err != nil {
+			return false, err
+		}
+		if answer[0] != "moved" {
+			return true, nil
+		}
+	}
+}
+
 // Request reads the operator's request, nil when there is none.
 func (b *Bus) Request(ctx context.Context, u cluster.UniqSign) (*cluster.Request, error) {
 	op := "read request of " + string(u)

@@ -36,6 +36,9 @@ func (b *Bus) Transition(ctx context.Context, u cluster.UniqSign, id string, tok
 		}
 		return none, fmt.Errorf("%s: %w: found %s.%s %s", op, ErrStale, answer[1], answer[2], answer[3])
 	}
+	if answer[0] == "withdrawn" {
+		return none, fmt.Errorf("%s: %w: the request is no longer filed", op, ErrStale)
+	}
 	next := t.Next.Clone()
 	if len(answer) > 1 {
 		next.SinceMS, err = strconv.ParseInt(answer[1], 10, 64)

@@ -30,6 +30,15 @@ else
   end
 end
 
+-- A request that its operator has withdrawn is not begun.
+if asked then
+  local there = redis.call('GET', request)
+  local read, was = pcall(cjson.decode, there or '{}')
+  if cjson.decode(ARGV[7]).state == 'running' and not (read and was.state == 'filed') then
+    return {'withdrawn'}
+  end
+end
+
 local writes = {
   {'XADD', events, '*', 'event', ''}, {'HSET', record, 'epoch', ''},
   {'SET', incarnation, ''}, {'PUBLISH', look, ''},
