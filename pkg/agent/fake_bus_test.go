@@ -142,6 +142,12 @@ func (b *fakeBus) putMode(active, passive cluster.Endpoint) {
 	b.say(agent.Wake{UniqSign: uniq, Kind: agent.WakeMessage, Named: []cluster.Endpoint{active, passive}})
 }
 
+func (b *fakeBus) savedReports() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.saved
+}
+
 func (b *fakeBus) report(t *testing.T, node cluster.Endpoint, id string) cluster.Report {
 	t.Helper()
 	b.mu.Lock()

@@ -55,7 +55,6 @@ type fakeServer struct {
 	clients  map[uint64]agent.Session // sessions that are not ours
 	writers  []agent.Writer
 	locker   uint64 // the session that holds a table lock; 0 for none
-	deaf     bool   // kills of clients are not counted
 	killed   []uint64
 	stops    []string // which threads were stopped and started
 	// beforeWritable runs before read_only is cleared, without any lock.
@@ -200,7 +199,6 @@ type fakeConn struct {
 	id     uint64
 	broken chan struct{}
 	dead   bool
-	queued chan error
 }
 
 func (c *fakeConn) ID() uint64              { return c.id }

@@ -11,7 +11,7 @@ const (
 	CauseReset          Cause = "reset"                // an open connection ended: reset or end of file
 	CauseConnectTimeout Cause = "connect timeout"      // no TCP answer: host silent, or packets dropped
 	CauseAnswerTimeout  Cause = "answer timeout"       // TCP connects, the server does not answer: hung
-	CauseUnreachable    Cause = "network unreachable"  // no route, or the name does not resolve: our own network's fault as likely as the host's
+	CauseUnreachable    Cause = "network unreachable"  // no route from here, or the name does not resolve: our own network's fault as likely as the host's
 	CauseAccessDenied   Cause = "access denied"        // wrong user or password, locked or expired account (1045, 1698, 1862, 3118, 4151, 1044, 1130)
 	CauseTooMany        Cause = "too many connections" // 1040, 1203
 	CauseHostBlocked    Cause = "host blocked"         // 1129
@@ -141,9 +141,10 @@ type Observation struct {
 	Error string `json:"error,omitempty"`
 	// Broken reports that the pinned connection ended after the last good answer.
 	Broken bool `json:"broken,omitempty"`
-	// LastGoodMS is when the last good answer arrived, UnansweredMS when the
-	// first probe without an answer began or the connection broke, whichever
-	// came first; both 0 when there was none. Failures counts probes unanswered in a row.
+	// LastGoodMS is when the last answer arrived, an error reply included;
+	// UnansweredMS when the first probe without an answer began or the connection
+	// broke, whichever came first; both 0 when there was none. Failures counts
+	// probes unanswered in a row.
 	LastGoodMS   int64 `json:"last_good_ms,omitempty"`
 	UnansweredMS int64 `json:"unanswered_ms,omitempty"`
 	Failures     int   `json:"failures,omitempty"`

@@ -181,7 +181,8 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 	r, ok := s.v.Snapshot.Observations[replica][monitor]
 	sameRun := ok && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS
 	w, witnessed := s.st.witness[voice{replica, monitor}]
-	if witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
+	receives := sameRun && r.Server.Channel.IO == cluster.ThreadYes
+	if receives && witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
 		s.again(s.contradictionLasts(r) - (s.now - w.advanced))
 		return vote{life: suspect, reason: why(Contradicted, "%s does not answer monitor %s (%s), but its replica %s still receives from it", node, monitor, o.Cause, replica)}
 	}

@@ -30,8 +30,12 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	tried, ok := from.report(func(r cluster.Report) bool {
 		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable)
 	})
-	if !ok && since < FenceGrace {
-		s.again(FenceGrace - since)
+	grace := FenceGrace
+	if risk == cluster.RiskRefused {
+		grace = RefusedGrace
+	}
+	if !ok && since < grace {
+		s.again(grace - since)
 		return "", why(WaitClose, "%s is being closed", from.node)
 	}
 	if ok && tried.Queued && risk == cluster.RiskSilent {

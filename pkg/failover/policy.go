@@ -26,6 +26,9 @@ const (
 	// FenceGrace is how long agents have to say what became of the closing
 	// order before a hung or silent server is counted as a risk.
 	FenceGrace = 200 * time.Millisecond
+	// RefusedGrace is FenceGrace for a server whose port refuses: there is
+	// nobody to take the order.
+	RefusedGrace = 25 * time.Millisecond
 	// AgentAway is the age at which an agent that reports nothing counts as away.
 	AgentAway = 4 * time.Second
 	// RemindEvery is how long the predecessor's agent has to carry out a message

@@ -177,6 +177,21 @@ func TestRedisAwayKeepsOnlyTheNewest(t *testing.T) {
 	})
 }
 
+func TestRecordThatRedisRefusedIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench()
+		x.tag.Interval = time.Hour
+		x.bus.be(errors.New("LOADING"))
+		defer x.run()()
+		wait(10 * time.Second)
+		x.bus.be(nil)
+		wait(longestWait + 10*time.Millisecond)
+		if len(x.bus.of(nodeA)) != 1 || x.bus.check(nodeA).LastCheck != time.Now().Unix()-11 || x.bus.pairsOf("u") == 0 {
+			t.Errorf("%d records, check %+v, now %d", len(x.bus.of(nodeA)), x.bus.check(nodeA), time.Now().Unix())
+		}
+	})
+}
+
 func TestHangingRedisStopsNoSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()

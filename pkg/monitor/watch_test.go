@@ -313,6 +313,18 @@ func TestSilentHostThatBecomesUnreachableStaysSilent(t *testing.T) {
 	}
 }
 
+func TestErrorReplyBesideAPendingPingIsLife(t *testing.T) {
+	r := healthy(t).give(249*time.Millisecond, Tick{}).give(suspectAfter, Tick{})
+	r.give(time.Millisecond, ConnectFailed{only[Dial](r).Link, cluster.CauseTooMany, "full"})
+	replied := r.now
+	r.give(suspectAfter, Tick{}).give(time.Second, ConnectFailed{only[Dial](r).Link, cluster.CauseAnswerTimeout, "hung"})
+	pubs := of[Publish](r)
+	o := pubs[len(pubs)-1].Observation
+	if o.LastGoodMS != ms(replied) || o.UnansweredMS < o.LastGoodMS || o.Cause != cluster.CauseAnswerTimeout {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestTheOtherMembersTroubleIsWatchedClosely(t *testing.T) {
 	r := healthy(t).give(98*time.Millisecond, OtherMember{true})
 	since := r.now

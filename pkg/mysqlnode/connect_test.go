@@ -93,7 +93,7 @@ func fullBacklog(t *testing.T) cluster.Endpoint {
 
 func TestNetworkCauseOfWhatTheKernelSays(t *testing.T) {
 	for err, cause := range map[error]cluster.Cause{
-		syscall.EHOSTUNREACH:     cluster.CauseUnreachable,
+		syscall.EHOSTUNREACH:     cluster.CauseConnectTimeout,
 		syscall.ENETUNREACH:      cluster.CauseUnreachable,
 		syscall.EPERM:            cluster.CauseUnreachable,
 		syscall.ECONNREFUSED:     cluster.CauseRefused,

@@ -115,8 +115,11 @@ func networkCause(err error) cluster.Cause {
 		return cluster.CauseUnreachable
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return cluster.CauseRefused
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
-		errors.Is(err, syscall.ENETDOWN), errors.Is(err, syscall.EHOSTDOWN),
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EHOSTDOWN):
+		// Nobody answered for the address on its own network: a host that is
+		// switched off shows this as well as a dropped packet, and later.
+		return cluster.CauseConnectTimeout
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ENETDOWN),
 		// What a local packet filter answers.
 		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return cluster.CauseUnreachable

@@ -11,7 +11,7 @@ import (
 )
 
 func TestFailoverAndRejoin(t *testing.T) {
-	s := prepare(t)
+	s := prepare(t, programs)
 	s.put(record(1, 1, cluster.PhaseOpening, s.b, s.a))
 	s.start()
 	s.deed(s.a, cluster.Order{Epoch: 1, Version: 1}, cluster.DeedOpen)
@@ -48,7 +48,7 @@ func TestFailoverAndRejoin(t *testing.T) {
 }
 
 func TestSwitchoverThereAndBack(t *testing.T) {
-	s := prepare(t)
+	s := prepare(t, programs)
 	s.put(record(1, 1, cluster.PhaseSteady, s.b, s.a))
 	s.start()
 	s.deed(s.a, cluster.Order{Epoch: 1, Version: 1}, cluster.DeedOpen)
@@ -73,7 +73,7 @@ func TestSwitchoverThereAndBack(t *testing.T) {
 }
 
 func TestAHungActiveClosesItselfFirst(t *testing.T) {
-	s := prepare(t)
+	s := prepare(t, programs)
 	s.put(record(1, 1, cluster.PhaseSteady, s.b, s.a))
 	s.start()
 	s.deed(s.a, cluster.Order{Epoch: 1, Version: 1}, cluster.DeedOpen)
@@ -102,7 +102,7 @@ func TestAHungActiveClosesItselfFirst(t *testing.T) {
 // An agent is paused between its check of the record and the opening, another
 // one closes that server and opens the other: the first cannot open when it wakes.
 func TestAPausedOpenerCannotOpen(t *testing.T) {
-	s := prepare(t, "failpoint")
+	s := prepare(t, failpoints)
 	s.put(record(1, 1, cluster.PhaseSteady, s.b, s.a))
 	paused := s.start("MMM_FAILPOINT=open.checked:stop")
 	s.must(harness.Until(s.within(20*time.Second), "the first agent pauses itself", func(context.Context) (bool, string) {
@@ -141,7 +141,7 @@ func TestAPausedOpenerCannotOpen(t *testing.T) {
 }
 
 func TestTwoAgentsComeToRest(t *testing.T) {
-	s := prepare(t)
+	s := prepare(t, programs)
 	s.put(record(1, 1, cluster.PhaseSteady, s.b, s.a))
 	s.start()
 	s.start()

@@ -35,7 +35,7 @@ func (s *stage) seen(wakes <-chan redisbus.Wake, server *harness.Server, cond fu
 // revocation to the report that the new active is open, the wake-ups and the
 // writes of the record included.
 func TestSpeed(t *testing.T) {
-	s := prepare(t)
+	s := prepare(t, programs)
 	s.put(record(1, 1, cluster.PhaseSteady, s.b, s.a))
 	s.start()
 	s.deed(s.a, cluster.Order{Epoch: 1, Version: 1}, cluster.DeedOpen)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,25 +22,62 @@ type stage struct {
 	a, b  *harness.Server
 }
 
-var programs = map[string]harness.Programs{}
+// The laboratory, and the programs: as built, and with failpoints.
+var (
+	lab        *harness.Lab
+	programs   harness.Programs
+	failpoints harness.Programs
+)
 
-func prepare(t *testing.T, tags ...string) *stage {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs real servers")
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	if missing := harness.Missing(); len(missing) > 0 {
+		fmt.Printf("SKIPPED: every test of the agent on real servers: not installed: %s; scripts/deps.sh installs what is missing\n", strings.Join(missing, ", "))
+		if os.Getenv("CI") == "true" {
+			return 1
+		}
+		return 0
 	}
-	lab, err := harness.NewLab(harness.Options{})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	var err error
+	if lab, err = harness.NewLab(harness.Options{}); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer lab.Close()
+	if programs, err = lab.Build(ctx, harness.BuildOptions{}); err == nil {
+		failpoints, err = lab.Build(ctx, harness.BuildOptions{Tags: []string{"failpoint"}})
+	}
 	if err != nil {
-		t.Fatal(err)
+		fmt.Println(err)
+		return 1
 	}
-	t.Cleanup(func() { _ = lab.Close() })
+	return m.Run()
+}
+
+// prepare starts a pair and a Redis where the test holds identify's lease.
+func prepare(t *testing.T, bin harness.Programs) *stage {
+	t.Helper()
 	s := &stage{T: t}
-	ctx := s.within(2 * time.Minute)
-	built, err := lab.Build(ctx, harness.BuildOptions{Tags: tags})
-	s.must(err)
-	s.Site, err = lab.NewSite(ctx, harness.SiteOptions{Programs: built})
+	ctx := s.within(time.Minute)
+	var err error
+	s.Site, err = lab.NewSite(ctx, harness.SiteOptions{Programs: bin})
 	s.must(err)
 	s.a, s.b = s.Pair.A, s.Pair.B
+	witness, err := s.Pair.Watch()
+	s.must(err)
+	t.Cleanup(func() {
+		witness.Stop()
+		if seen := witness.BothOpen(); len(seen) > 0 {
+			t.Errorf("both servers were open at the same time, seen %d times", len(seen))
+		}
+		if t.Failed() {
+			t.Log(s.Log(harness.Agent, 80))
+		}
+		s.Close()
+	})
 	s.must(s.Bus().PublishPair(ctx, cluster.Pair{Tag: harness.ServiceTag, UniqSign: s.UniqSign,
 		Primary: s.a.Addr(), Secondary: s.b.Addr(), ServiceMode: cluster.ActivePassive}))
 	var held bool
@@ -48,11 +86,6 @@ func prepare(t *testing.T, tags ...string) *stage {
 	if !held {
 		t.Fatal("the lease is not ours")
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(s.Log("mmm-agent", 80))
-		}
-	})
 	return s
 }
 
@@ -120,5 +153,3 @@ func (s *stage) closed(server *harness.Server) bool {
 	s.must(err)
 	return ro
 }
-
-func TestMain(m *testing.M) { os.Exit(m.Run()) }

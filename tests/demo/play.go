@@ -237,6 +237,7 @@ func (d *demo) status(ctx context.Context) error {
 }
 
 func (d *demo) logs() {
+	fmt.Fprintf(d.out, "\n-- log of monitor and identify, its end:\n%s\n", d.site.Log(harness.MainLog, 10))
 	for _, daemon := range d.site.Daemons() {
 		fmt.Fprintf(d.out, "\n-- %s, the end of its log:\n%s\n%s\n", daemon.Name, d.site.Log(daemon.Name, 15), daemon.Output(10))
 	}

@@ -100,6 +100,7 @@ func (s *stage) tellAll() {
 	for _, d := range s.Daemons() {
 		s.Logf("-- %s (runs: %v), end of its log:\n%s\n-- output:\n%s", d.Name, d.Running(), s.Log(d.Name, 60), d.Output(20))
 	}
+	s.Logf("-- log of monitor and identify, its end:\n%s", s.Log(harness.MainLog, 20))
 	events, err := s.Events(ctx, 30)
 	s.Logf("-- audit trail, newest first (%v):", err)
 	for _, e := range events {

@@ -20,6 +20,9 @@ const (
 	Agent    = "mmm-agent"
 )
 
+// MainLog is the log that monitor and identify share; each tag's goes to one of its own.
+const MainLog = "mmm"
+
 // SiteOptions describe a site.
 type SiteOptions struct {
 	Programs Programs
@@ -90,7 +93,7 @@ func (s *Site) WriteFiles(opts SiteOptions) error {
 		{"identify_logfile", filepath.Join(s.dir, "mmm-identify.log")},
 	}}
 	redis := Section{"redis", []Key{{"host", s.Redis.Addr()}, {"topic", Topic}}}
-	err := WriteConfig(s.Conf, tag.With(opts.Tag), redis, Section{"log", []Key{{"logfile", filepath.Join(s.dir, "mmm-monitor.log")}}})
+	err := WriteConfig(s.Conf, tag.With(opts.Tag), redis, Section{"log", []Key{{"logfile", filepath.Join(s.dir, MainLog+".log")}}})
 	mysql := Section{"mysql", []Key{
 		{"database", "information_schema"},
 		{"user", ManagerUser},
@@ -173,7 +176,7 @@ func (s *Site) Daemon(name string) *Daemon {
 	return nil
 }
 
-// Log is the end of one daemon's log file.
+// Log is the end of the log file of one daemon, or of MainLog.
 func (s *Site) Log(name string, n int) string { return tailFile(filepath.Join(s.dir, name+".log"), n) }
 
 // Snapshot reads everything that Redis holds about the pair.

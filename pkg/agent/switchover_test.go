@@ -1,0 +1,100 @@
+package agent_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/agent"
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+func TestSwitchover(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.w.a().change(func(a *fakeServer) {
+			a.executed = uuidA + ":1-30"
+			a.clients[7] = agent.Session{ID: 7, Kind: agent.SessionApplication}
+			a.writers = []agent.Writer{{ID: 7, User: "app", Age: 200 * time.Millisecond}}
+		})
+		order := cluster.Order{Epoch: 5, Version: 4}
+		s.put(switching(5, 4, hostA, hostB))
+		s.pass(500 * time.Millisecond)
+		if r := s.want(hostA, "one", cluster.DeedClosed); r.Closed != order || r.Executed != uuidA+":1-30" {
+			s.Errorf("closed under %s with %q", r.Closed, r.Executed)
+		}
+		if r := s.want(hostB, "one", cluster.DeedCaughtUp); r.Ready != order {
+			s.Errorf("ready under %s, want %s", r.Ready, order)
+		}
+		s.wantOpen(false, false)
+		rec := opening(6, 1, hostB, hostA, uuidA+":1-30")
+		rec.Proof = cluster.ProofFenced
+		s.put(rec)
+		s.wantOpen(false, true)
+		s.put(steady(6, 2, hostB, hostA))
+		s.pass(2 * time.Second)
+		s.neverBothOpen()
+		if ch := s.w.a().ch; !ch.Replicates(hostB) {
+			s.Errorf("the old active does not replicate: %+v", ch)
+		}
+	})
+}
+
+func TestASwitchoverIsRefusedWhileSomethingWrites(t *testing.T) {
+	for name, busy := range map[string]func(*fakeServer){
+		"an old write transaction": func(a *fakeServer) {
+			a.writers = []agent.Writer{{ID: 7, User: "app", Age: 3 * time.Second, What: "5 rows"}}
+		},
+		"a table lock": func(a *fakeServer) { a.locker = 7 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				s.bus.put(steady(5, 3, hostA, hostB))
+				s.agent("one")
+				s.w.a().change(func(a *fakeServer) {
+					a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+					busy(a)
+				})
+				s.put(switching(5, 4, hostA, hostB))
+				if r := s.want(hostA, "one", cluster.DeedRefused); r.Reason == "" {
+					s.Error("a refusal without a reason")
+				}
+				s.wantOpen(true, false)
+				if len(s.w.a().killed) != 0 {
+					s.Error("a switchover killed what writes")
+				}
+				s.put(steady(5, 5, hostA, hostB))
+				s.pass(time.Second)
+				s.want(hostA, "one", cluster.DeedOpen)
+			})
+		})
+	}
+}
+
+func TestARolledBackSwitchoverOpensTheOldActiveAgain(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.put(switching(5, 4, hostA, hostB))
+		s.wantOpen(false, false)
+		s.put(steady(5, 5, hostA, hostB))
+		s.wantOpen(true, false)
+		if r := s.want(hostA, "one", cluster.DeedOpen); r.Opened != (cluster.Order{Epoch: 5, Version: 5}) {
+			s.Errorf("opened under %s", r.Opened)
+		}
+	})
+}
+
+func TestAFailoverKillsWhatHoldsTheLock(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.w.a().change(func(a *fakeServer) {
+			a.locker = 7
+			a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+		})
+		s.put(revoked(6, hostA, hostB))
+		s.want(hostA, "one", cluster.DeedClosed)
+		s.wantOpen(false, false)
+	})
+}
