@@ -26,13 +26,7 @@ configuration again and reopens the log.`,
 		Args: cobra.NoArgs,
 	}
 	flags := daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultAgentConf})
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx := cmd.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
-		return run(ctx, flags)
-	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), flags) }
 	return cmd
 }
 

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"os"
 	"reflect"
 	"sync"
-
-	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -45,18 +40,8 @@ func newProgram(flags *daemon.Flags) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	tell(log.Logger, faults)
-	return &program{flags: flags, log: log, conf: conf, id: newID()}, nil
-}
-
-func tell(log zerolog.Logger, faults *config.Faults) {
-	for _, f := range faults.All() {
-		e := log.Error()
-		if f.Warning {
-			e = log.Warn()
-		}
-		e.Str("reason", f.String()).Msg("configuration")
-	}
+	faults.Log(log.Logger)
+	return &program{flags: flags, log: log, conf: conf, id: daemon.NewID()}, nil
 }
 
 func (p *program) start(ctx context.Context) error {
@@ -115,7 +100,7 @@ func (p *program) reload() {
 	if err := p.log.Reopen(file); err != nil {
 		p.log.Error().Err(err).Msg("log not reopened")
 	}
-	tell(p.log.Logger, faults)
+	faults.Log(p.log.Logger)
 	if err != nil {
 		p.log.Error().Err(err).Msg("configuration not reloaded, the old one stays")
 		return
@@ -154,15 +139,4 @@ func nodes(c *config.Agent) func(cluster.Endpoint) (agent.Node, error) {
 		}
 		return nodeOf{n}, nil
 	}
-}
-
-// newID names this process among all agents.
-func newID() string {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "unknown"
-	}
-	var b [3]byte
-	_, _ = rand.Read(b[:])
-	return host + "/" + hex.EncodeToString(b[:])
 }

@@ -46,7 +46,7 @@ the configuration again and reopens the logs.`,
 	return cmd
 }
 
-func service(m tags.Making) tags.Service {
+func service(m tags.Making) (tags.Service, error) {
 	t := m.Tag
 	return identify.New(identify.Options{
 		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Logger: m.Log, Probe: prober(t),
@@ -54,7 +54,7 @@ func service(m tags.Making) tags.Service {
 			Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
 			Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
 		},
-	})
+	}), nil
 }
 
 // prober asks a server itself, over a connection made for the question.

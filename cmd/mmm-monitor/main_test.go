@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 )
 
@@ -61,24 +64,70 @@ func TestWhatCannotRunIsSaidWithItsExitCode(t *testing.T) {
 func TestGoesOnWithoutServersAndRedis(t *testing.T) {
 	conf, log := write(t, good)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx, &daemon.Flags{Conf: conf, Tags: []string{"all"}}) }()
+	done := make(chan int, 1)
+	var stderr bytes.Buffer
+	go func() {
+		cmd := command()
+		cmd.SetContext(ctx)
+		done <- daemon.Execute(cmd, []string{"--conf", conf, "--tag", "all"}, io.Discard, &stderr)
+	}()
 	deadline := time.After(10 * time.Second)
 	for {
 		text, _ := os.ReadFile(log)
-		if strings.Count(string(text), "its port refuses connections") == 2 {
+		if s := string(text); strings.Count(s, "its port refuses connections") == 2 && strings.Contains(s, `"message":"redis does not take records"`) {
 			break
 		}
 		select {
-		case err := <-done:
-			t.Fatalf("ended: %v", err)
+		case code := <-done:
+			t.Fatalf("ended with %d: %s", code, stderr.String())
 		case <-deadline:
 			t.Fatalf("the log says %s", text)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
+	if code := <-done; code != daemon.ExitOK {
+		t.Errorf("ended with %d: %s", code, stderr.String())
+	}
+}
+
+// A reload leaves the sampling of a tag alone unless a key changed that it works with.
+func TestKeysThatStartATagAnew(t *testing.T) {
+	load := func(from, to string) work {
+		conf, _ := write(t, strings.Replace(good, from, to, 1))
+		pairs, _ := config.LoadPairs(conf)
+		if len(pairs.Tags) != 1 || !strings.Contains(good, from) {
+			t.Fatalf("%s for %s: tags %v", to, from, pairs.Tags)
+		}
+		return workOf(pairs.Tags[0])
+	}
+	const extra = "monitor_logfile=LOG"
+	before := load(extra, extra)
+	for _, c := range []struct {
+		from, to string
+		anew     bool
+	}{
+		{extra, "monitor_logfile=/tmp/x", false},
+		{extra, "identify_logfile=/tmp/x", false},
+		{extra, "failover_block=7", false},
+		{extra, "max_loss=3", false},
+		{extra, "unfenced=wait", false},
+		{extra, "signals=graceful", false},
+		{extra, "interval=1", true},
+		{extra, "connect_timeout=2", true},
+		{extra, "try_times=3", true},
+		{extra, "excludeuser=root", true},
+		{extra, "servicemode=0", true},
+		{extra, "database=mysql", true},
+		{extra, "charset=utf8", true},
+		{extra, "monitor_id=another", true},
+		{"password=x", "password=y", true},
+		{"user=mmm", "user=nnn", true},
+		{"127.0.0.1:2", "127.0.0.1:3", true},
+		{"uniqsign=8d", "uniqsign=8e", true},
+	} {
+		if anew := !reflect.DeepEqual(before, load(c.from, c.to)); anew != c.anew {
+			t.Errorf("%s: starts the tag anew: %v", c.to, anew)
+		}
 	}
 }

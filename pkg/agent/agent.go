@@ -185,6 +185,9 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 		a.forget(u, old)
 	}
 	p, err := newPair(a, u, m)
+	if err == nil && old != nil {
+		p.bus.remembers = old.remembered()
+	}
 	if err != nil {
 		a.o.Log.Error().Str("uniqsign", string(u)).Err(err).Msg("pair cannot be served")
 		return

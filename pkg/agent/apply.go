@@ -33,6 +33,8 @@ var (
 // the receiving one is stopped, never both.
 func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
 	began := time.Now()
+	// Whoever said drained before has received more since, or has been restarted.
+	w.memory.Ready = cluster.Order{}
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Drain) }); err != nil {
 		return err
 	}

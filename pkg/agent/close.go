@@ -38,6 +38,7 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 	if err := w.timed(in, "ping", func() error { return w.ping(ctx) }); err != nil {
 		return err
 	}
+	w.tell(in) // it answers and is being closed: whoever decides waits for that
 	gently := kind == reconcile.CloseGently
 	if gently {
 		if refusal, err := w.busyWriter(ctx, in); err != nil {

@@ -132,7 +132,7 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 	l.dialling[d.use] = false
 	if d.err != nil {
 		l.next[d.use] = w.now() + dialAgainLater
-		if d.use == forWork {
+		if d.use == forWork && l.work == nil {
 			if ctx.Err() == nil {
 				w.unanswered(w.p.a.o.Cause(d.err), d.err)
 			}
@@ -142,7 +142,8 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		}
 		return
 	}
-	if d.use == forSpare {
+	if d.use == forSpare || l.work != nil {
+		l.dropSpare()
 		l.spare = d.conn
 		return
 	}
@@ -151,7 +152,11 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 }
 
 // queueEnded takes the outcome of a closing order that waited on the spare.
-func (w *worker) queueEnded(err error) {
+func (w *worker) queueEnded(ctx context.Context, err error) {
+	if err == nil && w.links.work == nil {
+		// A server that wakes may be full: this is the way in that there is.
+		w.links.work, w.links.spare, w.links.born = w.links.spare, nil, w.now()
+	}
 	w.links.dropSpare()
 	w.links.next[forWork] = 0
 	w.memory.Queued = false
@@ -160,6 +165,7 @@ func (w *worker) queueEnded(err error) {
 		return
 	}
 	w.log.Info().Msg("the queued closing order was carried out")
+	w.read(ctx, true)
 }
 
 // ended gives up a working connection that ended while it was idle or in use.

@@ -162,6 +162,13 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 	return b
 }
 
+// remembered is the newest record that was obeyed.
+func (p *pair) remembered() cluster.Assignment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bus.remembers.Clone()
+}
+
 func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
 	for _, e := range []cluster.Endpoint{rec.Active, rec.Passive, rec.From, rec.To} {
 		if e != "" && !p.has(e) {

@@ -92,7 +92,7 @@ func (w *worker) run(ctx context.Context) {
 		case <-w.brokenSpare():
 			w.links.dropSpare()
 		case err := <-w.links.queue:
-			w.queueEnded(err)
+			w.queueEnded(ctx, err)
 		}
 		if ctx.Err() != nil {
 			return

@@ -32,16 +32,20 @@ const (
 	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
 	ProofLegacy Proof = "none (predecessor's agent)"
 	// The risks: less than a proof, accepted by the policy unfenced.
-	RiskRefused  Proof = "risk: its port refused connections"
-	RiskHung     Proof = "risk: it hung, the closing order is queued"
-	RiskSilent   Proof = "risk: it was silent and its replica received nothing"
-	RiskUnseen   Proof = "risk: the other server was not seen"
-	RiskBothOpen Proof = "risk: both servers were writable, the other is being closed"
-	RiskWaited   Proof = "risk: it was silent for the waiting time"
+	RiskRefused     Proof = "risk: its port refused connections"
+	RiskHung        Proof = "risk: it hung, the closing order is queued"
+	RiskHungUnasked Proof = "risk: it hung, and no closing order could be left with it"
+	RiskSilent      Proof = "risk: it was silent and its replica received nothing"
+	RiskUnseen      Proof = "risk: the other server was not seen"
+	RiskBothOpen    Proof = "risk: both servers were writable, the other is being closed"
+	RiskWaited      Proof = "risk: it was silent for the waiting time"
 )
 
 // IsRisk reports whether p is less than a proof.
 func (p Proof) IsRisk() bool { return p == ProofLegacy || len(p) > 5 && p[:5] == "risk:" }
+
+// CauseSwitchover is the Cause of an assignment that an operator asked for.
+const CauseSwitchover = "switchover"
 
 // Durability is the promise made for acknowledged writes.
 type Durability string

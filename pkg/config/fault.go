@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/rs/zerolog"
 )
 
 // Fault is one thing that is wrong, or worth a word, in a configuration file.
@@ -70,6 +72,17 @@ func (f *Faults) Err() error { return asError(f.Errors()) }
 // ErrStrict is Err for a check of the file: it counts the strict warnings too.
 func (f *Faults) ErrStrict() error {
 	return asError(f.pick(func(x Fault) bool { return !x.Warning || x.Strict }))
+}
+
+// Log writes each fault to log, a warning as a warning.
+func (f *Faults) Log(log zerolog.Logger) {
+	for _, x := range f.All() {
+		e := log.Error()
+		if x.Warning {
+			e = log.Warn()
+		}
+		e.Str("reason", x.String()).Msg("configuration")
+	}
 }
 
 func asError(list []Fault) error {

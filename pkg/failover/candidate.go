@@ -42,13 +42,14 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if e := s.errant(active, candidate); !e.IsEmpty() {
 		add(why(Errant, "%s has transactions of its own that %s never had: %s", candidate.node, active.node, short(e.String())))
 	}
+	if q, ok := candidate.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
+		add(why(Errant, "%s is in quarantine: %s", candidate.node, q.Reason))
+	}
 	if ch := candidate.server.Channel; candidate.known && ch.SQLErrno != 0 && ch.SQL != cluster.ThreadYes {
 		add(why(ReplicationBroken, "%s cannot apply what it received: error %d: %s", candidate.node, ch.SQLErrno, short(ch.SQLError)))
 	}
-	if s.p.MaxLoss >= 0 {
-		if n, _, known := s.loss(active, candidate.executed.Union(s.parse(candidate, candidate.received))); known && n > uint64(s.p.MaxLoss) {
-			add(why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", candidate.node, n, active.node, s.p.MaxLoss))
-		}
+	if r, ok := s.tooMuchLost(active, candidate, candidate.executed.Union(s.parse(candidate, candidate.received))); !ok {
+		add(r)
 	}
 	if !candidate.hasAgent() && len(active.reports)+len(candidate.reports) > 0 {
 		add(why(NoAgent, "no agent reports on %s: nobody could open it; start mmm-agent", candidate.node))
@@ -76,19 +77,40 @@ func (s *situation) parse(m *member, text string) gtid.Set {
 // wrote itself: a sample of the active may be older than what the candidate
 // has received from it since.
 func (s *situation) errant(active, candidate *member) gtid.Set {
-	if !active.known || !candidate.known {
+	switch {
+	case !candidate.known || !active.known && active.executed.IsEmpty():
 		return gtid.Set{}
+	case active.server.Identity == "":
+		// Who the active is was never read: only what the candidate wrote itself
+		// is surely not the active's.
+		own := candidate.executed.Minus(candidate.executed.WithoutOrigin(candidate.server.Identity))
+		return own.Minus(active.executed)
 	}
 	return candidate.executed.WithoutOrigin(active.server.Identity).Minus(active.executed)
 }
 
 // loss counts what active is known to have had and have lacks.
 func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known bool) {
-	if !active.known {
+	if !active.known && active.executed.IsEmpty() {
 		return 0, false, false
 	}
 	n, exact = active.executed.Missing(have)
 	return n, exact, true
+}
+
+// tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
+// not known is not little.
+func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {
+	if s.p.MaxLoss < 0 {
+		return cluster.Reason{}, true
+	}
+	switch n, _, known := s.loss(active, have); {
+	case !known:
+		return why(MaxLoss, "how much %s lacks is not known, since no position of %s was ever read, and max_loss is %d", candidate.node, active.node, s.p.MaxLoss), false
+	case n > uint64(s.p.MaxLoss):
+		return why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", candidate.node, n, active.node, s.p.MaxLoss), false
+	}
+	return cluster.Reason{}, true
 }
 
 func (s *situation) lossText(active *member, have gtid.Set) string {

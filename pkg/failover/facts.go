@@ -59,7 +59,21 @@ func newSituation(st *State, v View, p Policy, now time.Duration) *situation {
 	for _, node := range p.Pair.Members() {
 		s.m[node] = s.look(node)
 	}
+	for _, node := range p.Pair.Members() {
+		s.addReported(s.m[node], s.m[p.Pair.Other(node)])
+	}
 	return s
+}
+
+// addReported takes in the positions that agents read of m. A server that no
+// running monitor has had an answer of is of the flavour of the other.
+func (s *situation) addReported(m, other *member) {
+	if m.server.Flavor == "" {
+		m.server.Flavor = other.server.Flavor
+	}
+	for _, r := range m.reports {
+		s.addExecuted(m, m.server.Flavor, r.Executed)
+	}
 }
 
 func (s *situation) again(d time.Duration) {
@@ -108,9 +122,6 @@ func (s *situation) look(node cluster.Endpoint) *member {
 	s.count(m, votes)
 	for _, o := range s.v.Snapshot.Observations[node] {
 		s.addExecuted(m, o.Server.Flavor, o.Server.Executed)
-	}
-	for _, r := range m.reports {
-		s.addExecuted(m, m.server.Flavor, r.Executed)
 	}
 	return m
 }
@@ -195,6 +206,9 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 		s.again(limit - silent)
 		return vote{life: suspect, waits: limit - silent,
 			reason: why(Suspect, "%s has not answered for %s (%s); it counts as dead after %s", node, round(silent), o.Cause, limit)}
+	}
+	if o.Cause == cluster.CauseRefused && receives && r.Server.Channel.Source == node {
+		return vote{life: suspect, reason: why(Contradicted, "%s refuses monitor %s, but its replica %s is still connected to it: a packet filter looks like this", node, monitor, replica)}
 	}
 	if sameRun && r.Server.Channel.Source == node && (!witnessed || w.since != o.UnansweredMS || w.samples < 2) {
 		s.again(50 * time.Millisecond)

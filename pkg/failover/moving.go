@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 )
 
 // proof is how it is known, or why it is accepted, that the old active takes no
@@ -30,6 +31,14 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	tried, ok := from.report(func(r cluster.Report) bool {
 		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable)
 	})
+	if s.p.Unfenced != UnfencedRisk {
+		if r, reached := s.reached(from); reached {
+			return "", why(WaitProof, "agent %s gets answers from %s: it is closed first", r.Agent, from.node)
+		}
+		if from.life == unseen && !ok {
+			return "", why(WaitProof, "nobody looks at %s: %s", from.node, orUnseen(from))
+		}
+	}
 	grace := FenceGrace
 	if risk == cluster.RiskRefused {
 		grace = RefusedGrace
@@ -40,6 +49,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	}
 	if ok && tried.Queued && risk == cluster.RiskSilent {
 		risk = cluster.RiskHung
+	}
+	if risk == cluster.RiskHung && !tried.Queued {
+		risk = cluster.RiskHungUnasked
 	}
 	if s.p.Unfenced == UnfencedRisk || risk != cluster.RiskSilent {
 		return risk, cluster.Reason{}
@@ -52,6 +64,20 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 		return "", why(WaitProof, "%s is silent: waiting %s for it or for its replica to tell more", from.node, round(left))
 	}
 	return cluster.RiskWaited, cluster.Reason{}
+}
+
+// reached is the report of an agent that lives and gets answers from m under the
+// order in force: m is alive whatever the monitors see, and may be open.
+func (s *situation) reached(m *member) (cluster.Report, bool) {
+	return m.report(func(r cluster.Report) bool {
+		if !atLeast(r.Order, s.rec.Order()) || r.Queued || s.now-s.st.reports[voice{m.node, r.Agent}].at > AgentAway {
+			return false
+		}
+		if r.Cause == cluster.CauseNone {
+			return r.Deed == cluster.DeedWorking || r.Deed == cluster.DeedFailed
+		}
+		return !r.Cause.MayBeDead() && r.Cause != cluster.CauseUnreachable
+	})
 }
 
 // stoodStill reports whether the replica received nothing for two heartbeat
@@ -112,13 +138,19 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 		return why(Errant, "%s has transactions of its own that %s never had: %s", to.node, from.node, short(e.String())), false
 	}
 	have := s.parse(to, ready.Executed)
-	if target := s.parse(to, s.rec.Target); !have.Contains(target) {
+	if target := s.owed(to); !have.Contains(target) {
 		return why(WaitDrain, "%s has not applied all it received: %s is missing", to.node, short(target.Minus(have).String())), false
 	}
-	if n, _, known := s.loss(from, have); s.p.MaxLoss >= 0 && known && n > uint64(s.p.MaxLoss) {
-		return why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", to.node, n, from.node, s.p.MaxLoss), false
+	if r, ok := s.tooMuchLost(from, to, have); !ok {
+		return r, false
 	}
 	return s.unreadable(from, to)
+}
+
+// owed is everything that m was ever seen to have received: to be applied
+// before it is opened, and not to be thrown away for another.
+func (s *situation) owed(m *member) gtid.Set {
+	return s.parse(m, s.rec.Target).Union(s.parse(m, m.received))
 }
 
 // ruleGiveBack returns the role when nobody else is left to take it.
@@ -126,10 +158,14 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	from, to := s.m[s.rec.From], s.m[s.rec.To]
 	closed, ok := from.closedUnder(s.rec.Order())
 	_, failed := to.saying(s.rec.Order(), cluster.DeedFailed)
+	if ready, drained := to.readyUnder(s.rec.Order()); drained {
+		_, able := s.promotable(from, to, ready)
+		failed = failed || !able
+	}
 	if !ok || from.life != alive || to.life != dead && !failed {
 		return Decision{}, false
 	}
-	if lacks := to.executed.Minus(s.errant(from, to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
+	if lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
 		return Decision{}, false
 	}
 	next := s.rec.Clone()
@@ -190,11 +226,35 @@ func ruleOpened(s *situation) (Decision, bool) {
 	return d, true
 }
 
+// ruleOpeningLost takes the role back from a server that died before anybody saw
+// it open, when the other is closed and has everything that was demanded of it:
+// the change goes on as a failover, with all its checks.
+func ruleOpeningLost(s *situation) (Decision, bool) {
+	active, other := s.m[s.rec.Active], s.m[s.rec.Passive]
+	closed, ok := other.closedUnder(s.rec.Order())
+	if !ok || active.life != dead || other.life != alive || !s.sampledSince(active, other) {
+		return Decision{}, false
+	}
+	if _, opened := active.openedUnder(s.rec.Order()); opened {
+		return Decision{}, false
+	}
+	target := s.parse(other, s.rec.Target).Union(s.parse(other, active.received))
+	if !s.parse(other, closed.Executed).Contains(target.Union(active.executed)) || other.fault != "" || active.fault != "" {
+		return Decision{}, false
+	}
+	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
+		From: active.node, To: other.node, Target: target.Union(s.parse(other, other.received)).String(),
+		Durability: s.rec.Durability, Cause: "failover: the server to be opened died: " + string(active.cause)}
+	d := s.change("revoked", next, active.reason, false)
+	s.endRequest(&d, cluster.RequestFailed, active.reason.Text)
+	return d, true
+}
+
 func ruleOpening(s *situation) (Decision, bool) {
 	active := s.m[s.rec.Active]
 	switch {
 	case active.life == dead:
-		return hold(why(NobodyLeft, "%s was to be opened and is dead (%s); it is waited for, since %s has not been seen replicating from it", active.node, active.reason.Text, s.rec.Passive))
+		return hold(why(NobodyLeft, "%s was to be opened and is dead (%s); it is waited for: %s is not known to have everything", active.node, active.reason.Text, s.rec.Passive))
 	case !active.hasAgent():
 		return hold(why(NoAgent, "no agent reports on %s: it is opened when mmm-agent is back", active.node))
 	}

@@ -40,6 +40,9 @@ const (
 	// MaxSwitchLag is the largest replication delay, in seconds, with which a
 	// switchover is begun.
 	MaxSwitchLag = 10
+	// WholeLag is the largest replication delay, in seconds, of a pair that
+	// counts as whole: a busy one shows 1 now and then.
+	WholeLag = 2
 	// DefaultSwitchTimeout bounds a switchover up to the decision.
 	DefaultSwitchTimeout = 10 * time.Second
 )
@@ -65,6 +68,15 @@ type Policy struct {
 // nothing faster tells: TryTimes times ConnectTimeout.
 func (p Policy) Silence() time.Duration {
 	return time.Duration(max(1, p.TryTimes)) * p.ConnectTimeout
+}
+
+// ageOf is how old a view is of which left remains before it expires: monitors
+// give it three intervals to live, and at least 3 s. It is 0 where left is not known.
+func (p Policy) ageOf(left time.Duration) time.Duration {
+	if left <= 0 {
+		return 0
+	}
+	return max(0, max(3*p.Interval, 3*time.Second)-left)
 }
 
 func (p Policy) majority() int { return max(1, len(p.Monitors))/2 + 1 }

@@ -38,7 +38,7 @@ func Rules() []Rule {
 		{anyPhase, "not-leading", "another identify holds the lease", "watch", ruleNotLeading},
 		{anyPhase, "active-active", "servicemode=0", "observe and report only", ruleServiceMode},
 		{anyPhase, "unreadable", "the record cannot be read", "freeze, say how to mend it", ruleUnreadable},
-		{anyPhase, "rebuild", "the record is missing or older than a running daemon remembers", "freeze, then the remembered assignment with one epoch more", ruleRebuild},
+		{anyPhase, "rebuild", "the record is missing, older than a running daemon remembers, or another one of the same number", "freeze, then the remembered assignment with one epoch more", ruleRebuild},
 		{anyPhase, "first-start", "no record, and nobody remembers one", "the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
 		{anyPhase, "not-a-member", "the record names a server that is not configured", "hold", ruleMembers},
 
@@ -54,6 +54,7 @@ func Rules() []Rule {
 		{cluster.PhaseRevoked, "wait", "otherwise", "hold, with the reason", ruleRevoked},
 
 		{cluster.PhaseOpening, "opened", "an agent read back that the active is open", "steady", ruleOpened},
+		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, the other is closed and has everything", "revoked, epoch+1", ruleOpeningLost},
 		{cluster.PhaseOpening, "wait", "otherwise", "hold, with the reason", ruleOpening},
 
 		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleFailover},
@@ -160,14 +161,17 @@ func ruleMembers(s *situation) (Decision, bool) {
 
 func ruleRebuild(s *situation) (Decision, bool) {
 	best := s.st.remember
+	contradicts := func(a cluster.Assignment) bool {
+		return a.Order() == s.rec.Order() && (a.Phase != s.rec.Phase || a.Active != s.rec.Active || a.From != s.rec.From || a.To != s.rec.To)
+	}
 	for _, node := range s.p.Pair.Members() {
 		for _, r := range s.v.Snapshot.Reports[node] {
-			if best.Order().Before(r.Remembers.Order()) {
+			if best.Order().Before(r.Remembers.Order()) || best.Order() == s.rec.Order() && contradicts(r.Remembers) {
 				best = r.Remembers
 			}
 		}
 	}
-	if !s.rec.Order().Before(best.Order()) {
+	if !s.rec.Order().Before(best.Order()) && !contradicts(best) {
 		s.st.lostSince = 0
 		return Decision{}, false
 	}
@@ -197,5 +201,5 @@ func describe(a cluster.Assignment) string {
 	if !a.Exists() {
 		return "no assignment"
 	}
-	return "the older assignment " + a.Order().String()
+	return "the assignment " + a.Order().String()
 }

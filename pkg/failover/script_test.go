@@ -76,6 +76,9 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 	if !known {
 		server = cluster.Server{Flavor: cluster.MariaDB, GTIDMode: true, ReadOnly: cluster.Unknown}
 		server.Channel.GTID = true
+		if cause != cluster.CauseNone {
+			server = cluster.Server{}
+		}
 	}
 	for key, value := range args {
 		switch key {
@@ -150,6 +153,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "cause":
+			r.Cause = cluster.Cause(strings.ReplaceAll(value, "_", " "))
 		case "reason":
 			r.Reason = value
 		default:
@@ -271,6 +276,16 @@ func (w *world) line(words []string) error {
 		return w.observe(endpoint(plain[0]), cluster.Cause(strings.Join(plain[1:], " ")), args)
 	case "expire":
 		delete(snap.Observations, endpoint(plain[0]))
+		return nil
+	case "forget": // the monitor was restarted and has not had an answer of it
+		node := endpoint(plain[0])
+		delete(snap.Observations, node)
+		delete(w.servers, node)
+		delete(w.lastGood, node)
+		delete(w.failing, node)
+		return nil
+	case "bump": // another identify changed the record without moving a role
+		snap.Assignment.Version++
 		return nil
 	case "report":
 		return w.report(endpoint(plain[0]), args)

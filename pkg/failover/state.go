@@ -124,7 +124,7 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	} else if st.ledSince == 0 {
 		st.ledSince = now
 	}
-	if !s.Assignment.Order().Before(st.remember.Order()) && s.Assignment.Exists() {
+	if st.remember.Order().Before(s.Assignment.Order()) {
 		st.remember = s.Assignment.Clone()
 	}
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
@@ -133,8 +133,13 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	for node, byMonitor := range s.Observations {
 		for name, o := range byMonitor {
 			k := voice{node, name}
-			if h := st.views[k]; h.at == 0 || h.run != o.Run || h.seq != o.Seq {
-				st.views[k] = heard{o.Run, o.Seq, now}
+			h := st.views[k]
+			if h.at == 0 || h.run != o.Run || h.seq != o.Seq {
+				at := now
+				if h.at == 0 {
+					at = max(1, now-p.ageOf(s.ViewTTL[node][name]))
+				}
+				st.views[k] = heard{o.Run, o.Seq, at}
 			}
 		}
 	}

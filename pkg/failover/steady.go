@@ -30,7 +30,8 @@ func ruleEligible(s *situation) (Decision, bool) {
 // dateWhole keeps since when both servers are up, replicating and caught up.
 func (s *situation) dateWhole() {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
-	caughtUp := passive.legacy || passive.server.Channel.Delay == 0
+	delay := passive.server.Channel.Delay
+	caughtUp := passive.legacy || delay >= 0 && delay <= WholeLag
 	switch {
 	case s.rec.Phase != cluster.PhaseSteady || active.life != alive || !passive.replicates(active.node) || !caughtUp:
 		s.st.whole = 0

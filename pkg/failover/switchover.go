@@ -25,7 +25,7 @@ func ruleSwitchover(s *situation) (Decision, bool) {
 	next.Version++
 	next.Phase, next.From, next.To = cluster.PhaseSwitching, active.node, passive.node
 	next.Target, next.Proof, next.Loss = "", cluster.ProofNone, ""
-	next.Cause, next.Actor = "switchover", r.Actor
+	next.Cause, next.Actor = cluster.CauseSwitchover, r.Actor
 	s.st.marks = nil
 	s.st.mark("seen", "", s.now)
 	s.st.mark("decided", "", s.now)

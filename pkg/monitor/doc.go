@@ -1,4 +1,4 @@
-// Package monitor samples the servers of its tags and publishes what it saw.
+// Package monitor samples the servers of one pair and publishes what it saw.
 //
 // It decides nothing about roles and changes nothing on a server. What it
 // decides is when to ask and when to speak:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -289,8 +290,8 @@ type bench struct {
 	bus  *fakeBus
 	a, b *fakeServer
 	tag  Tag
-	m    *Monitor
 	logs *logBook
+	runs int
 }
 
 type logBook struct {
@@ -316,12 +317,12 @@ func newBench() *bench {
 	x.b.server.ReadOnly, x.b.server.Identity = cluster.Yes, "2"
 	x.tag = Tag{Pair: cluster.Pair{Tag: "t", UniqSign: "u", Primary: nodeA, Secondary: nodeB, ServiceMode: cluster.ActivePassive},
 		Monitor: "m", Legacy: true, Interval: 3 * time.Second, ConnectTimeout: time.Second, TryTimes: 2}
-	log := zerolog.New(x.logs)
-	runs := 0
-	x.m = New(Options{Bus: x.bus, Cause: causeOf, Log: log,
-		TagLog: func(cluster.Tag) zerolog.Logger { return log },
-		NewRun: func() string { runs++; return fmt.Sprint("run", runs) },
-		Open: func(_ Tag, e cluster.Endpoint) (Node, error) {
+	return x
+}
+
+func (x *bench) monitor(run string) (*Monitor, error) {
+	return New(Options{Tag: x.tag, Run: run, Bus: x.bus, Cause: causeOf, Log: zerolog.New(x.logs),
+		Open: func(e cluster.Endpoint) (Node, error) {
 			switch e {
 			case nodeA:
 				return x.a, nil
@@ -330,16 +331,17 @@ func newBench() *bench {
 			}
 			return nil, fmt.Errorf("open %s: bad address", e)
 		}})
-	return x
 }
 
-// run starts the monitor and returns what stops it and waits.
-func (x *bench) run(tags ...Tag) (stop func()) {
-	if len(tags) == 0 {
-		tags = []Tag{x.tag}
+// run starts a monitor and returns what stops it and waits.
+func (x *bench) run(t *testing.T) (stop func()) {
+	x.runs++
+	m, err := x.monitor(fmt.Sprint("run", x.runs))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { x.m.Run(ctx, tags); close(done) }()
+	go func() { m.Run(ctx); close(done) }()
 	return func() { cancel(); <-done }
 }

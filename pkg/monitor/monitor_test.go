@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ func wait(d time.Duration) {
 func TestHealthyPair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		stop := x.run()
+		stop := x.run(t)
 		wait(10 * time.Second)
 		for _, n := range []cluster.Endpoint{nodeA, nodeB} {
 			all := x.bus.of(n)
@@ -49,7 +48,7 @@ func TestHealthyPair(t *testing.T) {
 func TestKilledServerIsKnownWithinMilliseconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		defer x.run()()
+		defer x.run(t)()
 		wait(10*time.Second + 123*time.Millisecond)
 		before := len(x.bus.of(nodeB))
 		killed := time.Now()
@@ -88,7 +87,7 @@ func TestKilledServerIsKnownWithinMilliseconds(t *testing.T) {
 func TestHungServerNeverDelaysTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		defer x.run()()
+		defer x.run(t)()
 		wait(10*time.Second + 200*time.Millisecond)
 		stopped := time.Now()
 		x.a.be(hung, nil)
@@ -126,7 +125,7 @@ func TestHungServerNeverDelaysTheOther(t *testing.T) {
 func TestFullServerIsNeverSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		defer x.run()()
+		defer x.run(t)()
 		wait(5 * time.Second)
 		x.a.be(full, nil)
 		x.a.mu.Lock()
@@ -157,7 +156,7 @@ func TestFullServerIsNeverSilent(t *testing.T) {
 func TestRedisAwayKeepsOnlyTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		defer x.run()()
+		defer x.run(t)()
 		wait(5 * time.Second)
 		x.bus.be(errors.New("connection refused"))
 		n := len(x.bus.of(nodeA))
@@ -182,7 +181,7 @@ func TestRecordThatRedisRefusedIsSentAgain(t *testing.T) {
 		x := newBench()
 		x.tag.Interval = time.Hour
 		x.bus.be(errors.New("LOADING"))
-		defer x.run()()
+		defer x.run(t)()
 		wait(10 * time.Second)
 		x.bus.be(nil)
 		wait(longestWait + 10*time.Millisecond)
@@ -195,7 +194,7 @@ func TestRecordThatRedisRefusedIsSentAgain(t *testing.T) {
 func TestHangingRedisStopsNoSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		defer x.run()()
+		defer x.run(t)()
 		wait(5 * time.Second)
 		x.bus.mu.Lock()
 		x.bus.hangs = true
@@ -215,7 +214,7 @@ func TestRedisRestartedEmptyGetsEverythingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
 		x.tag.Interval = time.Minute
-		defer x.run()()
+		defer x.run(t)()
 		wait(10 * time.Second)
 		x.bus.restart()
 		wait(lookEvery + 100*time.Millisecond)
@@ -225,43 +224,36 @@ func TestRedisRestartedEmptyGetsEverythingAgain(t *testing.T) {
 	})
 }
 
-func TestReloadTouchesOnlyWhatChanged(t *testing.T) {
+func TestNextRunBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		bad := x.tag
-		bad.Pair = cluster.Pair{Tag: "bad", UniqSign: "v", Primary: "10.9.9.9:1", Secondary: nodeB}
-		stop := x.run(bad, x.tag)
+		x.run(t)()
+		stop := x.run(t)
 		wait(5 * time.Second)
-		if x.bus.last(nodeA).Run == "" || !strings.Contains(x.logs.String(), "tag not started") {
-			t.Fatal("a bad tag stops the others, or is not told")
-		}
 		before := x.bus.last(nodeA)
-		x.m.Reload(context.Background(), []Tag{x.tag})
-		wait(5 * time.Second)
-		if o := x.bus.last(nodeA); o.Run != before.Run || o.Seq <= before.Seq || x.a.connects() != 1 {
-			t.Errorf("the same tag was restarted: %+v, %d connections", o, x.a.connects())
-		}
-		changed := x.tag
-		changed.Interval = time.Second
-		x.m.Reload(context.Background(), []Tag{changed})
-		wait(5 * time.Second)
-		if o := x.bus.last(nodeA); o.Run == before.Run || o.Seq < 5 || x.a.connects() != 2 || x.a.open() != 1 {
-			t.Errorf("%+v, %d connections, %d open", o, x.a.connects(), x.a.open())
-		}
-		x.m.Reload(context.Background(), nil)
-		wait(time.Second)
-		if x.a.open() != 0 {
-			t.Error("a tag that is gone is still sampled")
-		}
 		stop()
+		x.tag.Interval = time.Second
+		defer x.run(t)()
+		wait(5 * time.Second)
+		if o := x.bus.last(nodeA); before.Run != "run2" || o.Run != "run3" || o.Seq < 5 || x.a.open() != 1 {
+			t.Errorf("%+v after %+v, %d connections open", o, before, x.a.open())
+		}
 	})
+}
+
+func TestAddressThatCannotBeOpenedIsAnError(t *testing.T) {
+	x := newBench()
+	x.tag.Primary = "10.9.9.9:1"
+	if _, err := x.monitor("run"); err == nil || !strings.Contains(err.Error(), "open 10.9.9.9:1") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestOtherMonitorsLeaveThePredecessorsChecksAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
 		x.tag.Legacy = false
-		defer x.run()()
+		defer x.run(t)()
 		wait(5 * time.Second)
 		x.a.be(dead, nil)
 		wait(5 * time.Second)
@@ -274,7 +266,7 @@ func TestOtherMonitorsLeaveThePredecessorsChecksAlone(t *testing.T) {
 func TestEndWhileEverythingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()
-		stop := x.run()
+		stop := x.run(t)
 		wait(5 * time.Second)
 		x.a.be(hung, nil)
 		x.b.be(slow, nil)

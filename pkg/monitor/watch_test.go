@@ -412,7 +412,7 @@ func TestHeldBackSampleIsGivenUpLaterEachTime(t *testing.T) {
 		for _, a := range append([]Action{}, r.acts...) {
 			switch a := a.(type) {
 			case Dial:
-				r.give(time.Millisecond, Connected{a.Link})
+				r.give(time.Millisecond, Connected(a))
 			case Ask:
 				if a.Op == OpPing {
 					r.give(time.Millisecond, Answered{Link: a.Link, Op: a.Op})

@@ -101,3 +101,6 @@ func suspected(set string, ago time.Duration) func(*input) {
 		in.Memory.Suspect, in.Memory.SuspectAt, in.Memory.SuspectTick = set, in.Now-ago, 5
 	}
 }
+
+// drained: nothing is received any more.
+func drained(in *input) { in.Mine.Server.Channel.IO = cluster.ThreadNo }

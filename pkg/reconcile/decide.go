@@ -219,7 +219,7 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 	if in.Theirs.Began == 0 && in.Theirs.Cause == cluster.CauseNone {
 		return p.because(ReasonPeerTrying), false
 	}
-	if in.Theirs.answersNow(in.Now) && in.Theirs.Open() && !in.Theirs.Lost {
+	if in.Theirs.Open() && !in.Theirs.Lost && in.Theirs.lives() {
 		return p.because(ReasonPeerOpen), false
 	}
 	if target != "" {
@@ -233,7 +233,17 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 			return p.because(ReasonNotAppliedYet), false
 		}
 	}
+	if ch := in.Mine.Channel(); in.pullsFromLost(ch) {
+		p = p.with(Step{StopIO, "", whyUnverified})
+	}
 	return p.with(Step{Open, target, whyActive}), false
+}
+
+// pullsFromLost reports whether the server that takes over from a lost one may
+// still receive from it: a restart since it was drained starts the thread again.
+func (in Input) pullsFromLost(ch cluster.Channel) bool {
+	return in.Record.Phase == cluster.PhaseOpening && in.Record.Cause != cluster.CauseSwitchover &&
+		ch.Configured && ch.Source == in.Peer && ch.IO != cluster.ThreadNo
 }
 
 // waiting returns the plan for a server that cannot be worked on now.

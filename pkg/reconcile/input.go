@@ -38,6 +38,11 @@ type Sample struct {
 // Answers reports whether the server answered the newest read.
 func (s Sample) Answers() bool { return s.Cause == cluster.CauseNone && s.Began != 0 }
 
+// lives reports whether the server answers, be it with a refusal to log in.
+func (s Sample) lives() bool {
+	return s.Answers() || s.Cause != cluster.CauseNone && !s.Cause.MayBeDead() && s.Cause != cluster.CauseUnreachable
+}
+
 // answersNow reports whether it did so recently enough to speak for the present.
 func (s Sample) answersNow(now time.Duration) bool { return s.Answers() && now-s.At <= FreshFor }
 

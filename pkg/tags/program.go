@@ -2,12 +2,8 @@ package tags
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"fmt"
 	"os"
 	"reflect"
-	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -41,14 +37,18 @@ type Options struct {
 	Listen bool
 	// LogFile is the tag's own log; empty for that of [log].
 	LogFile func(config.Tag) string
-	New     func(Making) Service
+	// Needs is what of a tag its service is made of: while it stays deeply equal
+	// a reload leaves the service alone. Nil: all of the tag.
+	Needs func(config.Tag) any
+	// New makes the service of a tag. An error is told in the tag's log and tried
+	// again at the next reload.
+	New func(Making) (Service, error)
+
+	source <-chan os.Signal // nil: the system's signals
 }
 
 // Run works for the tags that the flags name until a signal ends it.
 func Run(parent context.Context, o Options) error {
-	if parent == nil {
-		parent = context.Background()
-	}
 	if len(o.Flags.Tags) == 0 {
 		return daemon.Usagef("--tag is missing: name sections of %s, or all", o.Flags.Conf)
 	}
@@ -61,18 +61,19 @@ func Run(parent context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	p := &program{o: o, id: newID(), log: log, logFile: pairs.Log.File, runs: map[cluster.Tag]*running{}}
+	p := &program{o: o, id: daemon.NewID(), log: log, logFile: pairs.Log.File, runs: map[cluster.Tag]*running{}}
 	defer func() { _ = log.Close() }()
-	logFaults(log.Logger, faults)
+	faults.Log(log.Logger)
 
+	p.mu.Lock() // a HUP that comes now waits until the tags are at work
 	ctx, signals := daemon.NewSignals(parent, daemon.SignalOptions{
 		Graceful: config.GracefulSignals(chosen), Terminal: daemon.OnTerminal(), Log: log.Logger,
-		Reload: func() { p.reload() }})
+		Reload: p.reload, Source: o.source})
 	defer signals.Close()
-	p.mu.Lock()
 	p.ctx, p.signals = ctx, signals
-	log.Info().Str("version", daemon.BuildInfo().Line(o.Program)).Str("id", p.id).Msg("started")
-	p.apply(pairs.Redis.OrAddr(o.Flags.Redis), chosen)
+	redis := pairs.Redis.OrAddr(o.Flags.Redis)
+	log.Info().Str("version", daemon.BuildInfo().Line(o.Program)).Str("id", p.id).Str("redis", redis.Addr).Msg("started")
+	p.apply(redis, chosen)
 	p.mu.Unlock()
 
 	<-ctx.Done()
@@ -81,27 +82,6 @@ func Run(parent context.Context, o Options) error {
 	p.stopAll()
 	log.Info().Msg("stopped")
 	return nil
-}
-
-// newID is the host's name, the process's number and a random word.
-func newID() string {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "unknown"
-	}
-	var b [4]byte
-	_, _ = rand.Read(b[:])
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), hex.EncodeToString(b[:]))
-}
-
-func logFaults(log zerolog.Logger, faults *config.Faults) {
-	for _, f := range faults.All() {
-		level := zerolog.ErrorLevel
-		if f.Warning {
-			level = zerolog.WarnLevel
-		}
-		log.WithLevel(level).Str("hint", f.Hint).Msg(strings.TrimSpace(f.String()))
-	}
 }
 
 // program is one process with its services.
@@ -120,45 +100,65 @@ type program struct {
 	runs    map[cluster.Tag]*running
 }
 
-// reload reads the file again.
+// reload reads the file again. The logs are reopened even when it cannot be used.
 func (p *program) reload() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pairs, _ := config.LoadPairs(p.o.Flags.Conf)
-	chosen, faults, err := pairs.Select(p.o.Flags.Tags)
-	if err != nil {
-		p.log.Error().Err(err).Msg("configuration not reloaded, the old one stays")
-		p.reopen()
+	if p.ctx.Err() != nil {
 		return
 	}
-	logFaults(p.log.Logger, faults)
-	p.logFile = pairs.Log.File
-	p.signals.SetGraceful(config.GracefulSignals(chosen))
-	p.apply(pairs.Redis.OrAddr(p.o.Flags.Redis), chosen)
-	p.reopen()
-	p.log.Info().Int("tags", len(p.runs)).Msg("configuration reloaded")
-}
-
-// reopen moves every log to the file that now has its name.
-func (p *program) reopen() {
+	pairs, _ := config.LoadPairs(p.o.Flags.Conf)
+	chosen, faults, err := pairs.Select(p.o.Flags.Tags)
+	if err == nil {
+		p.logFile = pairs.Log.File
+	}
 	if err := p.log.Reopen(p.logFile); err != nil {
 		p.log.Error().Err(err).Msg("log not reopened")
 	}
+	faults.Log(p.log.Logger)
+	if err != nil {
+		p.placeLogs()
+		p.log.Error().Err(err).Msg("configuration not reloaded, the old one stays")
+		return
+	}
+	p.signals.SetGraceful(config.GracefulSignals(chosen))
+	p.apply(pairs.Redis.OrAddr(p.o.Flags.Redis), chosen)
+	p.log.Info().Int("tags", len(p.runs)).Msg("configuration reloaded")
+}
+
+// placeLogs moves the log of each tag to the file that now has its name.
+func (p *program) placeLogs() {
 	for _, r := range p.runs {
-		if err := r.log.Reopen(p.fileOf(r.tag)); err != nil {
-			p.log.Error().Err(err).Str("tag", string(r.tag.Tag)).Msg("log not reopened")
-		}
+		p.place(r.log, r.tag)
 	}
 }
 
-func (p *program) fileOf(t config.Tag) string {
-	if file := p.o.LogFile(t); file != "" {
-		return file
+// place moves the log of a tag to its file. One that cannot be opened stops no
+// tag: its lines go where the program's do.
+func (p *program) place(log *daemon.Log, t config.Tag) {
+	file := p.o.LogFile(t)
+	if file == "" {
+		file = p.logFile
 	}
-	return p.logFile
+	err := log.Reopen(file)
+	if err == nil {
+		return
+	}
+	p.log.Error().Err(err).Str("tag", string(t.Tag)).Msg("log not opened")
+	if file != p.logFile {
+		_ = log.Reopen(p.logFile)
+	}
 }
 
-// apply makes the running services those of chosen.
+func (p *program) needs(t config.Tag) any {
+	if p.o.Needs == nil {
+		return t
+	}
+	return p.o.Needs(t)
+}
+
+// apply makes the running services those of chosen. Those that go on are
+// touched in nothing but their log.
 func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 	if p.bus == nil || !reflect.DeepEqual(redis, p.redis) {
 		p.stopAll()
@@ -170,12 +170,21 @@ func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 	for _, t := range chosen {
 		wanted[t.Tag] = t
 	}
+	var ending []*running
 	for name, r := range p.runs {
-		if t, ok := wanted[name]; !ok || !reflect.DeepEqual(t, r.tag) {
-			r.stop()
-			delete(p.runs, name)
+		t, ok := wanted[name]
+		if ok && reflect.DeepEqual(p.needs(t), p.needs(r.tag)) {
+			r.tag = t
+			continue
 		}
+		r.cancel()
+		ending = append(ending, r)
+		delete(p.runs, name)
 	}
+	for _, r := range ending {
+		r.stop()
+	}
+	p.placeLogs()
 	var signs []cluster.UniqSign
 	for _, t := range chosen {
 		if p.runs[t.Tag] == nil {
@@ -189,18 +198,25 @@ func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 }
 
 func (p *program) run(t config.Tag) {
-	log, err := daemon.OpenLog(daemon.LogOptions{File: p.fileOf(t), Debug: p.o.Flags.Debug})
+	log, err := daemon.OpenLog(daemon.LogOptions{Debug: p.o.Flags.Debug})
 	if err != nil {
 		p.log.Error().Err(err).Str("tag", string(t.Tag)).Msg("tag not started")
 		return
 	}
-	ctx, cancel := context.WithCancel(p.ctx)
-	r := &running{tag: t, log: log, cancel: cancel, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p.place(log, t)
+	r := &running{tag: t, log: log, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id}
 	if p.o.Listen {
 		m.Wake = r.wake
 	}
-	service := p.o.New(m)
+	service, err := p.o.New(m)
+	if err != nil {
+		log.Error().Err(err).Str("tag", string(t.Tag)).Msg("tag not started")
+		_ = log.Close()
+		return
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	r.cancel = cancel
 	p.runs[t.Tag] = r
 	go func() {
 		defer close(r.ended)
