@@ -23,10 +23,13 @@ type program struct {
 	ctx     context.Context
 	conf    *config.Agent
 	running *running
+	// remembers outlives the agents of this process.
+	remembers map[cluster.UniqSign]cluster.Assignment
 }
 
 // running is the agent at work with one configuration.
 type running struct {
+	agent  *agent.Agent
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
@@ -60,14 +63,14 @@ func (p *program) begin() error {
 	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Topic: r.Topic, Name: "mmm-agent"})
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Members: c.Members,
-		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Log: p.log.Logger,
+		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Log: p.log.Logger,
 	})
 	if err != nil {
 		_ = bus.Close()
 		return err
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
-	run := &running{cancel: cancel, ended: make(chan struct{})}
+	run := &running{agent: a, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(run.ended)
 		if err := a.Run(ctx); err != nil {
@@ -111,6 +114,7 @@ func (p *program) reload() {
 	p.conf = conf
 	if !same {
 		p.running.stop()
+		p.remembers = p.running.agent.Remembers()
 		if err := p.begin(); err != nil {
 			p.log.Error().Err(err).Msg("agent not started again")
 			return

@@ -37,7 +37,10 @@ type Options struct {
 	// TryOnFailure is how many connects must fail before a server that does not
 	// refuse them counts as unreachable; 0 means 1.
 	TryOnFailure int
-	Log          zerolog.Logger
+	// Remembers are the newest records that an agent before this one obeyed, by
+	// pair: see Agent.Remembers.
+	Remembers map[cluster.UniqSign]cluster.Assignment
+	Log       zerolog.Logger
 }
 
 // Agent acts on all pairs it knows.
@@ -185,12 +188,13 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 		a.forget(u, old)
 	}
 	p, err := newPair(a, u, m)
-	if err == nil && old != nil {
-		p.bus.remembers = old.remembered()
-	}
 	if err != nil {
 		a.o.Log.Error().Str("uniqsign", string(u)).Err(err).Msg("pair cannot be served")
 		return
+	}
+	p.bus.remembers = a.o.Remembers[u].Clone()
+	if old != nil {
+		p.bus.remembers = old.remembered()
 	}
 	pctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -199,6 +203,21 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 	a.pairs[u] = &running{p, func() { cancel(); wg.Wait() }}
 	a.mu.Unlock()
 	p.log.Info().Str("first", string(m[0])).Str("second", string(m[1])).Msg("pair found")
+}
+
+// Remembers are the newest records that the agent obeyed, by pair. An agent that
+// takes this one's place must start with them: an older record is never obeyed.
+func (a *Agent) Remembers() map[cluster.UniqSign]cluster.Assignment {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := maps.Clone(a.o.Remembers)
+	if all == nil {
+		all = map[cluster.UniqSign]cluster.Assignment{}
+	}
+	for u, r := range a.pairs {
+		all[u] = r.remembered()
+	}
+	return all
 }
 
 func (a *Agent) forget(u cluster.UniqSign, r *running) {
@@ -210,14 +229,18 @@ func (a *Agent) forget(u cluster.UniqSign, r *running) {
 
 func (a *Agent) stopAll() {
 	a.mu.Lock()
-	all := slices.Collect(maps.Values(a.pairs))
-	a.pairs = map[cluster.UniqSign]*running{}
+	all := maps.Clone(a.pairs)
 	a.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, r := range all {
 		wg.Go(r.stop)
 	}
 	wg.Wait()
+	remembers := a.Remembers()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.o.Remembers = remembers
+	a.pairs = map[cluster.UniqSign]*running{}
 }
 
 // membersOf takes the two servers from the predecessor's static keys.

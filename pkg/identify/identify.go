@@ -62,7 +62,6 @@ type Service struct {
 	state   failover.State
 	lease   lease.Lease
 	log     zerolog.Logger
-	policy  chan failover.Policy
 	probes  *probes
 
 	asked    time.Duration // when the lease was last asked for
@@ -77,25 +76,10 @@ type Service struct {
 // New makes a Service; Run starts it.
 func New(o Options) *Service {
 	pair := o.Policy.Pair
-	s := &Service{o: o, u: pair.UniqSign, started: time.Now(), policy: make(chan failover.Policy, 1),
+	s := &Service{o: o, u: pair.UniqSign, started: time.Now(),
 		log: o.Logger.With().Str("tag", string(pair.Tag)).Str("uniqsign", string(pair.UniqSign)).Logger()}
 	s.probes = newProbes(o.Probe, max(o.Policy.Interval, time.Second))
 	return s
-}
-
-// SetPolicy replaces the policy of a running service, as after a reload.
-func (s *Service) SetPolicy(p failover.Policy) {
-	for {
-		select {
-		case s.policy <- p:
-			return
-		default:
-		}
-		select {
-		case <-s.policy:
-		default:
-		}
-	}
 }
 
 // now is the service's own clock: monotonic, above zero.
@@ -112,8 +96,6 @@ func (s *Service) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case p := <-s.policy:
-			s.o.Policy = p
 		case <-s.o.Wake:
 		case <-s.probes.done():
 		case <-timer.C:
