@@ -57,30 +57,28 @@ func TestRefusedLoginsAreNotDeath(t *testing.T) {
 			}},
 		{"too many connections", cluster.CauseTooMany,
 			func(s *stage) {
+				// The monitor is held while strangers take its places.
+				monitor := s.Daemon(harness.Monitor)
+				s.must(monitor.Freeze())
 				s.must(s.a.Exec(s.short(), "SET GLOBAL max_connections=10"))
-				for range 10 {
-					if pool, err := s.a.Open(harness.StrangerUser); err == nil {
-						s.Cleanup(func() { _ = pool.Close() })
-						_, _ = pool.Conn(s.short())
-					}
-				}
 				s.cut(s.a, harness.WatcherUser)
-				// The watcher's slots are free now: take them before it does.
 				s.await(10*time.Second, func(ctx context.Context) error {
-					return harness.Until(ctx, "the server is full", func(ctx context.Context) (bool, string) {
-						pool, err := s.a.Open(harness.StrangerUser)
-						if err != nil {
-							return false, err.Error()
-						}
-						s.Cleanup(func() { _ = pool.Close() })
-						if _, err = pool.Conn(ctx); err == nil {
-							s.cut(s.a, harness.WatcherUser)
-							return false, "one more fitted in"
+					return harness.Until(ctx, "strangers fill the server", func(ctx context.Context) (bool, string) {
+						for {
+							pool, err := s.a.Open(harness.StrangerUser)
+							if err != nil {
+								return false, err.Error()
+							}
+							s.Cleanup(func() { _ = pool.Close() })
+							if _, err = pool.Conn(ctx); err != nil {
+								break
+							}
 						}
 						n, err := s.a.Value(ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE user='"+harness.WatcherUser+"'")
-						return strings.Contains(n, "0") && err == nil, n + " sessions of the watcher"
+						return n == "0" && err == nil, n + " sessions of the watcher"
 					})
 				})
+				s.must(monitor.Thaw())
 			},
 			func(s *stage) { s.must(s.a.Exec(s.short(), "SET GLOBAL max_connections=80")) }},
 	} {
