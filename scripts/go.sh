@@ -6,12 +6,12 @@ want=$(awk '$1 == "go" { print $2; exit }' "$(dirname "$0")/../go.mod")
 want=${want%.0}
 
 if ! command -v go >/dev/null; then
-  echo "go is not installed: mmm-manager needs Go $want or newer, see https://go.dev/dl/" >&2
+  echo "go is not installed: mmm-manager needs Go $want or newer (from the Go project, or a backport of your distribution)" >&2
   exit 69
 fi
 have=$(go env GOVERSION)
 have=${have#go}
 if [[ $(printf '%s\n%s\n' "$want" "${have%% *}" | sort -V | head -n 1) != "$want" ]]; then
-  echo "go $have is too old: mmm-manager needs Go $want or newer, see https://go.dev/dl/" >&2
+  echo "go $have is too old: mmm-manager needs Go $want or newer (from the Go project, or a backport of your distribution)" >&2
   exit 69
 fi

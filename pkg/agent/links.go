@@ -10,6 +10,10 @@ import (
 const (
 	dialAgain      = 250 * time.Millisecond
 	dialAgainLater = time.Second
+	// A server that is going down takes a connect and drops it until its port is
+	// closed, a few milliseconds later.
+	dialDying       = 5 * time.Millisecond
+	dialsWhileDying = 20
 )
 
 // links are a worker's standing connections: one to work on, one spare. They
@@ -133,10 +137,14 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 	if d.err != nil {
 		l.next[d.use] = w.now() + dialAgainLater
 		if d.use == forWork && l.work == nil {
+			cause := w.p.a.o.Cause(d.err)
 			if ctx.Err() == nil {
-				w.unanswered(w.p.a.o.Cause(d.err), d.err)
+				w.unanswered(cause, d.err)
 			}
-			if w.sample.Failures < w.p.a.o.TryOnFailure {
+			switch {
+			case cause == cluster.CauseReset && w.sample.Failures <= dialsWhileDying:
+				l.next[forWork] = w.now() + dialDying
+			case w.sample.Failures < w.p.a.o.TryOnFailure:
 				l.next[forWork] = w.now() + dialAgain
 			}
 		}

@@ -112,7 +112,9 @@ func (s *situation) dropStaleRequest(d *Decision) {
 // notes are the things that a person should know of a steady pair.
 func (s *situation) notes(active, passive *member) []cluster.Reason {
 	var notes []cluster.Reason
-	if active.life == alive && active.server.ReadOnly == cluster.Yes {
+	// An agent's word is newer than a monitor's sample from before the opening.
+	_, open := active.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedOpen)
+	if active.life == alive && active.server.ReadOnly == cluster.Yes && !open {
 		notes = append(notes, why(ActiveClosed, "%s is the active and read_only: no write is taken until an agent opens it", active.node))
 	}
 	if passive.life == alive && passive.server.ReadOnly == cluster.No {

@@ -211,3 +211,51 @@ func TestBothDie(t *testing.T) {
 		})
 	}
 }
+
+// Both hang, and both wake: nobody could take over, so the active goes on.
+func TestBothHang(t *testing.T) {
+	s := raise(t, options{})
+	w := s.write(2, 5*time.Millisecond)
+	before := s.record()
+	s.must(s.b.Process().Freeze())
+	s.must(s.a.Process().Freeze())
+	s.told("candidate-down")
+	s.unmoved(3*time.Second, before)
+	s.must(s.a.Process().Thaw())
+	s.must(s.b.Process().Thaw())
+	s.whole(s.a)
+	s.await(20*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	s.more(w, 50)
+	if tally := s.settle(s.a, w); len(tally.Lost) > 0 {
+		t.Errorf("%d rows are lost", len(tally.Lost))
+	}
+	s.unmoved(time.Second, before)
+}
+
+// Both are stopped cleanly, as for maintenance, and started again.
+func TestBothAreStopped(t *testing.T) {
+	s := raise(t, options{})
+	w := s.write(2, 5*time.Millisecond)
+	before := s.record()
+	s.must(s.b.Stop(s.short()))
+	s.told("candidate-down")
+	s.must(s.a.Stop(s.short()))
+	s.unmoved(3*time.Second, before)
+	s.must(s.b.Start(s.short()))
+	s.must(s.a.Start(s.short()))
+	s.await(25*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "one of both is open", func(ctx context.Context) (bool, string) {
+			a := s.record()
+			active := s.Pair.At(a.Active)
+			if a.Phase != cluster.PhaseSteady || active == nil {
+				return false, a.Reason
+			}
+			closed, err := active.ReadOnly(ctx)
+			return err == nil && !closed, a.Reason
+		})
+	})
+	active := s.Pair.At(s.record().Active)
+	s.more(w, 50)
+	quarantine := s.rejoined(s.Pair.Other(active), active)
+	s.lossExplained(s.settle(active, w), quarantine)
+}

@@ -1,0 +1,76 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestParseEndpoint(t *testing.T) {
+	for text, want := range map[string]Endpoint{
+		"10.0.21.5:3308": "10.0.21.5:3308", " db1:03306 ": "db1:3306", "[::1]:3306": "[::1]:3306",
+		"": "", "db1": "", "db1:": "", ":3306": "", "db1:0": "", "db1:65536": "", "db1:x": "",
+		"db 1:3306": "", "db1,db2:3306": "", "a'b:1": "", "{u}:1": "", "1:2:3": "",
+	} {
+		got, err := ParseEndpoint(text)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("ParseEndpoint(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+	if e := Endpoint("[::1]:3306"); e.Host() != "::1" || e.Port() != 3306 {
+		t.Errorf("host %q, port %d", e.Host(), e.Port())
+	}
+}
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	type login struct {
+		User     string
+		Password Secret
+	}
+	l := login{"u", "hunter2"}
+	text, err := json.Marshal(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{
+		fmt.Sprint(l), fmt.Sprintf("%v %+v %#v %s %q %x", l, l, l, l.Password, l.Password, l.Password), string(text),
+		fmt.Errorf("log in with %v", l.Password).Error(),
+	} {
+		if strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
+			t.Errorf("printed: %s", got)
+		}
+	}
+	if l.Password.Reveal() != "hunter2" {
+		t.Error("the secret itself is lost")
+	}
+}
+
+func TestOrders(t *testing.T) {
+	ordered := []Order{{0, 0}, {1, 1}, {1, 2}, {2, 1}}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			if a.Before(b) != (i < j) {
+				t.Errorf("%s before %s is %v", a, b, a.Before(b))
+			}
+		}
+	}
+}
+
+func TestOnlySilenceMayBeDeath(t *testing.T) {
+	for _, c := range []Cause{CauseAccessDenied, CauseTooMany, CauseHostBlocked, CauseOther, CauseUnreachable, CauseNone} {
+		if c.MayBeDead() {
+			t.Errorf("%q may be death", c)
+		}
+	}
+	for _, p := range []Proof{ProofLegacy, RiskRefused, RiskHung, RiskHungUnasked, RiskSilent, RiskWaited, RiskUnseen, RiskBothOpen} {
+		if !p.IsRisk() {
+			t.Errorf("%q is no risk", p)
+		}
+	}
+	for _, p := range []Proof{ProofNone, ProofFenced, ProofGone, ProofOperator} {
+		if p.IsRisk() {
+			t.Errorf("%q is a risk", p)
+		}
+	}
+}
