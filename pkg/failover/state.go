@@ -41,6 +41,15 @@ type State struct {
 // Remembered is the newest assignment that the state knows.
 func (st State) Remembered() cluster.Assignment { return st.remember }
 
+// Wrote is st after the record a was written: it is remembered though nobody may
+// ever read it again.
+func (st State) Wrote(a cluster.Assignment) State {
+	if st.remember.Order().Before(a.Order()) {
+		st.remember = a.Clone()
+	}
+	return st
+}
+
 // Gone are the reports in snap that have not moved for at least age, of nodes
 // that another agent reports on now: a pair whose last agent is away must not
 // look like one that never had any.

@@ -174,6 +174,7 @@ func (s *Service) act(ctx context.Context, d failover.Decision) (bool, error) {
 			return false, err
 		}
 		s.failures = 0
+		s.state = s.state.Wrote(a)
 		s.log.Info().Str("event", d.Transition.Event.Kind).Uint64("epoch", uint64(a.Epoch)).Uint64("version", a.Version).
 			Str("phase", string(a.Phase)).Str("active", string(a.Active)).Str("passive", string(a.Passive)).
 			Str("proof", string(a.Proof)).Str("reason", d.Transition.Event.Reason).Msg("assignment changed")
