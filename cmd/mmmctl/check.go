@@ -30,7 +30,10 @@ func (p *program) checkCommand() *cobra.Command {
 		Long: `check logs in to both servers as the monitor does, and as the agent does when
 mmm-agent.conf can be read, and looks at settings and grants. It changes nothing.
 
-Exit codes: 0 all well, 3 warnings or something that cannot be seen, 5 a
+GRANT statements are for the active only: they replicate. Lines like
+read_only=ON belong in the configuration file of the server itself.
+
+Exit codes: 0 nothing is wrong (unknown things are listed), 3 warnings, 5 a
 prerequisite is missing or a login is refused, 69 a server is not reached.`,
 		Args: cobra.NoArgs,
 	}
@@ -134,6 +137,15 @@ func (i *inspector) options(node cluster.Endpoint, role mysqlnode.Role) mysqlnod
 	return mysqlnode.Options{Addr: node, User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmmctl"}
 }
 
+// users are those with which our programs log in.
+func (i *inspector) users() []string {
+	users := []string{i.tag.User}
+	if i.agent != nil {
+		users = append(users, i.agent.User)
+	}
+	return users
+}
+
 func (i *inspector) connect(ctx context.Context, node cluster.Endpoint, role mysqlnode.Role) (*mysqlnode.Conn, error) {
 	n, err := mysqlnode.New(i.options(node, role))
 	if err != nil {
@@ -169,7 +181,8 @@ func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]con
 	}
 	defer func() { _ = c.Close() }()
 	other := i.tag.Other(what.Node)
-	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, ReadOnlyAtStart: i.starts[what.Node], Peer: other, PeerFacts: i.facts[other]()})
+	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, ReadOnlyAtStart: i.starts[what.Node], Peer: other,
+		Ours: i.users(), PeerFacts: i.facts[other]()})
 	if err != nil {
 		return nil, loginError(err)
 	}

@@ -47,7 +47,7 @@ type Checked struct {
 	Findings []Finding        `json:"findings"`
 	// Errors are logins that did not succeed, by role.
 	Errors map[string]string `json:"errors,omitempty"`
-	// Exit is 0 when all is well, 3 with a warning or something not known, 5 with
+	// Exit is 0 when nothing is wrong, though something may not be known, 3 with a warning, 5 with
 	// a failed prerequisite or a refused login, 69 when the server was not reached.
 	Exit int `json:"exit_code"`
 }
@@ -85,7 +85,7 @@ func checkNode(ctx context.Context, with Inspector, tag cluster.Tag, node cluste
 	slices.SortStableFunc(c.Findings, func(a, b Finding) int { return cmp.Compare(rank(b.Severity), rank(a.Severity)) })
 	for _, f := range c.Findings {
 		switch f.Severity {
-		case FindingOK:
+		case FindingOK, FindingUnknown:
 		case FindingFail:
 			c.Exit = max(c.Exit, ExitRefused)
 		default:

@@ -55,7 +55,7 @@ func TestSwitchoverEnds(t *testing.T) {
 		{"the leader dies", func(b *fakeBus) {
 			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Leader = cluster.Leader{} }) }
 		}, Switchover{}, ExitFailed, "no mmm-identify leads now", true, nodeA},
-		{"nobody leads", func(b *fakeBus) { b.snap.Leader = cluster.Leader{} }, Switchover{}, ExitUnknown, "nothing was filed", false, ""},
+		{"nobody leads", func(b *fakeBus) { b.snap.Leader = cluster.Leader{} }, Switchover{}, ExitFailed, "nothing was filed", false, ""},
 		{"its record vanishes", func(b *fakeBus) {
 			b.onFile = func(b *fakeBus) { b.change(func(s *cluster.Snapshot) { s.Request = nil }) }
 		}, Switchover{}, ExitUnknown, "gone from the bus", true, nodeA},

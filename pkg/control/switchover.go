@@ -119,7 +119,7 @@ func (s *Service) led(ctx context.Context, sw Switchover) (cluster.Snapshot, err
 			return snap, nil
 		}
 		if !time.Now().Before(end) {
-			return snap, &Error{Code: "no-identify", Exit: ExitUnknown,
+			return snap, &Error{Code: "no-identify", Exit: ExitFailed,
 				Message: fmt.Sprintf("nobody answers: no mmm-identify leads tag %s; nothing was filed", sw.Pair.Tag),
 				Hint:    fmt.Sprintf("start it: mmm-identify --tag %s", sw.Pair.Tag)}
 		}

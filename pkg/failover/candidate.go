@@ -52,7 +52,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(r)
 	}
 	if !candidate.hasAgent() && len(active.reports)+len(candidate.reports) > 0 {
-		add(why(NoAgent, "no agent reports on %s: nobody could open it; start mmm-agent", candidate.node))
+		add(candidate.noAgent())
 	}
 	return no
 }
@@ -121,9 +121,9 @@ func (s *situation) lossText(active *member, have gtid.Set) string {
 	case n == 0:
 		return ""
 	case exact:
-		return fmt.Sprintf("%d transactions: %s", n, short(active.executed.Minus(have).String()))
+		return fmt.Sprintf("at least %d transactions, by the last sample of %s: %s", n, active.node, short(active.executed.Minus(have).String()))
 	}
-	return fmt.Sprintf("about %d transactions: up to %s", n, short(active.executed.Minus(have).String()))
+	return fmt.Sprintf("at least about %d transactions, by the last sample of %s: up to %s", n, active.node, short(active.executed.Minus(have).String()))
 }
 
 // sampledSince reports whether some monitor that sees source fail has an

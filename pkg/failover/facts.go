@@ -36,8 +36,10 @@ type member struct {
 	executed gtid.Set
 	received string
 	reports  map[string]cluster.Report
-	agents   int  // agents that report on it now
-	legacy   bool // known through the predecessor's monitor only
+	agents   int           // agents that report on it now
+	helpless int           // of these, whom it refuses
+	refusal  cluster.Cause // of one of them
+	legacy   bool          // known through the predecessor's monitor only
 	check    cluster.LegacyCheck
 	fault    string
 }
@@ -85,9 +87,14 @@ func (s *situation) again(d time.Duration) {
 // look gathers the facts about node and asks each monitor's view for its verdict.
 func (s *situation) look(node cluster.Endpoint) *member {
 	m := &member{node: node, reports: s.v.Snapshot.Reports[node]}
-	for agent := range m.reports {
-		if s.now-s.st.reports[voice{node, agent}].at <= AgentAway {
-			m.agents++
+	for agent, r := range m.reports {
+		if s.now-s.st.reports[voice{node, agent}].at > AgentAway {
+			continue
+		}
+		m.agents++
+		if r.Cause != cluster.CauseNone && !r.Cause.MayBeDead() {
+			m.helpless++
+			m.refusal = r.Cause
 		}
 	}
 	names := make([]string, 0, len(s.v.Snapshot.Observations[node]))
@@ -183,7 +190,7 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 		return vote{life: alive}
 	}
 	if !o.Cause.MayBeDead() {
-		return vote{life: limping, reason: why(NotDeath, "%s answers monitor %s with %q, which is not death: %s", node, monitor, o.Cause, hint(o.Cause))}
+		return vote{life: limping, reason: why(NotDeath, "%s answers monitor %s with %q, which is not death: %s", node, monitor, o.Cause, hint(o.Cause, "mmm.conf"))}
 	}
 	if age > FailingFresh {
 		return vote{life: unseen, reason: why(Unseen, "monitor %s has said nothing new of %s for %s", monitor, node, round(age))}
@@ -274,8 +281,16 @@ func (m *member) replicates(source cluster.Endpoint) bool {
 	return m.server.Channel.Replicates(source)
 }
 
-// hasAgent reports whether an agent of ours reports on m now.
-func (m *member) hasAgent() bool { return m.agents > 0 }
+// hasAgent reports whether an agent of ours reports on m now and can work on it.
+func (m *member) hasAgent() bool { return m.agents > m.helpless }
+
+// noAgent says why hasAgent does not hold.
+func (m *member) noAgent() cluster.Reason {
+	if m.agents > 0 {
+		return why(NoAgent, "mmm-agent cannot log in to %s (%s): %s", m.node, m.refusal, hint(m.refusal, "mmm-agent.conf"))
+	}
+	return why(NoAgent, "no agent reports on %s: start mmm-agent", m.node)
+}
 
 // closedUnder is the report that acknowledged the node closed at or after o.
 func (m *member) closedUnder(o cluster.Order) (cluster.Report, bool) {
@@ -314,16 +329,16 @@ func atLeast(o, than cluster.Order) bool {
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
-func hint(c cluster.Cause) string {
+func hint(c cluster.Cause, file string) string {
 	switch c {
 	case cluster.CauseAccessDenied:
-		return "check user and password in mmm.conf"
+		return "check user and password in " + file
 	case cluster.CauseTooMany:
 		return "the server is full; raise max_connections or give our user the right to connect when it is"
 	case cluster.CauseHostBlocked:
 		return "run FLUSH HOSTS on it"
 	case cluster.CauseUnreachable:
-		return "there is no route to it, or its name does not resolve, on the monitor's own host"
+		return "there is no route to it, or its name does not resolve, from here"
 	}
 	return "look at its error log"
 }

@@ -188,7 +188,7 @@ func ruleRevoked(s *situation) (Decision, bool) {
 			return hold(why(DrainFailed, "%s cannot take over: %s", to.node, r.Reason))
 		}
 		if !to.hasAgent() {
-			return hold(why(NoAgent, "no agent reports on %s: the failover goes on when mmm-agent is back", to.node))
+			return hold(to.noAgent())
 		}
 		return hold(why(WaitDrain, "%s is applying what it received before it is opened", to.node))
 	}
@@ -256,7 +256,7 @@ func ruleOpening(s *situation) (Decision, bool) {
 	case active.life == dead:
 		return hold(why(NobodyLeft, "%s was to be opened and is dead (%s); it is waited for: %s is not known to have everything", active.node, active.reason.Text, s.rec.Passive))
 	case !active.hasAgent():
-		return hold(why(NoAgent, "no agent reports on %s: it is opened when mmm-agent is back", active.node))
+		return hold(active.noAgent())
 	}
 	if r, ok := active.saying(s.rec.Order(), cluster.DeedFailed); ok {
 		return hold(why(WaitOpen, "%s could not be opened yet: %s", active.node, r.Reason))

@@ -63,7 +63,7 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 
 func (s *situation) elect(chosen, other *member, because string) (Decision, bool) {
 	next := cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
-		Active: chosen.node, Passive: other.node, To: chosen.node, From: other.node,
+		Active: chosen.node, Passive: other.node, To: chosen.node,
 		Cause: "first start", Proof: cluster.ProofGone, Durability: cluster.Async}
 	switch {
 	case other.life != alive:

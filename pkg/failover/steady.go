@@ -93,7 +93,7 @@ func ruleSteady(s *situation) (Decision, bool) {
 	case active.life != alive:
 		r = active.reason
 	case len(no) > 0:
-		r = why(Steady, "%s is active and well; it would not be failed over now: %s", active.node, no[0].Text)
+		r = why(Steady, "%s is active and well", active.node)
 	}
 	d, ok := hold(r)
 	d.Verdict.Blockers, d.Verdict.Candidate = no, passive.node

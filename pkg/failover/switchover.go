@@ -29,7 +29,11 @@ func ruleSwitchover(s *situation) (Decision, bool) {
 	s.st.marks = nil
 	s.st.mark("seen", "", s.now)
 	s.st.mark("decided", "", s.now)
-	d := s.change("switching", next, why(Steady, "%s asked for a switchover from %s to %s", r.Actor, active.node, passive.node), false)
+	asked := why(Steady, "%s asked for a switchover from %s to %s", r.Actor, active.node, passive.node)
+	if r.Reason != "" {
+		asked.Text += ": " + r.Reason
+	}
+	d := s.change("switching", next, asked, false)
 	q := *r
 	q.State, q.Answer = cluster.RequestRunning, ""
 	d.Transition.Request = &q
@@ -69,8 +73,10 @@ func (s *situation) switchable(r *cluster.Request, active, passive *member) (clu
 	if d := passive.server.Channel.Delay; d > MaxSwitchLag {
 		return why(Lagging, "%s is %d seconds behind; a switchover is begun at %d or fewer", passive.node, d, MaxSwitchLag), false
 	}
-	if !active.hasAgent() || !passive.hasAgent() {
-		return why(NoAgent, "no agent of this version reports on both servers; start mmm-agent"), false
+	for _, m := range []*member{active, passive} {
+		if !m.hasAgent() {
+			return m.noAgent(), false
+		}
 	}
 	return cluster.Reason{}, true
 }
@@ -111,6 +117,8 @@ func ruleRollBack(s *situation) (Decision, bool) {
 	left := timeout - (s.now - s.st.phaseIn)
 	if r, ok := from.saying(s.rec.Order(), cluster.DeedRefused); ok {
 		no = why(RolledBack, "%s was not closed: %s", from.node, r.Reason)
+	} else if r, ok := from.saying(s.rec.Order(), cluster.DeedFailed); ok {
+		no = why(RolledBack, "%s could not be closed: %s", from.node, r.Reason)
 	} else if r, ok := to.saying(s.rec.Order(), cluster.DeedFailed); ok {
 		no = why(RolledBack, "%s could not catch up: %s", to.node, r.Reason)
 	} else if to.life == dead {
@@ -124,6 +132,7 @@ func ruleRollBack(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Phase, next.Cause = cluster.PhaseSteady, "switchover rolled back"
+	next.From, next.To = "", ""
 	d := s.change("rolled back", next, no, false)
 	s.endRequest(&d, cluster.RequestRolledBack, no.Text)
 	s.st.marks = nil

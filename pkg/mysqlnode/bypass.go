@@ -58,7 +58,7 @@ func (k *checker) bypass(ctx context.Context) error {
 		r := got.row(i)
 		user, host := r.text("user"), r.text("host")
 		name := account(user, host)
-		if name == k.account {
+		if name == k.account || slices.Contains(k.options.Ours, user) {
 			continue
 		}
 		if on(r.text("role")) {

@@ -46,6 +46,8 @@ type CheckOptions struct {
 	ReadOnlyAtStart cluster.Tri
 	// Peer is the other member, from which this server should replicate; empty to skip.
 	Peer cluster.Endpoint
+	// Ours are the users of our programs, who must write through read_only or may.
+	Ours []string
 	// PeerFacts are the other member's, nil when not known.
 	PeerFacts *Facts
 }

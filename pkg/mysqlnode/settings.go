@@ -114,7 +114,7 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	case cluster.No:
 		k.fail(item, "off, "+how+": after a crash the server comes back open", fix)
 	default:
-		k.unknown(item, "no start has been seen, and it has been set by hand since", fix)
+		k.unknown(item, "no start has been seen by a running monitor, and an agent or a person has set it since", fix)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func reasonSQLError(errno int, text string) cluster.Reason {
 
 func reasonErrant(set string) cluster.Reason {
 	return cluster.Reason{Code: "errant",
-		Text: fmt.Sprintf("quarantine: it has transactions that the active lacks: %s", set)}
+		Text: fmt.Sprintf("it has transactions that the active lacks: %s", set)}
 }
 
 func reasonPosition(err error) cluster.Reason {

@@ -275,7 +275,7 @@ func recordBranch(sym symbols, t Tag) branch {
 		br.body = append(br.body, line{{"proof: " + string(a.Proof), green}})
 	}
 	if a.Loss != "" {
-		br.body = append(br.body, line{{sym.alarm + " " + a.Loss, yellow}})
+		br.body = append(br.body, line{{sym.alarm + " left behind: " + a.Loss, yellow}})
 	}
 	return br
 }
