@@ -123,7 +123,7 @@ func rulePromote(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
-	next.Proof, next.Target = proof, ready.Executed
+	next.Proof, next.Target = proof, have.String()
 	next.Blocked = s.p.FailoverBlock > 0
 	next.Loss = s.lossText(from, have)
 	return s.change("promoted", next, why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof), true), true

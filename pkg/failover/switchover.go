@@ -101,7 +101,7 @@ func ruleCommit(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Epoch, next.Version = s.rec.Epoch+1, 1
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
-	next.Target, next.Proof, next.Eligible = closed.Executed, cluster.ProofFenced, nil
+	next.Target, next.Proof, next.Eligible = want.String(), cluster.ProofFenced, nil
 	next.Blocked = false
 	return s.change("promoted", next, why(Steady, "%s is closed, %s has the same GTIDs and takes over", from.node, to.node), true), true
 }
