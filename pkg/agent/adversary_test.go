@@ -150,3 +150,21 @@ func TestAnAgentThatTakesAnothersPlaceKeepsItsMemory(t *testing.T) {
 		s.wantOpen(false, false) // 6.1 is remembered: 5.3 is not obeyed
 	})
 }
+
+func TestAServerThatReceivesAgainIsNoLongerDrained(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.w.a().kill()
+		s.put(revoked(6, hostA, hostB))
+		s.want(hostB, "one", cluster.DeedDrained)
+		// It was restarted, and its replication with it.
+		s.w.b().change(func(b *fakeServer) {
+			b.held, b.ch.IO, b.ch.Received = true, cluster.ThreadYes, uuidA+":1-30"
+		})
+		s.pass(3 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedWorking); r.Ready != (cluster.Order{}) {
+			t.Errorf("ready under %s while it applies what it received since", r.Ready)
+		}
+	})
+}

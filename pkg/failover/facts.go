@@ -108,7 +108,7 @@ func (s *situation) look(node cluster.Endpoint) *member {
 		s.lookLegacy(m)
 	}
 	votes := map[life]int{}
-	var newest time.Duration = -1
+	var newest time.Duration
 	for _, name := range names {
 		o := s.v.Snapshot.Observations[node][name]
 		vote := s.verdict(node, name, o)
@@ -117,7 +117,7 @@ func (s *situation) look(node cluster.Endpoint) *member {
 			m.life, m.cause, m.reason, m.waits = vote.life, o.Cause, vote.reason, vote.waits
 		}
 		at := s.st.views[voice{node, name}].at
-		if o.Server.Flavor != "" && at > newest {
+		if o.Server.Flavor != "" && (!m.known || at > newest) {
 			m.server, m.known, newest = o.Server, true, at
 		}
 		if o.UnansweredMS > 0 && !o.Answered() {

@@ -142,11 +142,11 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	for node, byMonitor := range s.Observations {
 		for name, o := range byMonitor {
 			k := voice{node, name}
-			h := st.views[k]
-			if h.at == 0 || h.run != o.Run || h.seq != o.Seq {
+			h, known := st.views[k]
+			if !known || h.run != o.Run || h.seq != o.Seq {
 				at := now
-				if h.at == 0 {
-					at = max(1, now-p.ageOf(s.ViewTTL[node][name]))
+				if !known { // it may be older than this process
+					at = now - p.ageOf(s.ViewTTL[node][name])
 				}
 				st.views[k] = heard{o.Run, o.Seq, at}
 			}

@@ -32,3 +32,19 @@ func TestReportsOfTheLastAgentAreKept(t *testing.T) {
 		t.Errorf("gone is %v, want the old agent's report", gone)
 	}
 }
+
+func TestAViewThatIsAboutToExpireIsOldToANewLeader(t *testing.T) {
+	for left, want := range map[time.Duration]string{0: "failover", 9 * time.Second: "failover", time.Second: "hold"} {
+		w := newWorld()
+		w.view.Snapshot.Assignment = cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
+			Active: "a:1", Passive: "b:1", Eligible: []cluster.Endpoint{"b:1"}}
+		_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1"})
+		_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
+		_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
+		_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+		w.view.Snapshot.ViewTTL = map[cluster.Endpoint]map[string]time.Duration{"a:1": {"m": left}, "b:1": {"m": left}}
+		if d := w.decide(); d.Rule != want {
+			t.Errorf("with %s left of 9s: rule %s, want %s (%s)", left, d.Rule, want, d.Verdict.Reason)
+		}
+	}
+}
