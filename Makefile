@@ -6,23 +6,40 @@ BUILT ?= $(shell git log -1 --format=%cs 2>/dev/null)
 DAEMON := github.com/mmm-manager/mmm-manager/pkg/daemon
 LDFLAGS := -X $(DAEMON).version=$(VERSION) -X $(DAEMON).commit=$(COMMIT) -X $(DAEMON).built=$(BUILT)
 RUNS ?= 20
+DB ?= mariadb
 TEST_TIMEOUT ?= 15m
+PREFIX ?= /usr/local
+DESTDIR ?=
+BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build test race e2e lint demo bench clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 	@ln -sf mmm-uniqsign bin/mmm-sign-gen
 
+install: $(BIN)/mmmctl ## programs, units, examples and the rest below PREFIX=/usr/local and /etc, all below DESTDIR=
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' BIN='$(BIN)' scripts/install.sh install
+
+# Root often has no Go: "make && sudo make install" installs what was built before.
+$(BIN)/mmmctl:
+	@$(MAKE) --no-print-directory build
+
+uninstall: ## remove what install has put there; configuration, state and logs stay
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh uninstall
+
+boot: ## the units under a systemd of their own: needs root, mmdebstrap, and 100 MB once
+	MMM_BOOT=1 $(GO) test -count=1 -timeout $(TEST_TIMEOUT) -v ./tests/boot
+
 test: ## install what is missing, then run every test: race detector on, real servers
 	@scripts/deps.sh race
 	scripts/test.sh
 
-e2e: ## the end-to-end tests; RUN=<regexp> picks some
-	@scripts/deps.sh
-	$(GO) test -count=1 -timeout $(TEST_TIMEOUT) -v -run '$(RUN)' ./tests/e2e
+e2e: ## the end-to-end tests; RUN=<regexp> picks some, DB=mysql the other database
+	@scripts/deps.sh $(DB)
+	MMM_DB=$(DB) $(GO) test -count=1 -timeout $(TEST_TIMEOUT) -v -run '$(RUN)' ./tests/e2e
 
 race: ## the tests beside the code, race detector on
 	@scripts/deps.sh race
@@ -32,18 +49,18 @@ lint: ## gofmt, vet, staticcheck, import direction
 	@scripts/go.sh
 	scripts/lint.sh
 
-demo: ## a real pair on loopback: kill the active, watch the other take over (KEEP=1 leaves it up)
-	@scripts/deps.sh
+demo: ## a real pair on loopback: kill the active, watch the other take over (KEEP=1 leaves it up, DB=mysql)
+	@scripts/deps.sh $(DB)
 	@$(MAKE) --no-print-directory build
-	@$(GO) run ./tests/demo -bin bin
+	@MMM_DB=$(DB) $(GO) run ./tests/demo -bin bin
 
-bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown table
-	@scripts/deps.sh
+bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown table (DB=mysql)
+	@scripts/deps.sh $(DB)
 	@$(MAKE) --no-print-directory build
-	$(GO) run ./tests/bench -bin bin -runs $(RUNS)
+	MMM_DB=$(DB) $(GO) run ./tests/bench -bin bin -runs $(RUNS)
 
 clean: ## remove what was built
 	rm -rf bin .cache
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

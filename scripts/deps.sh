@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the demo and the tests need and that are
-# missing. "deps.sh race" also wants what the race detector needs. No service is
-# started, and none is left enabled that was not enabled before.
+# missing. "deps.sh race" also wants what the race detector needs, "deps.sh mysql"
+# also fetches MySQL into a private root. No service is started, and none is left
+# enabled that was not enabled before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/sbin:/sbin
@@ -23,10 +24,28 @@ want() { # want PACKAGE FILE...: the package is missing when one of the files is
 want mariadb-server-core mariadbd mariadb-install-db
 want mariadb-client-core mariadb my_print_defaults
 want redis-server redis-server
-if [[ ${1:-} == race ]]; then
-  want gcc gcc
-  want libc6-dev /usr/include/stdio.h
-fi
+want haproxy haproxy
+want python3-aiosmtpd /usr/bin/python3 /usr/lib/python3/dist-packages/aiosmtpd/smtp.py
+for extra; do
+  case $extra in
+    race)
+      want gcc gcc
+      want libc6-dev /usr/include/stdio.h
+      want systemd systemd-analyze
+      ;;
+    mysql)
+      if scripts/servers list | grep -q '^mysql *none'; then
+        want debootstrap debootstrap
+        want wget wget
+      fi
+      ;;
+    mariadb) ;;
+    *)
+      echo "deps.sh: $extra is none of race, mysql, mariadb" >&2
+      exit 2
+      ;;
+  esac
+done
 
 quietly() { "$@" >"$log" 2>&1; }
 
@@ -39,20 +58,24 @@ tell() {
 install_packages() {
   policy=/usr/sbin/policy-rc.d
   made_policy=''
-  fresh_redis=''
-  if [[ " ${packages[*]} " == *' redis-server '* && ! -e /etc/init.d/redis-server ]]; then fresh_redis=1; fi
+  fresh=()
+  for service in redis-server haproxy; do
+    if [[ " ${packages[*]} " == *" $service "* && ! -e /etc/init.d/$service ]]; then fresh+=("$service"); fi
+  done
 
   log=$(mktemp)
 
+  # shellcheck disable=SC2317 # a trap calls it
   undo() {
     rm -f "$log"
     if [[ -n $made_policy ]]; then rm -f "$policy"; fi
-    if [[ -n $fresh_redis && -e /etc/init.d/redis-server ]]; then
+    for service in "${fresh[@]}"; do
       # Debian enables a service when it installs it, with systemd and without.
-      update-rc.d redis-server disable >/dev/null 2>&1 || true
-      deb-systemd-helper disable redis-server.service >/dev/null 2>&1 || true
-      rm -f /etc/systemd/system/multi-user.target.wants/redis-server.service /etc/systemd/system/redis.service
-    fi
+      update-rc.d "$service" disable >/dev/null 2>&1 || true
+      deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+      rm -f "/etc/systemd/system/multi-user.target.wants/$service.service"
+      if [[ $service == redis-server ]]; then rm -f /etc/systemd/system/redis.service; fi
+    done
   }
   trap undo EXIT
 
@@ -84,6 +107,8 @@ if ((${#packages[@]})); then
   echo "installing: ${packages[*]}"
   (install_packages)
 fi
+
+if [[ " $* " == *' mysql '* ]]; then scripts/servers fetch mysql; fi
 
 echo "servers: $(mariadbd --version | sed 's/^[^ ]* *//')"
 echo "         $(redis-server --version)"

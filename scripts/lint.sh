@@ -29,5 +29,5 @@ go test -count=1 ./tests/imports
 
 if command -v shellcheck >/dev/null; then
   step shellcheck
-  shellcheck scripts/*.sh .ci/run
+  shellcheck scripts/*.sh scripts/servers .ci/run
 fi

@@ -1,10 +1,57 @@
 #!/usr/bin/env bash
-# Runs every test: the ones beside the code and of the laboratory with the race
-# detector, then the end-to-end tests, which build the programs themselves.
+# Runs every test: those beside the code with the race detector, then those that
+# need a laboratory of servers, on both databases. The latter wait more than they
+# compute: several laboratories work side by side, each on a share of the tests.
+# MMM_LABS says how many, one more than there are cores by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-mapfile -t beside < <(go list ./... | grep -v '/tests/e2e$')
+databases=(mariadb)
+if [[ ${MMM_WITHOUT_MYSQL:-} == 1 ]]; then
+  echo "WITHOUT MYSQL: MMM_WITHOUT_MYSQL=1; no test runs on MySQL" >&2
+elif scripts/deps.sh mysql; then
+  databases+=(mysql)
+elif [[ ${CI:-} == true ]]; then
+  echo "MySQL cannot be had, and in CI that is a failure; MMM_WITHOUT_MYSQL=1 does without it" >&2
+  exit 1
+else
+  echo "WITHOUT MYSQL: it cannot be had, see above; no test runs on MySQL" >&2
+fi
 
+mapfile -t beside < <(go list ./... | grep -Ev '/tests/(harness|agent|e2e)$')
 go test -race -timeout 10m "${beside[@]}"
-go test -count=1 -timeout 14m ./tests/e2e
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for package in harness agent e2e; do
+  go test -c -o "$work/$package.test" "./tests/$package"
+done
+go build -o "$work/bin/" ./cmd/...
+go build -tags failpoint -o "$work/bin-failpoint/" ./cmd/...
+export MMM_PROGRAMS=$work
+
+# share DATABASE PACKAGE PATTERN: one laboratory's share of the tests.
+share() {
+  local out began=$SECONDS
+  if out=$(cd "tests/$2" && MMM_DB=$1 "$work/$2.test" -test.timeout 15m -test.run "$3" 2>&1); then
+    printf 'ok    %-7s tests/%s in %d s: %s\n' "$1" "$2" "$((SECONDS - began))" "$3"
+    grep -h SKIP <<<"$out" || true
+  else
+    printf 'FAIL  %-7s tests/%s: %s\n%s\n' "$1" "$2" "$3" "$out"
+    return 1
+  fi
+}
+export -f share
+export work
+
+# Small shares, so that no laboratory is left with a long one at the end.
+shares=()
+mapfile -t names < <("$work/e2e.test" -test.list '^Test')
+for ((i = 0; i < ${#names[@]}; i += 6)); do
+  pattern=$(IFS='|' && echo "^(${names[*]:i:6})\$")
+  for db in "${databases[@]}"; do shares+=("$db e2e $pattern"); done
+done
+for db in "${databases[@]}"; do shares+=("$db agent ." "$db harness ."); done
+# shellcheck disable=SC2016
+printf '%s\0' "${shares[@]}" | xargs -0 -P "${MMM_LABS:-$(($(nproc) + 1))}" -n 1 bash -c 'share $0' ||
+  { echo "some tests failed, see above" >&2 && exit 1; }

@@ -10,6 +10,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/statefile"
 )
 
 // busOf gives a redisbus.Bus the agent's words.
@@ -52,6 +53,14 @@ func (c connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	return err
 }
 
+func (c connOf) Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error) {
+	return c.Conn.Mark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u})
+}
+
+func (c connOf) WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error {
+	return c.Conn.WriteMark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u}, m)
+}
+
 func (c connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 	found, err := c.Conn.Sessions(ctx)
 	all := make([]agent.Session, 0, len(found))
@@ -63,7 +72,7 @@ func (c connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 		case mysqlnode.KindOwnUser:
 			kind = agent.SessionOwnUser
 		}
-		all = append(all, agent.Session{ID: s.ID, User: s.User, Command: s.Command, Kind: kind})
+		all = append(all, agent.Session{ID: s.ID, User: s.User, Command: s.Command, Kind: kind, Stopping: s.Stopping()})
 	}
 	return all, err
 }
@@ -75,4 +84,23 @@ func (c connOf) Writers(ctx context.Context) ([]agent.Writer, error) {
 		all = append(all, agent.Writer(w))
 	}
 	return all, err
+}
+
+// storeOf gives a statefile.File the agent's words.
+type storeOf struct{ *statefile.File }
+
+func (s storeOf) Load() (map[cluster.UniqSign]cluster.Memory, error) {
+	all, err := s.File.Load()
+	return all, storeError(err)
+}
+
+func (s storeOf) Save(all map[cluster.UniqSign]cluster.Memory) error {
+	return storeError(s.File.Save(all))
+}
+
+func storeError(err error) error {
+	if errors.Is(err, statefile.ErrInUse) || errors.Is(err, statefile.ErrUnread) {
+		return fmt.Errorf("%w: %w", agent.ErrStoreBusy, err)
+	}
+	return err
 }

@@ -20,7 +20,8 @@ func command() *cobra.Command {
 		Long: `Make the servers of each pair match the assignment in Redis.
 
 It closes the passive, drains and opens the active, repairs replication where
-that is safe, and reports each step. It goes on when a server or Redis dies.
+that is safe, and reports each step. Users that match block_user and block_host
+may log in on the active only. It goes on when a server or Redis dies.
 INT, TERM and QUIT stop it and leave MySQL as it is; HUP reads the
 configuration again and reopens the log.`,
 		Args: cobra.NoArgs,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -11,20 +12,24 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/statefile"
 )
 
 // program is one mmm-agent process: one agent over one Redis.
 type program struct {
-	flags *daemon.Flags
-	log   *daemon.Log
-	id    string
+	flags   *daemon.Flags
+	log     *daemon.Log
+	id      string
+	manager *daemon.Manager
 
 	mu      sync.Mutex // reload and close against each other
 	ctx     context.Context
 	conf    *config.Agent
 	running *running
-	// remembers outlives the agents of this process.
-	remembers map[cluster.UniqSign]cluster.Assignment
+	// state and remembers outlive the agents of this process.
+	state     *statefile.File
+	remembers map[cluster.UniqSign]cluster.Memory
+	mail      mailer
 }
 
 // running is the agent at work with one configuration.
@@ -39,12 +44,12 @@ func newProgram(flags *daemon.Flags) (*program, error) {
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	log, err := daemon.OpenLog(daemon.LogOptions{File: conf.Log.File, Debug: flags.Debug})
+	log, err := daemon.OpenLog(daemon.LogOptions{Program: "mmm-agent", File: conf.Log.File, Debug: flags.Debug})
 	if err != nil {
 		return nil, err
 	}
 	faults.Log(log.Logger)
-	return &program{flags: flags, log: log, conf: conf, id: daemon.NewID()}, nil
+	return &program{flags: flags, log: log, conf: conf, id: daemon.NewID(), manager: daemon.NewManager(log.Logger)}, nil
 }
 
 func (p *program) start(ctx context.Context) error {
@@ -53,17 +58,33 @@ func (p *program) start(ctx context.Context) error {
 	p.ctx = ctx
 	p.log.Info().Str("version", daemon.BuildInfo().Line("mmm-agent")).Str("id", p.id).
 		Str("redis", p.conf.Redis.OrAddr(p.flags.Redis).Addr).Msg("started")
-	return p.begin()
+	if err := p.begin(); err != nil {
+		return err
+	}
+	p.manager.Ready(p.status())
+	return nil
 }
+
+// status tells people what the process works for.
+func (p *program) status() string { return "over redis " + p.conf.Redis.OrAddr(p.flags.Redis).Addr }
 
 // begin starts an agent with p.conf.
 func (p *program) begin() error {
 	c := p.conf
+	if p.state == nil || p.state.Path() != c.StateFile {
+		p.closeState()
+		p.state = statefile.New(c.StateFile)
+	}
 	r := c.Redis.OrAddr(p.flags.Redis)
 	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Topic: r.Topic, Name: "mmm-agent"})
 	a, err := agent.New(agent.Options{
-		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Members: c.Members,
+		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
+		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
 		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Log: p.log.Logger,
+		Loop: func(name string) (beat, end func()) {
+			// A call to a server takes connect_timeout and a little more at most.
+			return p.manager.Loop(name, 2*c.ConnectTimeout+10*time.Second)
+		},
 	})
 	if err != nil {
 		_ = bus.Close()
@@ -78,6 +99,7 @@ func (p *program) begin() error {
 		}
 		_ = bus.Close()
 	}()
+	p.mail.start(ctx, c, r, p.id, p.log.Logger)
 	p.running = run
 	return nil
 }
@@ -94,6 +116,9 @@ func (p *program) reload() {
 	if p.running == nil || p.ctx.Err() != nil {
 		return
 	}
+	p.manager.Reloading()
+	status := ""
+	defer func() { p.manager.Ready(p.status() + status) }()
 	conf, faults := config.LoadAgent(p.flags.Conf)
 	err := faults.Err()
 	file := p.conf.Log.File
@@ -105,6 +130,7 @@ func (p *program) reload() {
 	}
 	faults.Log(p.log.Logger)
 	if err != nil {
+		status = "; configuration not reloaded, see the log"
 		p.log.Error().Err(err).Msg("configuration not reloaded, the old one stays")
 		return
 	}
@@ -116,6 +142,7 @@ func (p *program) reload() {
 		p.running.stop()
 		p.remembers = p.running.agent.Remembers()
 		if err := p.begin(); err != nil {
+			status = "; agent not started again, see the log"
 			p.log.Error().Err(err).Msg("agent not started again")
 			return
 		}
@@ -126,12 +153,27 @@ func (p *program) reload() {
 func (p *program) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.manager.Stopping()
+	defer p.manager.Close()
 	if p.running != nil {
 		p.running.stop()
 		p.running = nil
+		p.mail.wait()
 	}
+	p.closeState()
 	p.log.Info().Msg("stopped")
 	_ = p.log.Close()
+}
+
+// closeState lets another process have the state file.
+func (p *program) closeState() {
+	if p.state == nil {
+		return
+	}
+	if err := p.state.Close(); err != nil {
+		p.log.Warn().Err(err).Msg("state file not closed")
+	}
+	p.state = nil
 }
 
 func nodes(c *config.Agent) func(cluster.Endpoint) (agent.Node, error) {

@@ -49,10 +49,11 @@ the configuration again and reopens the logs.`,
 func service(m tags.Making) (tags.Service, error) {
 	t := m.Tag
 	return identify.New(identify.Options{
-		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Logger: m.Log, Probe: prober(t),
+		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Loop: m.Loop, Logger: m.Log, Probe: prober(t),
 		Policy: failover.Policy{
 			Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
 			Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
+			Failback: failover.Failback(t.Failback), FailbackAfter: t.FailbackAfter, EpochTable: t.EpochTable,
 		},
 	}), nil
 }
@@ -61,7 +62,8 @@ func service(m tags.Making) (tags.Service, error) {
 func prober(t config.Tag) identify.Prober {
 	return func(ctx context.Context, node cluster.Endpoint) (cluster.Server, error) {
 		n, err := mysqlnode.New(mysqlnode.Options{Addr: node, User: t.User, Password: t.Password,
-			Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmm-identify"})
+			Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmm-identify",
+			Epoch: mysqlnode.EpochAt{Table: t.EpochTable, UniqSign: t.UniqSign}})
 		if err != nil {
 			return cluster.Server{}, err
 		}

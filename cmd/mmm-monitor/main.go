@@ -60,13 +60,14 @@ func workOf(t config.Tag) work {
 		tag: monitor.Tag{Pair: t.Pair, Monitor: t.MonitorID, Legacy: true, Exclude: t.ExcludeUsers,
 			Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes},
 		login: mysqlnode.Options{User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset,
-			ConnectTimeout: t.ConnectTimeout, Name: "mmm-monitor"},
+			ConnectTimeout: t.ConnectTimeout, Name: "mmm-monitor",
+			Epoch: mysqlnode.EpochAt{Table: t.EpochTable, UniqSign: t.UniqSign}},
 	}
 }
 
 func service(m tags.Making) (tags.Service, error) {
 	w := workOf(m.Tag)
-	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Log: m.Log})
+	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Loop: m.Loop, Log: m.Log})
 }
 
 func (w work) open(e cluster.Endpoint) (monitor.Node, error) {

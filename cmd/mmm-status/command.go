@@ -243,7 +243,7 @@ func misconfigured(tag cluster.Tag, err error) status.Broken {
 
 func subjectOf(t config.Tag) status.Subject {
 	return status.Subject{Pair: t.Pair, Policy: status.Policy{
-		Durability: t.Durability, Unfenced: string(t.Unfenced), MaxLoss: t.MaxLoss, FailoverBlock: t.FailoverBlock, Interval: t.Interval,
+		Durability: t.Durability, Unfenced: string(t.Unfenced), MaxLoss: t.MaxLoss, FailoverBlock: t.FailoverBlock, Failback: string(t.Failback), FailbackAfter: t.FailbackAfter, Interval: t.Interval,
 	}}
 }
 

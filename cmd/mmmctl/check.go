@@ -129,12 +129,14 @@ func newInspector(t config.Tag, agent *config.Agent, starts map[cluster.Endpoint
 }
 
 func (i *inspector) options(node cluster.Endpoint, role mysqlnode.Role) mysqlnode.Options {
-	if role == mysqlnode.RoleAgent {
-		a := i.agent
-		return mysqlnode.Options{Addr: node, User: a.User, Password: a.Password, Database: a.Database, Charset: a.Charset, ConnectTimeout: a.ConnectTimeout, Name: "mmmctl"}
-	}
 	t := i.tag
-	return mysqlnode.Options{Addr: node, User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout, Name: "mmmctl"}
+	// The table is named so that the grants on it are looked at.
+	o := mysqlnode.Options{Addr: node, User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout,
+		Name: "mmmctl", Epoch: mysqlnode.EpochAt{Table: t.EpochTable, UniqSign: t.UniqSign}}
+	if a := i.agent; role == mysqlnode.RoleAgent {
+		o.User, o.Password, o.Database, o.Charset, o.ConnectTimeout = a.User, a.Password, a.Database, a.Charset, a.ConnectTimeout
+	}
+	return o
 }
 
 // users are those with which our programs log in.
@@ -212,13 +214,24 @@ func (p *program) checkConfigCommand() *cobra.Command {
 them, and prints every fault. Unknown keys are errors here. It connects to nothing.
 
 Without FILE it reads the files of --conf and --agent-conf, and without these the
-two in /etc/mmm-manager that exist. Exit codes: 0 good, 78 not.`,
+two in /etc/mmm-manager that exist. With --tag it reads mmm.conf only, and what is
+wrong with other tags does not count. Exit codes: 0 good, 7 no such tag, 78 not good.`,
 		Args: cobra.ArbitraryArgs,
 	}
 	cmd.Flags().StringVar(&agentConf, "agent-conf", daemon.DefaultAgentConf, "the agent's `FILE`")
 	_ = cmd.MarkFlagFilename("agent-conf", "conf")
 	cmd.RunE = p.verb(func(_ context.Context, args []string) error {
 		var files []checkedFile
+		if len(p.flags.Tags) > 0 {
+			if len(args) > 0 || cmd.Flags().Changed("agent-conf") {
+				return daemon.Usagef("--tag is for mmm.conf: name it with --conf, and no other file")
+			}
+			one, err := checkTags(p.flags.Conf, p.flags.Tags)
+			if err != nil {
+				return err
+			}
+			return p.printFiles(append(files, one))
+		}
 		conf, agent := cmd.Flags().Changed("conf"), cmd.Flags().Changed("agent-conf")
 		for _, path := range args {
 			files = append(files, checkFile(path))
@@ -252,6 +265,17 @@ type foundFault struct {
 	Text     string `json:"text"`
 	Hint     string `json:"hint,omitempty"`
 	line     string
+}
+
+// checkTags leaves out what concerns other tags.
+func checkTags(path string, tags []string) (checkedFile, error) {
+	pairs, _ := config.LoadPairs(path)
+	_, faults, err := pairs.Select(tags)
+	var none *config.NoSuchTag
+	if errors.As(err, &none) {
+		return checkedFile{}, err
+	}
+	return checkedOf(path, "mmm.conf", faults), nil
 }
 
 func checkPairs(path string) checkedFile {

@@ -153,6 +153,7 @@ func TestVerbs(t *testing.T) {
 func TestCheckConfig(t *testing.T) {
 	conf, agent := write(t, "one.conf", pairs("127.0.0.1:1")), write(t, "two.conf", agentText)
 	typo := write(t, "typo.conf", strings.Replace(pairs("127.0.0.1:1"), "user=", "intervall=3\nuser=", 1))
+	beside := write(t, "beside.conf", pairs("127.0.0.1:1")+"[other]\nprimaryhost=127.0.0.1\nintervall=3\n")
 	poor := write(t, "poor.conf", strings.Replace(agentText, "user=mmm", "try_on_failure=x", 1))
 	for _, c := range []struct {
 		args []string
@@ -165,6 +166,15 @@ func TestCheckConfig(t *testing.T) {
 		{[]string{"--agent-conf", agent, "--conf", typo}, 78, []string{"good (mmm-agent.conf)", `"interval"`, "1 error (mmm.conf)"}},
 		{[]string{typo, conf}, 78, []string{"intervall", conf + ": good"}},
 		{[]string{poor}, 78, []string{"user", "try_on_failure", "2 errors (mmm-agent.conf)"}},
+		{[]string{"--conf", beside}, 78, []string{"[other] primaryhost", "[other] intervall"}},
+		{[]string{"--conf", beside, "--tag", "mysql3308"}, 0, []string{beside + ": good (mmm.conf)"}},
+		{[]string{"--conf", beside, "-tag", "other"}, 78, []string{"[other] primaryhost", "[other] intervall"}},
+		{[]string{"--conf", beside, "--tag", "all"}, 78, []string{"[other] primaryhost"}},
+		{[]string{"--conf", typo, "--tag", "mysql3308"}, 78, []string{"intervall"}},
+		{[]string{"--conf", conf, "--tag", "none"}, 7, nil},
+		{[]string{"--conf", "/nonexistent", "--tag", "a"}, 78, []string{"/nonexistent"}},
+		{[]string{"--conf", conf, "--tag", "mysql3308", agent}, 2, nil},
+		{[]string{"--conf", conf, "--tag", "mysql3308", "--agent-conf", agent}, 2, nil},
 		{[]string{"/nonexistent"}, 78, []string{"/nonexistent"}},
 		{[]string{"-o", "json", typo}, 78, []string{`"key": "intervall"`, `"severity": "error"`, `"good": false`}},
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/control"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
 func (p *program) switchoverCommand() *cobra.Command {
@@ -51,7 +52,7 @@ Exit codes: 0 done, 1 rolled back or withdrawn since nobody took it, 5 refused b
 		service, done := p.service(ctx, pairs, tag.UniqSign)
 		defer done()
 		out, err := service.Switchover(ctx, control.Switchover{
-			Pair: tag.Pair, To: target, Reason: reason, Timeout: timeout,
+			Pair: tag.Pair, To: target, Reason: reason, Timeout: timeout, Return: returns(tag),
 			Confirm: func(plan control.Plan) error { return p.confirm(plan, yes) },
 			Progress: func(at time.Duration, text string) {
 				fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), text)
@@ -71,15 +72,97 @@ Exit codes: 0 done, 1 rolled back or withdrawn since nobody took it, 5 refused b
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	f.StringVar(&reason, "reason", "", "why, for the history")
 	f.DurationVar(&timeout, "timeout", control.DefaultTimeout, "roll back when it is not decided by then")
-	_ = cmd.RegisterFlagCompletionFunc("to", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		pairs, _ := config.LoadPairs(p.flags.Conf)
-		tags, _, _ := pairs.Select(p.flags.Tags)
-		var out []string
-		for _, t := range tags {
-			out = append(out, string(t.Primary), string(t.Secondary))
+	_ = cmd.RegisterFlagCompletionFunc("to", p.completeNode)
+	return cmd
+}
+
+func (p *program) completeNode(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	pairs, _ := config.LoadPairs(p.flags.Conf)
+	tags, _, _ := pairs.Select(p.flags.Tags)
+	var out []string
+	for _, t := range tags {
+		out = append(out, string(t.Primary), string(t.Secondary))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// returns says when the role goes back to the primary host by itself.
+func returns(t config.Tag) string {
+	switch t.Failback {
+	case config.FailbackFollow:
+		return fmt.Sprintf("failback=follow, when a client of the active has been seen there for %s", t.FailbackAfter)
+	case config.FailbackAuto:
+		return fmt.Sprintf("failback=auto, after %s", t.FailbackAfter)
+	}
+	return ""
+}
+
+func (p *program) failoverCommand() *cobra.Command {
+	var to, reason string
+	var yes, force bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "failover --tag TAG --to HOST:PORT --reason TEXT [--yes] [--force]",
+		Short: "Make a server active against the rules, when the active is dead",
+		Long: `failover is the operator's override. It makes a server active although the
+pair is paused, failover_block holds, the server is not eligible or lacks more than
+max_loss, or nobody can prove that the old active is closed. It says beforehand
+what is known to be lost. An old active that an agent reaches is closed first all
+the same; one that comes back later is closed and compared.
+
+It is refused when the active is alive (use switchover), when the server does not
+answer or has no agent, and, unless --force is given, when it is in quarantine,
+has transactions of its own, or cannot apply what it received.
+
+Exit codes: 0 done, 1 withdrawn since nobody took it, 5 refused by a safety rule, 6 outcome unknown.`,
+		Example: `  mmmctl failover --tag mysql3308 --to 10.0.21.7:3308 --reason "10.0.21.5 burnt down"`,
+		Args:    cobra.NoArgs,
+	}
+	cmd.RunE = p.verb(func(ctx context.Context, _ []string) error {
+		if to == "" {
+			return daemon.Usagef("which server? give --to HOST:PORT")
 		}
-		return out, cobra.ShellCompDirectiveNoFileComp
+		target, err := cluster.ParseEndpoint(to)
+		if err != nil {
+			return daemon.Usagef("read --to: %v", err)
+		}
+		if strings.TrimSpace(reason) == "" {
+			return daemon.Usagef("why? give --reason TEXT, for the history")
+		}
+		if timeout < time.Second || timeout > time.Hour {
+			return daemon.Usagef("read --timeout %s: want 1s to 1h", timeout)
+		}
+		pairs, tag, err := p.one()
+		if err != nil {
+			return err
+		}
+		service, done := p.service(ctx, pairs, tag.UniqSign)
+		defer done()
+		out, err := service.Failover(ctx, control.Failover{
+			Pair: tag.Pair, To: target, Reason: reason, Force: force, Timeout: timeout,
+			Policy: failover.Policy{Pair: tag.Pair, Interval: tag.Interval, ConnectTimeout: tag.ConnectTimeout, TryTimes: tag.TryTimes,
+				FailoverBlock: tag.FailoverBlock, MaxLoss: tag.LossLimit()},
+			Confirm: func(plan control.Plan) error { return p.confirm(plan, yes) },
+			Progress: func(at time.Duration, text string) {
+				fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), text)
+			},
+		})
+		if err != nil {
+			return err
+		}
+		if p.form == "json" {
+			return control.PrintJSON(p.out, "failover", out)
+		}
+		_, err = fmt.Fprintln(p.out, out.Answer)
+		return err
 	})
+	f := cmd.Flags()
+	f.StringVar(&to, "to", "", "who is to be active, `HOST:PORT`")
+	f.StringVar(&reason, "reason", "", "why, for the history")
+	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&force, "force", false, "even a server in quarantine, with transactions of its own, or unable to apply what it received")
+	f.DurationVar(&timeout, "timeout", control.FailoverTimeout, "how long each part may take before the request ends; what was begun goes on")
+	_ = cmd.RegisterFlagCompletionFunc("to", p.completeNode)
 	return cmd
 }
 
@@ -108,7 +191,7 @@ func (p *program) pauseCommand() *cobra.Command {
 		Use:   "pause --tag TAG[,TAG...]",
 		Short: "Hold automatic changes of role back",
 		Long: `pause leaves the roles where they are, whatever happens to the servers, until
-mmmctl resume. A switchover by hand still works. Without a reason an earlier
+mmmctl resume. A switchover or a failover by hand still works. Without a reason an earlier
 pause is kept as it is.`,
 		Example: `  mmmctl pause --tag mysql3308 --reason "kernel update of both hosts"`,
 		Args:    cobra.NoArgs,

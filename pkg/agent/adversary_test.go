@@ -142,10 +142,10 @@ func TestAPairWhoseMembersAreRenamedKeepsItsMemory(t *testing.T) {
 func TestAnAgentThatTakesAnothersPlaceKeepsItsMemory(t *testing.T) {
 	play(t, func(s *stage) {
 		s.bus.put(steady(5, 3, hostA, hostB))
-		remembers := func(m map[cluster.UniqSign]cluster.Assignment) func(*agent.Options) {
+		remembers := func(m map[cluster.UniqSign]cluster.Memory) func(*agent.Options) {
 			return func(o *agent.Options) { o.Remembers = m }
 		}
-		s.agent("one", remembers(map[cluster.UniqSign]cluster.Assignment{s.bus.snap.UniqSign: steady(6, 1, hostB, hostA)}))
+		s.agent("one", remembers(map[cluster.UniqSign]cluster.Memory{s.bus.snap.UniqSign: {Record: steady(6, 1, hostB, hostA)}}))
 		s.pass(5 * time.Second)
 		s.wantOpen(false, false) // 6.1 is remembered: 5.3 is not obeyed
 	})

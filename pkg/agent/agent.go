@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,10 +38,22 @@ type Options struct {
 	// TryOnFailure is how many connects must fail before a server that does not
 	// refuse them counts as unreachable; 0 means 1.
 	TryOnFailure int
-	// Remembers are the newest records that an agent before this one obeyed, by
+	// Refused reports whether an error of a Conn is the want of a privilege.
+	Refused func(error) bool
+	// User is the user that the agent logs in as: it is never locked.
+	User string
+	// BlockUser and BlockHost match the accounts that may log in on the active
+	// only; nobody is locked unless both are set.
+	BlockUser, BlockHost *regexp.Regexp
+	// Store keeps the agent's memory; nil keeps it in this process only.
+	Store Store
+	// Remembers is what an agent before this one of the same process knew, by
 	// pair: see Agent.Remembers.
-	Remembers map[cluster.UniqSign]cluster.Assignment
-	Log       zerolog.Logger
+	Remembers map[cluster.UniqSign]cluster.Memory
+	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
+	// or after each call to a server, whatever servers and Redis do, and end when it ends.
+	Loop func(name string) (beat, end func())
+	Log  zerolog.Logger
 }
 
 // Agent acts on all pairs it knows.
@@ -48,6 +61,8 @@ type Agent struct {
 	o     Options
 	start time.Time
 	tick  atomic.Uint64
+	// keeper holds what must not be forgotten.
+	keeper *keeper
 
 	discover chan struct{}
 	mu       sync.Mutex
@@ -76,7 +91,16 @@ func New(o Options) (*Agent, error) {
 		o.ConnectTimeout = time.Second
 	}
 	o.TryOnFailure = max(1, o.TryOnFailure)
-	return &Agent{o: o, start: time.Now(), discover: make(chan struct{}, 1), pairs: map[cluster.UniqSign]*running{}}, nil
+	if o.Loop == nil {
+		o.Loop = func(string) (beat, end func()) { return func() {}, func() {} }
+	}
+	if o.Refused == nil {
+		o.Refused = func(error) bool { return false }
+	}
+	a := &Agent{o: o, start: time.Now(), discover: make(chan struct{}, 1), pairs: map[cluster.UniqSign]*running{}}
+	a.keeper = newKeeper(o.Store, o.Log, o.Remembers)
+	a.keeper.absorb = a.absorb
+	return a, nil
 }
 
 // Run acts until ctx ends. It returns nil then: servers, Redis and records that
@@ -85,11 +109,18 @@ func (a *Agent) Run(ctx context.Context) error {
 	var listening sync.WaitGroup
 	listening.Go(func() { a.o.Bus.Listen(ctx, a.hear) })
 	defer listening.Wait()
+	// What the pairs leave behind is still written.
+	writing, written := context.WithCancel(context.Background())
+	listening.Go(func() { a.keeper.run(writing) })
+	defer written()
 	defer a.stopAll()
 
+	beat, end := a.o.Loop("finding pairs")
+	defer end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		beat()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -192,10 +223,7 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 		a.o.Log.Error().Str("uniqsign", string(u)).Err(err).Msg("pair cannot be served")
 		return
 	}
-	p.bus.remembers = a.o.Remembers[u].Clone()
-	if old != nil {
-		p.bus.remembers = old.remembered()
-	}
+	p.bus.remembers = a.keeper.memory(u).Record
 	pctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { p.run(pctx) })
@@ -205,19 +233,20 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 	p.log.Info().Str("first", string(m[0])).Str("second", string(m[1])).Msg("pair found")
 }
 
-// Remembers are the newest records that the agent obeyed, by pair. An agent that
-// takes this one's place must start with them: an older record is never obeyed.
-func (a *Agent) Remembers() map[cluster.UniqSign]cluster.Assignment {
+// Remembers is what the agent must not forget, by pair. An agent that takes
+// this one's place must start with it: an older record is never obeyed, and
+// only accounts that are known to be ours are ever released.
+func (a *Agent) Remembers() map[cluster.UniqSign]cluster.Memory { return a.keeper.memories() }
+
+// absorb passes on what another process had written to the store.
+func (a *Agent) absorb(found map[cluster.UniqSign]cluster.Memory) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := maps.Clone(a.o.Remembers)
-	if all == nil {
-		all = map[cluster.UniqSign]cluster.Assignment{}
+	for u, m := range found {
+		if p := a.pairs[u]; p != nil {
+			p.recall(m.Record)
+		}
 	}
-	for u, r := range a.pairs {
-		all[u] = r.remembered()
-	}
-	return all
 }
 
 func (a *Agent) forget(u cluster.UniqSign, r *running) {
@@ -236,10 +265,8 @@ func (a *Agent) stopAll() {
 		wg.Go(r.stop)
 	}
 	wg.Wait()
-	remembers := a.Remembers()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.o.Remembers = remembers
 	a.pairs = map[cluster.UniqSign]*running{}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
@@ -17,12 +18,17 @@ const (
 	waitSlice = 200 * time.Millisecond
 	// noProgress is how long the applier may stand still.
 	noProgress = 30 * time.Second
+	// stopWait is how long a receiving thread may take to stop before the work goes
+	// on without it, stopLimit how long the server may wait for it.
+	stopWait  = 100 * time.Millisecond
+	stopLimit = time.Minute
 	// seeRunning is how long a started applier may take to show.
 	seeRunning = 2 * time.Second
 )
 
 var (
 	errNotClosed  = errors.New("the server is open")
+	errReceives   = errors.New("the receiving thread has not been told to stop yet")
 	errNoProgress = errors.New("the applying thread makes no progress")
 	// errWouldDiscard: MariaDB throws unapplied relay log away whenever both
 	// threads were stopped and either is started.
@@ -72,17 +78,77 @@ func (w *worker) stopReceiving(ctx context.Context, target string) (string, erro
 			return "", err
 		}
 	}
-	if ch.IO != cluster.ThreadNo {
-		cctx, cancel := w.call(ctx)
-		defer cancel()
-		if err := w.links.work.StopIOThread(cctx); err != nil {
-			return "", err
-		}
+	if err := w.stopReceiver(ctx, ch.IO); err != nil {
+		return "", err
 	}
 	if ch, err = w.channel(ctx); err != nil {
 		return "", err
 	}
 	return w.join(target, ch.Received)
+}
+
+// stopReceiver stops the receiving thread. Where the source hangs that can take
+// until time-outs of the thread's own (MariaDB 10.11: 22 s), but a thread that was
+// told to stop drops what it reads: that is enough. The session that waits for it
+// is left alone then and another one takes its place.
+func (w *worker) stopReceiver(ctx context.Context, io cluster.Thread) error {
+	if io == cluster.ThreadNo {
+		return nil
+	}
+	if w.stopping != nil {
+		return w.toldToStop(ctx)
+	}
+	conn := w.links.work
+	done := make(chan error, 1)
+	go func() {
+		sctx, cancel := context.WithTimeout(ctx, stopLimit)
+		defer cancel()
+		done <- conn.StopIOThread(sctx)
+	}()
+	timer := time.NewTimer(stopWait)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := <-done
+		_ = conn.Close()
+		ended <- err
+	}()
+	w.stopping, w.stoppingOn = ended, conn.ID()
+	w.links.work = nil
+	fresh, err := w.links.node.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	w.links.work, w.links.born = fresh, w.now()
+	return w.toldToStop(ctx)
+}
+
+// toldToStop sees that the server has told the thread to stop and waits for it.
+func (w *worker) toldToStop(ctx context.Context) error {
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	all, err := w.links.work.Sessions(cctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(s Session) bool { return s.ID == w.stoppingOn && s.Stopping }) {
+		return errReceives
+	}
+	return nil
+}
+
+// stopEnds forgets a stop whose session has ended.
+func (w *worker) stopEnds() {
+	select {
+	case <-w.stopping:
+		w.stopping, w.stoppingOn = nil, 0
+	default:
+	}
 }
 
 func (w *worker) nothingToDiscard(ctx context.Context, target string) error {
@@ -206,7 +272,7 @@ func (w *worker) replicate(ctx context.Context, in reconcile.Input, s reconcile.
 	defer cancel()
 	c := w.links.work
 	do := map[reconcile.Kind]func(context.Context) error{
-		reconcile.StopIO: c.StopIOThread, reconcile.StopReplication: c.StopReplication,
+		reconcile.StopIO: func(context.Context) error { return w.stopReceiver(ctx, w.sample.Server.Channel.IO) }, reconcile.StopReplication: c.StopReplication,
 		reconcile.StartIO: c.StartIOThread, reconcile.StartSQL: c.StartSQLThread,
 		reconcile.StartReplication: c.StartReplication,
 	}[s.Kind]

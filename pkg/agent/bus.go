@@ -19,6 +19,11 @@ type Bus interface {
 	SaveReport(ctx context.Context, u cluster.UniqSign, r cluster.Report, wake bool) error
 	// DropReport removes a report.
 	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
+	// Locked are the accounts of a node that agents have locked and not yet
+	// released; NoteLocked adds some, DropLocked takes some out.
+	Locked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint) ([]cluster.Account, error)
+	NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
+	DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
 	// Listen calls hear for each wake-up, one after the other, until ctx ends.
 	// It reconnects for ever.
 	Listen(ctx context.Context, hear func(Wake))

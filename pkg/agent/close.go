@@ -27,8 +27,8 @@ var (
 	errSessionsAlive = errors.New("sessions of our own user were killed and are still there")
 )
 
-// close closes the server: read_only first, so that nothing new is written,
-// then every session that may still hold a way to open or write it is ended,
+// close closes the server: accounts first, so that nobody comes in whose session
+// is not ended below (in a switchover after read_only), then read_only, so that nothing new is written, then every session that may still hold a way to open or write it is ended,
 // and only what reads back closed is acknowledged.
 func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
 	began := time.Now()
@@ -47,13 +47,28 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 			return w.refuse(in, refusal)
 		}
 	}
+	blocked, err := w.toBlock(ctx, in)
+	if err == nil && !gently {
+		err = w.block(ctx, in, blocked)
+	}
+	if err != nil {
+		return err
+	}
 	switch err := w.setReadOnly(ctx, in, kind); {
 	case gently && errors.Is(err, ErrLockWait):
+		w.p.ledger.drop(w.self, blocked)
 		return w.refuse(in, fmt.Sprintf("read_only could not be set within %s: something that writes or a LOCK TABLES holds it up", closeLockWait))
 	case err != nil:
 		return err
 	}
 	failpoint.Hit("close.locked")
+	// A switchover may be refused up to here: nobody was shut out of a server
+	// that stays open.
+	if gently {
+		if err := w.block(ctx, in, blocked); err != nil {
+			return err
+		}
+	}
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
 		return err
 	}
@@ -64,6 +79,7 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 	if err := w.timed(in, "read back", func() error { return w.readBack(ctx) }); err != nil {
 		return err
 	}
+	w.keep(ctx, in)
 	w.memory.Closed = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
 		Dur("took", time.Since(began)).Msg("closed")

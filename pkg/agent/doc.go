@@ -14,6 +14,18 @@
 // again: whoever closes the server ends that session, so that an agent that was
 // paused between its check and the opening cannot open when it wakes.
 //
+// Users. Accounts that match the configured patterns may log in on the active
+// only. They are locked before a closing, in a switchover right after it, since that
+// may be refused; and released before an opening; always without the binary log. What is locked stands on record first, on disk and in
+// Redis (ledger); a lock that is not on record is its owner's and stays, and so
+// does one that its owner has set on the active as well. Our own account, those
+// of replication and those of the server's administration are never locked.
+// Failing to lock or release is a note for a person and never stops a closing.
+//
+// Memory. The newest record and the locks are kept on disk (keeper), and the
+// epoch in a row of the active that replicates. An agent that is started again
+// obeys nothing older. A disk that fails is told and holds nothing up.
+//
 // Invariants, beside those of package reconcile:
 //
 //   - The record is read again just before a server is closed, killed on,
@@ -21,6 +33,12 @@
 //     opening that is no longer wanted is undone at once.
 //   - A closing is acknowledged only after read_only=1 was read back and the
 //     sessions of this agent's own user, other than this worker's, are gone.
+//   - An epoch is on disk before a closing or an opening under it is acknowledged,
+//     and before a server is opened under it.
+//   - No account is locked that is not on record on disk or in Redis before.
+//   - Before a server is opened its epoch row is raised and its accounts can log
+//     in; only missing grants, and after three attempts other refusals of the
+//     server, let it be opened without, and are told.
 //   - A server that the pair does not have is never connected to, whoever names it.
 //   - Stopping the agent changes no server.
 package agent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 
@@ -23,6 +24,8 @@ type fakeBus struct {
 	listeners map[*func(agent.Wake)]bool
 	onCheck   func() // called once after the next read of the record alone
 	saved     int
+	locked    map[cluster.Endpoint][]cluster.Account
+	noNotes   bool // nothing can be noted about accounts
 }
 
 func newFakeBus() *fakeBus {
@@ -30,6 +33,7 @@ func newFakeBus() *fakeBus {
 		snap: cluster.Snapshot{UniqSign: uniq, Primary: hostA, Secondary: hostB,
 			Members: []cluster.Endpoint{hostA, hostB}, Reports: map[cluster.Endpoint]map[string]cluster.Report{}},
 		listeners: map[*func(agent.Wake)]bool{},
+		locked:    map[cluster.Endpoint][]cluster.Account{},
 	}
 }
 
@@ -94,6 +98,42 @@ func (b *fakeBus) DropReport(_ context.Context, _ cluster.UniqSign, node cluster
 	defer b.mu.Unlock()
 	delete(b.snap.Reports[node], id)
 	return nil
+}
+
+func (b *fakeBus) Locked(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint) ([]cluster.Account, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return nil, errAway
+	}
+	return slices.Clone(b.locked[node]), nil
+}
+
+func (b *fakeBus) NoteLocked(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away || b.noNotes {
+		return errAway
+	}
+	b.locked[node] = cluster.SortAccounts(append(b.locked[node], all...))
+	return nil
+}
+
+func (b *fakeBus) DropLocked(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return errAway
+	}
+	b.locked[node] = slices.DeleteFunc(b.locked[node], func(a cluster.Account) bool { return slices.Contains(all, a) })
+	return nil
+}
+
+// lockedOn are the accounts of a node that Redis has on record.
+func (b *fakeBus) lockedOn(node cluster.Endpoint) []cluster.Account {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.locked[node])
 }
 
 func (b *fakeBus) Listen(ctx context.Context, hear func(agent.Wake)) {

@@ -39,18 +39,31 @@ type world struct {
 	dials   map[cluster.Endpoint]int
 	// bothOpen is set when both servers answered and were open at one moment.
 	bothOpen bool
+	// openedLocked are accounts that were locked at the moment of an opening,
+	// and not by their owner.
+	openedLocked []string
 }
 
 type fakeServer struct {
 	w        *world
 	addr     cluster.Endpoint
 	flavor   cluster.Flavor
+	super    bool // MySQL's super_read_only
+	accounts map[cluster.Account]*fakeAccount
+	locks    []string // what was locked and released, in order
+	mark     cluster.Mark
+	marks    int             // transactions that wrote the epoch row
+	denied   map[string]bool // what our account may not do
+	broken   map[string]bool // what fails for another reason
+	stuck    map[string]bool // what never answers
+	onLock   func()          // runs before accounts are locked, without any lock
 	up       bool
 	hung     chan struct{} // not nil while hung; closed when it wakes
 	readOnly bool
 	executed string
 	ch       cluster.Channel
 	held     bool // the applying thread applies nothing
+	dialling bool // the receiving thread is slow to connect
 	sessions map[uint64]*fakeConn
 	clients  map[uint64]agent.Session // sessions that are not ours
 	writers  []agent.Writer
@@ -59,12 +72,18 @@ type fakeServer struct {
 	stops    []string // which threads were stopped and started
 	// beforeWritable runs before read_only is cleared, without any lock.
 	beforeWritable func()
+	// slowStop: the receiving thread ends 22 s after it was told to.
+	slowStop bool
+	// listings is how many more listings of the sessions another agent cuts short.
+	listings int
 }
 
 func newWorld() *world {
 	w := &world{servers: map[cluster.Endpoint]*fakeServer{}, dials: map[cluster.Endpoint]int{}, nextID: 100}
 	for e, peer := range map[cluster.Endpoint]cluster.Endpoint{hostA: hostB, hostB: hostA} {
 		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true,
+			super: true, accounts: map[cluster.Account]*fakeAccount{},
+			denied: map[string]bool{}, broken: map[string]bool{}, stuck: map[string]bool{},
 			executed: uuidA + ":1-10", sessions: map[uint64]*fakeConn{}, clients: map[uint64]agent.Session{},
 			ch: cluster.Channel{Configured: true, Source: peer, GTID: true, IO: cluster.ThreadYes, SQL: cluster.ThreadYes}}
 	}
@@ -94,7 +113,7 @@ func (w *world) settle() {
 		if !runs || !s.ch.Configured || src == nil {
 			continue
 		}
-		if s.ch.IO == cluster.ThreadConnecting && src.up {
+		if s.ch.IO == cluster.ThreadConnecting && src.up && !s.dialling {
 			s.ch.IO = cluster.ThreadYes
 		}
 		if s.ch.IO == cluster.ThreadYes && !src.up {
@@ -105,6 +124,9 @@ func (w *world) settle() {
 		}
 		if s.ch.SQL == cluster.ThreadYes && !s.held {
 			s.executed = union(s.flavor, s.executed, s.ch.Received)
+			if s.ch.IO == cluster.ThreadYes && s.mark.Epoch < src.mark.Epoch {
+				s.mark = src.mark
+			}
 		}
 	}
 	w.bothOpen = w.bothOpen || open > 1
@@ -143,7 +165,7 @@ func (s *fakeServer) kill() {
 // start brings the server back as my.cnf would: not replicating by itself.
 func (s *fakeServer) start(readOnly bool) {
 	s.change(func(s *fakeServer) {
-		s.up, s.readOnly, s.hung = true, readOnly, nil
+		s.up, s.readOnly, s.super, s.hung = true, readOnly, readOnly && s.flavor == cluster.MySQL, nil
 		s.ch.IO, s.ch.SQL = cluster.ThreadNo, cluster.ThreadNo
 		s.locker = 0
 	})
@@ -152,6 +174,12 @@ func (s *fakeServer) start(readOnly bool) {
 func (s *fakeServer) hang() { s.change(func(s *fakeServer) { s.hung = make(chan struct{}) }) }
 func (s *fakeServer) awake() {
 	s.change(func(s *fakeServer) { close(s.hung); s.hung = nil })
+}
+
+func (s *fakeServer) sealed() bool {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.super
 }
 
 func (s *fakeServer) open() bool {
@@ -195,10 +223,11 @@ func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
 }
 
 type fakeConn struct {
-	s      *fakeServer
-	id     uint64
-	broken chan struct{}
-	dead   bool
+	s        *fakeServer
+	id       uint64
+	broken   chan struct{}
+	dead     bool
+	stopping bool // it waits for the receiving thread
 }
 
 func (c *fakeConn) ID() uint64              { return c.id }
@@ -250,7 +279,7 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
 	err = c.do(ctx, func(s *fakeServer) error {
-		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), GTIDMode: true, Executed: s.executed, Channel: s.ch}
+		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch}
 		return nil
 	})
 	return srv, err
@@ -262,8 +291,8 @@ func (c *fakeConn) Channel(ctx context.Context) (ch cluster.Channel, err error) 
 }
 
 func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err error) {
-	err = c.do(ctx, func(s *fakeServer) error { ro = cluster.TriOf(s.readOnly); return nil })
-	return ro, ro, err
+	err = c.do(ctx, func(s *fakeServer) error { ro, super = cluster.TriOf(s.readOnly), s.superReadOnly(); return nil })
+	return ro, super, err
 }
 
 func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
@@ -271,7 +300,7 @@ func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 		if s.locker != 0 {
 			return fmt.Errorf("set read_only: %w", agent.ErrLockWait)
 		}
-		s.readOnly = true
+		s.close()
 		return nil
 	})
 }
@@ -279,7 +308,7 @@ func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
 	done := make(chan error, 1)
 	go func() {
-		done <- c.do(context.Background(), func(s *fakeServer) error { s.readOnly = true; return nil })
+		done <- c.do(context.Background(), func(s *fakeServer) error { s.close(); return nil })
 	}()
 	return done, nil
 }
@@ -292,14 +321,27 @@ func (c *fakeConn) SetWritable(ctx context.Context) error {
 	if hook != nil {
 		hook()
 	}
-	return c.do(ctx, func(s *fakeServer) error { s.readOnly = false; return nil })
+	return c.do(ctx, func(s *fakeServer) error {
+		for a, state := range s.accounts {
+			if (state.locked || state.reversed) && !state.owners {
+				s.w.openedLocked = append(s.w.openedLocked, string(s.addr)+" "+a.String())
+			}
+		}
+		s.readOnly, s.super = false, false
+		return nil
+	})
 }
 
 func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error) {
 	err = c.do(ctx, func(s *fakeServer) error {
-		for id := range s.sessions {
+		if s.listings > 0 {
+			s.listings--
+			c.end()
+			return causeError{cluster.CauseReset}
+		}
+		for id, x := range s.sessions {
 			if id != c.id {
-				all = append(all, agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser})
+				all = append(all, agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping})
 			}
 		}
 		for _, x := range s.clients {
@@ -354,6 +396,17 @@ func (c *fakeConn) StartIOThread(ctx context.Context) error {
 	return c.thread(ctx, "start io", func(ch *cluster.Channel) { ch.IO = cluster.ThreadConnecting })
 }
 func (c *fakeConn) StopIOThread(ctx context.Context) error {
+	c.s.w.mu.Lock()
+	c.stopping = c.s.slowStop
+	slow := c.stopping
+	c.s.w.mu.Unlock()
+	if slow {
+		select {
+		case <-time.After(22 * time.Second):
+		case <-ctx.Done():
+			return causeError{cluster.CauseAnswerTimeout}
+		}
+	}
 	return c.thread(ctx, "stop io", func(ch *cluster.Channel) { ch.IO = cluster.ThreadNo })
 }
 func (c *fakeConn) StartReplication(ctx context.Context) error {

@@ -141,6 +141,11 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 			if ctx.Err() == nil {
 				w.unanswered(cause, d.err)
 			}
+			if cause == cluster.CauseRefused && !w.memory.Queued {
+				// A server that is being stopped has closed its port and waits for
+				// idle sessions, MySQL for seconds.
+				l.dropSpare()
+			}
 			switch {
 			case cause == cluster.CauseReset && w.sample.Failures <= dialsWhileDying:
 				l.next[forWork] = w.now() + dialDying

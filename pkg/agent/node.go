@@ -29,6 +29,11 @@ type Conn interface {
 	Reader
 	Closer
 	Replicator
+	Accountant
+	Marker
+	// Unseal takes super_read_only away and leaves read_only; nothing where the
+	// server has none.
+	Unseal(ctx context.Context) error
 	// SetWritable opens the server.
 	SetWritable(ctx context.Context) error
 }
@@ -63,6 +68,23 @@ type Replicator interface {
 	WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error)
 }
 
+// Accountant locks and releases accounts. Nothing of it ever enters the binary
+// log, and super_read_only is afterwards as it was before.
+type Accountant interface {
+	// Accounts lists every account.
+	Accounts(ctx context.Context) ([]cluster.AccountState, error)
+	LockAccounts(ctx context.Context, all []cluster.Account) error
+	ReleaseAccounts(ctx context.Context, all []cluster.AccountState) error
+}
+
+// Marker keeps the epoch row, which replicates.
+type Marker interface {
+	// Mark reads the row of u; zero when there is none.
+	Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error)
+	// WriteMark raises the row, and never lowers it; it makes what is missing.
+	WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error
+}
+
 // SessionKind says whose a session is.
 type SessionKind int
 
@@ -79,6 +101,8 @@ type Session struct {
 	User    string
 	Command string
 	Kind    SessionKind
+	// Stopping reports that it has told a replication thread to stop and waits for it.
+	Stopping bool
 }
 
 // Writer is a session that would lose work if the server were closed now.

@@ -11,6 +11,10 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 )
 
+// openTries is how many openings of one order fail for a fault of the server
+// that has nothing to do with its data.
+const openTries = 3
+
 var (
 	errNotApplied  = errors.New("not everything that the record demands is applied")
 	errStillClosed = errors.New("read_only was cleared and reads back 1")
@@ -21,6 +25,8 @@ var (
 // and with it whatever of this is still to come.
 func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
 	start := time.Now()
+	learned := make(chan error, 1)
+	go func() { learned <- w.p.ledger.learn(ctx, w.self) }()
 	var conn Conn
 	err := w.timed(in, "dial", func() (err error) {
 		conn, err = w.links.node.Connect(ctx)
@@ -52,12 +58,16 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 		return err
 	}
 	failpoint.Hit("open.checked")
-	err = w.timed(in, "open", func() error {
-		cctx, cancel := w.call(ctx)
-		defer cancel()
-		return conn.SetWritable(cctx)
-	})
+	released, err := w.prepareToOpen(ctx, in, conn, srv, learned)
+	if err == nil {
+		err = w.timed(in, "open", func() error {
+			cctx, cancel := w.call(ctx)
+			defer cancel()
+			return conn.SetWritable(cctx)
+		})
+	}
 	if err != nil {
+		w.reseal(ctx, in, conn, srv, err)
 		return err
 	}
 	if err := w.timed(in, "check record again", func() error { return w.wants(ctx, in, reconcile.Open) }); errors.Is(err, errMoved) {
@@ -77,10 +87,99 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 		return err
 	}
 	w.answered(srv, began, true)
+	w.p.ledger.drop(w.self, released)
 	w.memory.Opened = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", s.Reason.Text).
 		Str("risk", w.plan.Risk).Dur("took", time.Since(start)).Msg("opened")
 	return nil
+}
+
+// prepareToOpen does what has to be so before the first client writes: the epoch
+// is on disk and in the server, and accounts can log in, since clients take a
+// refused log-in for final. What fails for want of a grant is a note; so is,
+// after a few tries, what the server refuses for another reason: a broken table
+// of ours must not keep everybody out.
+func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, learned <-chan error) ([]cluster.Account, error) {
+	if srv.SuperReadOnly == cluster.Yes {
+		err := w.timed(in, "unseal", func() error {
+			cctx, cancel := w.call(ctx)
+			defer cancel()
+			return conn.Unseal(cctx)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	failpoint.Hit("open.unsealed")
+	if in.Record.EpochTable != "" && w.memory.Marked < in.Record.Epoch {
+		err := w.mark(ctx, in, conn)
+		if w.stops(err) {
+			return nil, err
+		}
+		w.outcome(noteMark, cluster.NoteEpochRow, "the epoch row is not written", err)
+	}
+	<-learned
+	released, err := w.releaseAll(ctx, in, conn)
+	if w.stops(err) {
+		return nil, err
+	}
+	w.outcome(noteRelease, cluster.NoteAccounts, "accounts are not released", err)
+	failpoint.Hit("open.released")
+	w.keep(ctx, in)
+	return released, nil
+}
+
+// releaseAll releases what keeps accounts of the coming active from logging in.
+func (w *worker) releaseAll(ctx context.Context, in reconcile.Input, conn Conn) ([]cluster.Account, error) {
+	ours, _ := w.p.ledger.ours(w.self)
+	if !in.Blocking.On() && len(ours) == 0 {
+		return nil, nil
+	}
+	began := w.p.a.nextTick()
+	var all []cluster.AccountState
+	err := w.timed(in, "read accounts", func() (err error) {
+		all, err = w.listAccounts(ctx, conn)
+		return err
+	})
+	var release []cluster.AccountState
+	switch {
+	case err == nil:
+		w.clear(noteRead)
+		w.accounts.Began, w.accounts.All = began, all
+		release = in.Blocking.ToRelease(all, ours)
+	case w.isLost(err):
+		return nil, err
+	default:
+		// What we have locked can be released unseen.
+		w.trouble(noteRead, cluster.NoteAccounts, "accounts cannot be read", err)
+		release = in.Blocking.ToRelease(blindly(ours), ours)
+	}
+	if len(release) == 0 {
+		return nil, nil
+	}
+	if err := w.letIn(ctx, in, conn, release); err != nil {
+		return nil, err
+	}
+	return accountsOf(release), nil
+}
+
+// stops reports whether an error of the preparations stops the opening.
+func (w *worker) stops(err error) bool {
+	return err != nil && (w.isLost(err) || !w.p.a.o.Refused(err) && w.openTries < openTries)
+}
+
+// reseal sets super_read_only again on a server that was not opened after all.
+// Whether it was is not known when the session is lost: the next sample tells.
+func (w *worker) reseal(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, cause error) {
+	w.openTries++
+	if srv.SuperReadOnly != cluster.Yes || w.isLost(cause) {
+		return
+	}
+	_ = w.timed(in, "seal", func() error {
+		cctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+		defer cancel()
+		return conn.SetReadOnly(cctx, closeLockWait)
+	})
 }
 
 // undoOpen closes what was opened while the record moved on. The ordinary

@@ -30,6 +30,7 @@ type pair struct {
 	log     zerolog.Logger
 	wake    chan struct{}
 	stale   staleReports // of the reading goroutine
+	ledger  *ledger
 
 	mu      sync.Mutex
 	bus     busState
@@ -44,6 +45,7 @@ type busState struct {
 	record      cluster.Assignment
 	legacy      cluster.LegacyMode
 	remembers   cluster.Assignment
+	incarnation string
 	orderTick   uint64
 	reports     map[cluster.Endpoint][]cluster.Report // of other agents
 	reportsTick uint64
@@ -58,6 +60,7 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 		samples: map[cluster.Endpoint]reconcile.Sample{},
 		own:     map[cluster.Endpoint]cluster.Report{},
 	}
+	p.ledger = newLedger(p)
 	for i, e := range m {
 		n, err := a.o.Node(e)
 		if err != nil {
@@ -88,9 +91,12 @@ func (p *pair) run(ctx context.Context) {
 		wg.Go(func() { w.run(ctx) })
 		wg.Go(func() { w.reporter.run(ctx) })
 	}
+	beat, end := p.a.o.Loop("reading " + string(p.u))
+	defer end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -118,6 +124,15 @@ func (p *pair) read(ctx context.Context) {
 	}
 	after := p.bus
 	p.mu.Unlock()
+	if after.remembers.Order() != before.remembers.Order() {
+		// A new epoch is written while the workers act on it; they wait for it
+		// before they acknowledge anything.
+		p.a.keeper.change(p.u, after.remembers.Epoch != before.remembers.Epoch, func(m *cluster.Memory) {
+			if m.Record.Order().Before(after.remembers.Order()) {
+				m.Record = after.remembers.Clone()
+			}
+		})
+	}
 
 	p.tell(before, after, snap, err)
 	if err == nil {
@@ -147,7 +162,7 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 		snap.Assignment.Active != b.record.Active || snap.Assignment.Phase != b.record.Phase || snap.Legacy != b.legacy {
 		b.orderTick = tick
 	}
-	b.known, b.record, b.legacy = true, snap.Assignment, snap.Legacy
+	b.known, b.record, b.legacy, b.incarnation = true, snap.Assignment, snap.Legacy, snap.Incarnation
 	b.reports, b.reportsTick = map[cluster.Endpoint][]cluster.Report{}, p.a.nextTick()
 	for _, e := range p.members {
 		for id, r := range snap.Reports[e] {
@@ -162,11 +177,20 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 	return b
 }
 
-// remembered is the newest record that was obeyed.
-func (p *pair) remembered() cluster.Assignment {
+// recall takes a record that another process of this machine has obeyed.
+func (p *pair) recall(rec cluster.Assignment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.bus.remembers.Clone()
+	if p.bus.remembers.Order().Before(rec.Order()) {
+		p.bus.remembers = rec.Clone()
+	}
+}
+
+// incarnation is which Redis it was that was read last.
+func (p *pair) incarnation() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bus.incarnation
 }
 
 func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
@@ -279,6 +303,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 		Known: p.bus.known, Record: p.bus.record, Legacy: p.bus.legacy, Remembers: p.bus.remembers,
 		OrderTick: p.bus.orderTick,
 		Theirs:    p.samples[peer],
+		Owned:     p.ledger.ownedOn(peer, p.bus.orderTick),
 		MyReports: p.bus.reports[self], PeerReports: peers, ReportsTick: p.bus.reportsTick,
 		Tries: p.a.o.TryOnFailure,
 	}

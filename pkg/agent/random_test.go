@@ -20,8 +20,9 @@ func randomRecord(r *rand.Rand) cluster.Assignment {
 		Epoch: cluster.Epoch(r.IntN(6)), Version: uint64(r.IntN(4)),
 		Phase:  pick(r, cluster.PhaseSteady, cluster.PhaseSteady, cluster.PhaseOpening, cluster.PhaseRevoked, cluster.PhaseSwitching, "", "melting"),
 		Active: who(), Passive: who(), From: who(), To: who(),
-		Target: pick(r, "", "", uuidA+":1-10", uuidA+":1-1000000", "rubbish", "0-1-2", "aaaa:-"),
-		Proof:  pick(r, cluster.ProofNone, cluster.ProofFenced, cluster.RiskHung),
+		Target:     pick(r, "", "", uuidA+":1-10", uuidA+":1-1000000", "rubbish", "0-1-2", "aaaa:-"),
+		Proof:      pick(r, cluster.ProofNone, cluster.ProofFenced, cluster.RiskHung),
+		EpochTable: pick(r, "", "mmm_meta.epoch"),
 	}
 }
 
@@ -33,8 +34,13 @@ func TestAnythingOnTheBus(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			play(t, func(s *stage) {
 				r := rand.New(rand.NewPCG(seed, 1))
-				s.agent("one")
-				s.agent("two")
+				for _, name := range []string{"app@%", "app2@10.%"} {
+					s.w.account(s.w.a(), name, nil)
+				}
+				s.w.account(s.w.a(), "app3@%", func(a *fakeAccount) { a.locked, a.owners = true, true })
+				s.w.account(s.w.b(), "mmm@%", nil)
+				s.agent("one", blocks, on(&fakeStore{}))
+				s.agent("two", blocks)
 				for range 40 {
 					before := map[cluster.Endpoint]bool{hostA: s.w.a().open(), hostB: s.w.b().open()}
 					srv := pick(r, s.w.a(), s.w.b())
@@ -75,6 +81,15 @@ func TestAnythingOnTheBus(t *testing.T) {
 					}
 				}
 				s.pass(3 * time.Second)
+				s.nobodyWaitsOutside()
+				for _, srv := range s.w.servers {
+					if srv.canLogIn("app3@%") {
+						t.Error("an account was released that its owner has locked")
+					}
+					if !srv.canLogIn("mmm@%") {
+						t.Error("our own account is locked")
+					}
+				}
 			})
 		})
 	}

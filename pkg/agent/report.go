@@ -37,10 +37,13 @@ func (r *reporter) put(report cluster.Report, tell bool) {
 }
 
 func (r *reporter) run(ctx context.Context) {
+	beat, end := r.p.a.o.Loop("reporting " + string(r.p.u))
+	defer end()
 	timer := time.NewTimer(reportEvery)
 	defer timer.Stop()
 	seq := uint64(0)
 	for {
+		beat()
 		select {
 		case <-ctx.Done():
 			return

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
@@ -52,6 +53,8 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	}
 	w.sampleAt = w.now() + sampleEvery
 	if before.Cause != cluster.CauseNone || before.Began == 0 {
+		// What did not hold before it went away says nothing of a server that is back.
+		w.starts, w.memory.StartAfter = 0, 0
 		w.log.Info().Str("version", srv.Version).Bool("read_only", srv.ReadOnly == cluster.Yes).Msg("server answers")
 	}
 	w.publish(full || !before.Answers() || before.Server.ReadOnly != srv.ReadOnly)
@@ -81,9 +84,12 @@ func (w *worker) publish(wake bool) {
 }
 
 // note takes what a plan says without doing anything, and reports.
-func (w *worker) note(in reconcile.Input) {
+func (w *worker) note(ctx context.Context, in reconcile.Input) {
 	p, m := w.plan, &w.memory
 	order := in.Record.Order()
+	if p.Closed && m.Closed.Before(order) || p.Opened && m.Opened.Before(order) {
+		w.keep(ctx, in)
+	}
 	if p.Closed && m.Closed.Before(order) {
 		m.Closed = order
 	}
@@ -113,6 +119,15 @@ func (w *worker) note(in reconcile.Input) {
 	}
 }
 
+// keep waits until the epoch in force is on disk: nothing is acknowledged under
+// an epoch that could be forgotten. A disk that fails is told and goes no further.
+func (w *worker) keep(ctx context.Context, in reconcile.Input) {
+	if w.p.a.keeper.keeps(w.p.u, in.Record.Epoch) {
+		return
+	}
+	_ = w.timed(in, "wait for disk", func() error { return w.p.a.keeper.wait(ctx) })
+}
+
 // tell saves a report, at once when something changed that others act on.
 func (w *worker) tell(in reconcile.Input) {
 	p, m := w.plan, w.memory
@@ -122,8 +137,10 @@ func (w *worker) tell(in reconcile.Input) {
 		Closed: m.Closed, Opened: m.Opened, Ready: m.Ready,
 		Executed: w.sample.Server.Executed,
 		Queued:   m.Queued, Cause: w.sample.Cause, Reason: p.Reason.Text,
-		Errant: m.Errant, Steps: w.steps, Remembers: in.Remembers,
+		Errant: m.Errant, Steps: w.steps, StepsOrder: w.stepsOrder, Remembers: in.Remembers,
+		Notes: w.allNotes(),
 	}
+	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
 		r.Reason = w.refusal
 	}
@@ -135,16 +152,13 @@ func (w *worker) tell(in reconcile.Input) {
 	} else if len(p.Steps) > 0 && p.Deed == cluster.DeedNone {
 		r.Deed = cluster.DeedWorking
 	}
-	if w.stepsOrder != in.Record.Order() {
-		r.Steps = nil
-	}
 	old := w.report
 	if r.Deed == cluster.DeedNone && old.Order == r.Order {
 		r.Deed = old.Deed
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Reason != r.Reason || old.Errant != r.Errant || old.Remembers.Order() != r.Remembers.Order()
+		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)
 	if old.Closed != r.Closed {

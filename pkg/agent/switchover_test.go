@@ -71,6 +71,30 @@ func TestASwitchoverIsRefusedWhileSomethingWrites(t *testing.T) {
 	}
 }
 
+// Another agent that closes the same server ends this one's sessions: that is no
+// failure, which would roll the switchover back.
+func TestASessionThatEndsFailsNoSwitchover(t *testing.T) {
+	for endings, failed := range map[int]bool{1: false, 3: false, 20: true} {
+		play(t, func(s *stage) {
+			s.bus.put(steady(5, 3, hostA, hostB))
+			s.agent("one")
+			s.w.a().change(func(a *fakeServer) { a.listings = endings })
+			s.put(switching(5, 4, hostA, hostB))
+			seen := false
+			for range 200 {
+				s.pass(10 * time.Millisecond)
+				seen = seen || s.bus.report(s.T, hostA, "one").Deed == cluster.DeedFailed
+			}
+			if seen != failed {
+				s.Errorf("%d sessions ended: failed is %v, want %v", endings, seen, failed)
+			}
+			if !failed {
+				s.want(hostA, "one", cluster.DeedClosed)
+			}
+		})
+	}
+}
+
 func TestARolledBackSwitchoverOpensTheOldActiveAgain(t *testing.T) {
 	play(t, func(s *stage) {
 		s.bus.put(steady(5, 3, hostA, hostB))
@@ -96,5 +120,28 @@ func TestAFailoverKillsWhatHoldsTheLock(t *testing.T) {
 		s.put(revoked(6, hostA, hostB))
 		s.want(hostA, "one", cluster.DeedClosed)
 		s.wantOpen(false, false)
+	})
+}
+
+// The receiving thread of a source that hangs may take long to end; the failover
+// does not wait for it, and nothing is received any more.
+func TestAFailoverDoesNotWaitForTheReceivingThread(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(2 * time.Second)
+		s.w.a().hang()
+		s.w.b().change(func(b *fakeServer) { b.slowStop, b.ch.IO, b.dialling = true, cluster.ThreadConnecting, true })
+		s.put(revoked(6, hostA, hostB))
+		s.pass(500 * time.Millisecond)
+		s.want(hostB, "one", cluster.DeedDrained)
+		s.put(opening(6, 2, hostB, hostA, ""))
+		s.pass(500 * time.Millisecond)
+		s.want(hostB, "one", cluster.DeedOpen)
+		s.put(steady(6, 3, hostB, hostA))
+		s.pass(30 * time.Second)
+		if ch := s.w.b().ch; ch.IO != cluster.ThreadNo {
+			s.Errorf("the thread still runs: %+v", ch)
+		}
 	})
 }

@@ -21,7 +21,9 @@ const (
 	// roundsAtOnce bounds how often a worker decides and acts without listening.
 	roundsAtOnce = 12
 	leastRetry   = 50 * time.Millisecond
-	mostRetry    = time.Second
+	// endedSessions is how many sessions in a row may end during a step before it counts as failed.
+	endedSessions = 3
+	mostRetry     = time.Second
 )
 
 // errMoved: the record no longer wants what was decided.
@@ -37,12 +39,25 @@ type worker struct {
 	reporter   *reporter
 	wake       chan struct{} // any goroutine
 	asked      atomic.Bool   // any goroutine: the peer wants a full sample
+	beat       func()        // the worker comes on: see Options.Loop
 
-	links   links
-	sample  reconcile.Sample
-	memory  reconcile.Memory
-	plan    reconcile.Plan
-	refusal string // why the last switchover step was refused
+	links links
+	// stopping tells when a receiving thread that was told to stop has ended,
+	// stoppingOn is the session that waits for it.
+	stopping   <-chan error
+	stoppingOn uint64
+	sample     reconcile.Sample
+	memory     reconcile.Memory
+	plan       reconcile.Plan
+	refusal    string // why the last switchover step was refused
+
+	accounts    reconcile.Accounts
+	suspects    []cluster.Account // seen locked on the active, not by us, at the last look
+	notes       map[string]cluster.Reason
+	noBlock     bool // a closing of noBlockTick goes without locking accounts
+	noBlockTick uint64
+	markedAt    time.Duration
+	openTries   int // openings of this order that failed
 
 	steps      []cluster.Step
 	stepsOrder cluster.Order
@@ -64,6 +79,7 @@ func newWorker(p *pair, self, peer cluster.Endpoint, n Node) *worker {
 		reporter: newReporter(p),
 		wake:     make(chan struct{}, 1),
 		links:    newLinks(n),
+		notes:    map[string]cluster.Reason{},
 	}
 }
 
@@ -76,10 +92,14 @@ func (w *worker) ask() {
 }
 
 func (w *worker) run(ctx context.Context) {
+	var end func()
+	w.beat, end = w.p.a.o.Loop("serving " + string(w.self))
+	defer end()
 	defer w.links.shut()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		w.beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -125,9 +145,14 @@ func (w *worker) cycle(ctx context.Context) {
 		in := w.input()
 		if in.OrderTick != w.orderTick {
 			w.orderTick, w.retries, w.retryAt, w.failure = in.OrderTick, 0, 0, cluster.Reason{}
+			w.openTries, w.memory.MarkAfter = 0, 0
+			w.accounts.After, w.accounts.WorkAfter = 0, 0
+			w.starts, w.memory.StartAfter = 0, 0
+			in.Memory.MarkAfter, in.Memory.StartAfter = 0, 0
+			in.Accounts.After, in.Accounts.WorkAfter = 0, 0
 		}
 		w.plan = reconcile.Decide(in)
-		w.note(in)
+		w.note(ctx, in)
 		if w.plan.AskPeer {
 			w.other.ask()
 		}
@@ -162,7 +187,16 @@ func (w *worker) input() reconcile.Input {
 	in.Mine, in.Now = w.sample, w.now()
 	w.memory.Connected = w.links.work != nil
 	w.memory.Spare = w.links.spare != nil
+	w.stopEnds()
+	w.memory.Stopping = w.stopping != nil
+	if w.memory.Marked != 0 && w.now() >= w.markedAt+markLasts {
+		w.memory.Marked = 0
+	}
 	in.Memory = w.memory
+	in.Blocking = w.blocking(in.Mine.Server, in.Theirs.Server)
+	in.Accounts = w.accounts
+	in.Accounts.Ours, in.Accounts.Mine = w.p.ledger.ours(w.self)
+	in.Accounts.Shared = w.p.ledger.shared(w.self)
 	return in
 }
 
@@ -180,7 +214,7 @@ func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
 			w.p.look()
 			return false
 		}
-		w.failed(in, s, err)
+		w.failed(ctx, in, s, err)
 		return false
 	}
 	w.retries, w.retryAt = 0, 0
@@ -190,19 +224,24 @@ func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
 
 // failed notes a failed step and when to try again. The pause differs between
 // agents, so that two which close one server do not end each other's sessions for ever.
-func (w *worker) failed(in reconcile.Input, s reconcile.Step, err error) {
+func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Step, err error) {
 	w.lost(err)
 	pause := min(mostRetry, leastRetry<<min(w.retries, 10))
 	w.retries++
 	w.retryAt = w.now() + pause/2 + rand.N(pause)
-	w.failedKind = s.Kind
-	w.failure = cluster.Reason{Code: "step-failed", Text: fmt.Sprintf("%s: %v", s.Kind, err)}
-	if text := w.failure.Text; text != w.logged {
+	text := fmt.Sprintf("%s: %v", s.Kind, err)
+	// A session that ended says nothing of the step: another agent that closes the
+	// server ends it. Who decides is told only when the next ones end too.
+	if w.p.a.o.Cause(err) != cluster.CauseReset || w.retries > endedSessions {
+		w.failedKind = s.Kind
+		w.failure = cluster.Reason{Code: "step-failed", Text: text}
+	}
+	if text != w.logged {
 		w.logged = text
 		w.log.Warn().Uint64("epoch", uint64(in.Record.Epoch)).Str("step", string(s.Kind)).
 			Str("reason", s.Reason.Text).Err(err).Msg("step failed")
 	}
-	w.note(w.input())
+	w.note(ctx, w.input())
 }
 
 func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
@@ -224,6 +263,8 @@ func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) e
 		return w.catchUp(ctx, in, s)
 	case reconcile.Open:
 		return w.open(ctx, in, s)
+	case reconcile.Seal, reconcile.ReadAccounts, reconcile.Forget, reconcile.Lock, reconcile.Release, reconcile.WriteMark:
+		return w.tend(ctx, in, s)
 	}
 	return w.replicate(ctx, in, s)
 }
@@ -255,6 +296,7 @@ func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind
 
 // call bounds one plain call to the server.
 func (w *worker) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	w.beat()
 	return context.WithTimeout(ctx, w.p.a.o.ConnectTimeout)
 }
 
@@ -263,6 +305,7 @@ func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
 	if o := in.Record.Order(); o != w.stepsOrder {
 		w.steps, w.stepsOrder = nil, o
 	}
+	w.beat()
 	began := time.Now()
 	err := f()
 	s := cluster.Step{Name: name, MS: float64(time.Since(began).Microseconds()) / 1000}

@@ -44,8 +44,11 @@ const (
 // IsRisk reports whether p is less than a proof.
 func (p Proof) IsRisk() bool { return p == ProofLegacy || len(p) > 5 && p[:5] == "risk:" }
 
-// CauseSwitchover is the Cause of an assignment that an operator asked for.
-const CauseSwitchover = "switchover"
+// Causes of an assignment that was planned: the old active was alive.
+const (
+	CauseSwitchover = "switchover" // an operator asked for it
+	CauseFailback   = "fail-back"  // the role returns to the primary host
+)
 
 // Durability is the promise made for acknowledged writes.
 type Durability string
@@ -86,6 +89,9 @@ type Assignment struct {
 	Actor   string `json:"actor,omitempty"`
 	// Loss says what the new active did not receive, in words; empty when nothing is known to be missing.
 	Loss string `json:"loss,omitempty"`
+	// EpochTable is the replicated table, schema.table, in which the active
+	// remembers its epoch before it is opened; empty for none.
+	EpochTable string `json:"epoch_table,omitempty"`
 }
 
 // Order names this state of the record.
@@ -93,6 +99,9 @@ func (a Assignment) Order() Order { return Order{a.Epoch, a.Version} }
 
 // Exists reports whether there is a record.
 func (a Assignment) Exists() bool { return a.Epoch != 0 }
+
+// Planned reports whether the old active was alive and asked when the role moved.
+func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Cause == CauseFailback }
 
 // IsEligible reports whether e is listed as eligible.
 func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligible, e) }

@@ -97,6 +97,10 @@ const (
 // Epoch numbers assignments; it only grows. 0 means none.
 type Epoch uint64
 
+// MaxEpoch bounds epochs and versions: no pair ever gets near it, so that a
+// record which says more is broken, and one more than any is still a number.
+const MaxEpoch Epoch = 1 << 53
+
 // Order names one state of the assignment: the epoch and the version within it.
 // Agents acknowledge orders by it.
 type Order struct {

@@ -71,8 +71,10 @@ const (
 type Channel struct {
 	Configured bool     `json:"configured"`
 	Source     Endpoint `json:"source,omitempty"`
-	IO         Thread   `json:"io,omitempty"`
-	SQL        Thread   `json:"sql,omitempty"`
+	// User is the account by which the server logs in at its source.
+	User string `json:"user,omitempty"`
+	IO   Thread `json:"io,omitempty"`
+	SQL  Thread `json:"sql,omitempty"`
 	// GTID reports whether the channel positions itself by GTID.
 	GTID bool `json:"gtid"`
 	// Received is the position received from the source: Retrieved_Gtid_Set of
@@ -124,6 +126,16 @@ type Server struct {
 	Sessions int `json:"sessions"`
 	// Users are the distinct application users seen, sorted.
 	Users []string `json:"users,omitempty"`
+	// Mark is the server's epoch row for the pair; zero when it has none or it
+	// could not be read.
+	Mark Mark `json:"mark,omitzero"`
+}
+
+// Mark is the row by which a server remembers the newest epoch in which it, or
+// the server it replicates from, was opened.
+type Mark struct {
+	Epoch  Epoch    `json:"epoch"`
+	Active Endpoint `json:"active"`
 }
 
 // Observation is one monitor's sample of one server. Times are milliseconds on

@@ -24,6 +24,14 @@ type Step struct {
 	Err  string  `json:"err,omitempty"`
 }
 
+// Codes of an agent's notes.
+const (
+	NoteGrants    = "grants-missing" // the agent's account lacks a privilege that a step needed
+	NoteStateFile = "state-file"     // the agent cannot keep its memory on disk
+	NoteEpochRow  = "epoch-row"      // the epoch could not be written to the server
+	NoteAccounts  = "accounts"       // accounts could not be locked or released
+)
+
 // Report is what one agent last did to and saw of one node. Each agent has its
 // own report of each node; nobody overwrites another's.
 type Report struct {
@@ -46,7 +54,13 @@ type Report struct {
 	Reason string `json:"reason,omitempty"`
 	// Errant is what the node has and the active lacks, in gtid text.
 	Errant string `json:"errant,omitempty"`
-	Steps  []Step `json:"steps,omitempty"`
+	// Steps are what the agent last did to the node, under StepsOrder.
+	Steps      []Step `json:"steps,omitempty"`
+	StepsOrder Order  `json:"steps_order,omitzero"`
+	// Locked are the accounts of the node that agents have locked and not yet released.
+	Locked []Account `json:"locked,omitempty"`
+	// Notes are things that a person should mend, such as missing grants.
+	Notes []Reason `json:"notes,omitempty"`
 	// Remembers is the newest assignment this agent knows, from which an empty Redis is rebuilt.
 	Remembers Assignment `json:"remembers"`
 }

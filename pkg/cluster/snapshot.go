@@ -28,18 +28,24 @@ func (s RequestState) Ended() bool {
 // and writes State and Answer.
 type Request struct {
 	ID     string       `json:"id"`
-	Verb   string       `json:"verb"` // switchover
+	Verb   string       `json:"verb"`
 	To     Endpoint     `json:"to,omitempty"`
 	Actor  string       `json:"actor"`
 	Reason string       `json:"reason,omitempty"`
 	State  RequestState `json:"state"`
 	Answer string       `json:"answer,omitempty"`
+	// Force goes on although To has transactions that the active lacks, or cannot
+	// apply all it received.
+	Force bool `json:"force,omitempty"`
 	// TimeoutMS bounds a switchover from its first step to the decision; 0 means 10 s.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
 }
 
-// VerbSwitchover is the verb of a planned change of role.
-const VerbSwitchover = "switchover"
+// The verbs of a request.
+const (
+	VerbSwitchover = "switchover" // a planned change of role
+	VerbFailover   = "failover"   // the operator's override: open To although the active is dead and something blocks it
+)
 
 // Pause holds automatic changes of role back while it exists.
 type Pause struct {
@@ -106,8 +112,12 @@ func (r Reason) String() string { return r.Text }
 // "why" and to "what if the active died this second".
 type Verdict struct {
 	Leader string `json:"leader"`
+	Tag    Tag    `json:"tag,omitempty"`
 	Order  Order  `json:"order"`
 	Reason Reason `json:"reason"`
+	// Held reports that a change of role is due and cannot be made, or not yet:
+	// there is no active that takes writes.
+	Held bool `json:"held,omitempty"`
 	// Blockers are what stands in the way of an automatic failover now; empty when it would happen.
 	Blockers []Reason `json:"blockers,omitempty"`
 	// Candidate is who would be opened.
@@ -120,6 +130,7 @@ type Verdict struct {
 type Event struct {
 	ID         string     `json:"id,omitempty"` // stream id, milliseconds of Redis's clock before the dash
 	Kind       string     `json:"kind"`
+	Tag        Tag        `json:"tag,omitempty"`
 	Assignment Assignment `json:"assignment"`
 	Reason     string     `json:"reason,omitempty"`
 	Actor      string     `json:"actor,omitempty"`

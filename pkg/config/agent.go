@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/mail"
+	"regexp"
 	"strings"
 	"time"
 
@@ -24,15 +25,19 @@ type Agent struct {
 	Members map[cluster.UniqSign][]cluster.Endpoint
 	// Signals is kept for the file's sake: the agent stops on TERM either way.
 	Signals Signals
+	// BlockUser and BlockHost match the accounts that are locked on the passive;
+	// both are nil when nobody is to be locked.
+	BlockUser, BlockHost *regexp.Regexp
+	// StateFile is where the agent keeps what it must not forget.
+	StateFile string
+	SendMail  bool
+	Email     Email
 
 	// Not in force yet.
-	BlockUser, BlockHost string // regular expressions
-	SendMail             bool
-	Email                Email
-	Scope                string // all or local
-	Lone                 string // fence or stay
-	Lease                time.Duration
-	FenceCommand         string
+	Scope        string // all or local
+	Lone         string // fence or stay
+	Lease        time.Duration
+	FenceCommand string
 }
 
 // Email is how an agent sends mail.
@@ -45,6 +50,9 @@ type Email struct {
 	Password  cluster.Secret
 	TLS       string // opportunistic, required or off
 }
+
+// DefaultStateFile is where an agent keeps what it must not forget.
+const DefaultStateFile = "/var/lib/mmm-manager/agent.state"
 
 // LoadAgent reads mmm-agent.conf. Neither result is ever nil; the Agent can be
 // used when the faults' Err is nil.
@@ -91,16 +99,10 @@ func (r *reader) agent(a *Agent, signals Signals) {
 	a.Members = r.members()
 	a.Signals = r.signals(signals)
 
-	a.BlockUser = r.pattern("block_user", `a pattern of account names, for example ^user_app1$|^user_app2$`)
-	a.BlockHost = r.pattern("block_host", `a pattern of the hosts of accounts, for example ^10\.0\.21\.%$`)
-	switch {
-	case a.BlockUser != "" && a.BlockHost != "":
-		r.later("block_user", "read_only keeps ordinary accounts from writing; nobody is locked")
-		r.later("block_host", "see block_user")
-	case a.BlockUser != "":
-		r.warn("block_user", "blocks nobody without block_host", `^%$ in block_host is for accounts of any host`)
-	case a.BlockHost != "":
-		r.warn("block_host", "blocks nobody without block_user", "name the accounts in block_user")
+	r.block(a)
+	a.StateFile = r.path("state_file")
+	if a.StateFile == "" {
+		a.StateFile = DefaultStateFile
 	}
 	r.email(a)
 
@@ -116,6 +118,20 @@ func (r *reader) agent(a *Agent, signals Signals) {
 	}
 	if a.FenceCommand, _ = r.text("fence_command", ""); a.FenceCommand != "" {
 		r.later("fence_command", "it is never run")
+	}
+}
+
+// block reads the patterns of accounts, in force when both are given.
+func (r *reader) block(a *Agent) {
+	user := r.pattern("block_user", `a pattern of account names, for example ^user_app1$|^user_app2$`)
+	host := r.pattern("block_host", `a pattern of the hosts of accounts, for example ^10\.0\.21\.%$`)
+	switch {
+	case user != nil && host != nil:
+		a.BlockUser, a.BlockHost = user, host
+	case user != nil:
+		r.warn("block_user", "blocks nobody without block_host", `^%$ in block_host is for accounts of any host`)
+	case host != nil:
+		r.warn("block_host", "blocks nobody without block_user", "name the accounts in block_user")
 	}
 }
 
@@ -137,7 +153,6 @@ func (r *reader) email(a *Agent) {
 	if a.SendMail = r.yes("send_mail", false); !a.SendMail {
 		return
 	}
-	r.later("send_mail", "no mail is sent; events are in the log and in mmm-status")
 	if !r.given("email_receiver") {
 		r.fault("email_receiver", "is missing beside send_mail", "who gets the mail: name@host, name@host")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -77,12 +78,22 @@ func TestPredecessorsAgent(t *testing.T) {
 		Log:      Log{File: "/var/log/mmm-manager/mmm-agent.log"},
 		Database: "information_schema", Charset: "utf8", User: "user_mmm", Password: "xxxxxxxx",
 		ConnectTimeout: time.Second, TryOnFailure: 3, Signals: SignalsPredecessor,
-		BlockUser: `^user_app1|^user_app2$`, BlockHost: `^10\.0\.21\.%$`, SendMail: true,
+		BlockUser: regexp.MustCompile(`(?i)^user_app1|^user_app2$`), BlockHost: regexp.MustCompile(`(?i)^10\.0\.21\.%$`),
+		StateFile: DefaultStateFile, SendMail: true,
 		Email: Email{Server: "10.0.21.5", Port: 25, Sender: "mmm_manager@mmm.com", Receivers: []string{"arstercz@gmail.com"}, TLS: "opportunistic"},
 		Scope: "all", Lone: "fence", Lease: 10 * time.Second,
 	}
-	if diff := cmp.Diff(want, a); diff != "" {
+	samePattern := cmp.Comparer(func(a, b *regexp.Regexp) bool { return a.String() == b.String() })
+	if diff := cmp.Diff(want, a, samePattern); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
+	}
+	for _, user := range []string{"user_app1", "USER_APP1", "user_app1_ro", "user_app2"} {
+		if !a.BlockUser.MatchString(user) {
+			t.Errorf("block_user does not match %s", user)
+		}
+	}
+	if a.BlockUser.MatchString("user_app2_ro") || a.BlockHost.MatchString("10.0.21.7") {
+		t.Error("the patterns match too much")
 	}
 }
 

@@ -222,21 +222,26 @@ func (r *reader) seconds(key string, def, least, most time.Duration, hint string
 
 func negative(v string) bool { return v[0] == '-' && decimal.MatchString(v[1:]) }
 
-// pattern checks a regular expression.
-func (r *reader) pattern(key, hint string) string {
+// pattern compiles a regular expression; nil when there is none. Upper and lower
+// case are alike, as they were when servers matched these patterns.
+func (r *reader) pattern(key, hint string) *regexp.Regexp {
 	v, ok := r.text(key, "")
 	if !ok {
-		return ""
+		return nil
 	}
-	if _, err := regexp.Compile(v); err != nil {
+	p, err := regexp.Compile("(?i)" + v)
+	if err != nil {
+		if _, plain := regexp.Compile(v); plain != nil {
+			err = plain
+		}
 		text := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 		if len(text) > 200 {
 			text = text[:197] + "..."
 		}
 		r.fault(key, "is no regular expression: "+text, hint)
-		return ""
+		return nil
 	}
-	return v
+	return p
 }
 
 // finish reports the keys that nobody asked for.

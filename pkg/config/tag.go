@@ -30,18 +30,31 @@ type Tag struct {
 	// MaxLoss is as written: any, a number of transactions, or seconds as 5s; see LossLimit.
 	MaxLoss string
 	Signals Signals
+	// Failback says when the role returns to the primary host, FailbackAfter how
+	// long the condition must have held.
+	Failback      Failback
+	FailbackAfter time.Duration
+	// EpochTable is schema.table; empty for none.
+	EpochTable string
 
 	// Not in force yet.
-	Failback      string
-	FailbackAfter time.Duration
-	Durability    cluster.Durability
-	Monitors      []string
-	MonitorID     string
-	RestartGrace  time.Duration
-	ReplUser      string
-	ReplPassword  cluster.Secret
-	EpochTable    string
+	Durability   cluster.Durability
+	Monitors     []string
+	MonitorID    string
+	RestartGrace time.Duration
+	ReplUser     string
+	ReplPassword cluster.Secret
 }
+
+// Failback says when the role returns to the primary host by itself.
+type Failback string
+
+// The three answers.
+const (
+	FailbackFollow Failback = "follow" // when its clients have returned there
+	FailbackAuto   Failback = "auto"   // after a quiet time
+	FailbackManual Failback = "manual" // never
+)
 
 // Unfenced says what happens to a failover when the old active cannot be proved closed.
 type Unfenced string
@@ -83,6 +96,9 @@ func (r *reader) tag(signals Signals, host string) Tag {
 	t.FailoverBlock = r.seconds("failover_block", time.Minute, 0, longest, "seconds that a pair must be whole before the next automatic failover, for example 60; 0 is off")
 	t.Unfenced = Unfenced(r.choice("unfenced", string(UnfencedAuto), string(UnfencedAuto), string(UnfencedWait), string(UnfencedRisk)))
 	t.MaxLoss = r.maxLoss()
+	t.Failback = Failback(r.choice("failback", string(FailbackFollow), string(FailbackFollow), string(FailbackAuto), string(FailbackManual)))
+	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
+	t.EpochTable = r.epochTable()
 	if signals == "" {
 		signals = SignalsPredecessor
 	}
@@ -140,11 +156,6 @@ func (r *reader) maxLoss() string {
 
 // laterKeys reads what is checked and kept, and has no effect in this version.
 func (r *reader) laterKeys(t *Tag, host string) {
-	t.Failback = r.choice("failback", "follow", "follow", "auto", "manual")
-	if r.given("failback") && t.Failback != "manual" {
-		r.later("failback", "only an operator's switchover returns to the primary host")
-	}
-	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
 	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
 		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
 	if t.Durability != cluster.Async {
@@ -168,13 +179,16 @@ func (r *reader) laterKeys(t *Tag, host string) {
 	if t.ReplPassword != "" && t.ReplUser == "" {
 		r.fault("repl_user", "is missing beside repl_password", "the account for replication")
 	}
-	t.EpochTable = r.word("epoch_table", epochDefault, "schema.table, or off")
-	if t.EpochTable != "off" {
-		if !tablePattern.MatchString(t.EpochTable) {
-			r.fault("epoch_table", shown(t.EpochTable)+" is not schema.table", "for example "+epochDefault+", or off")
-			t.EpochTable = epochDefault
-		} else if r.given("epoch_table") {
-			r.later("epoch_table", "no table is written")
-		}
+}
+
+func (r *reader) epochTable() string {
+	v := r.word("epoch_table", epochDefault, "schema.table, or off")
+	switch {
+	case v == "off":
+		return ""
+	case !tablePattern.MatchString(v):
+		r.fault("epoch_table", shown(v)+" is not schema.table", "for example "+epochDefault+", or off")
+		return epochDefault
 	}
+	return v
 }

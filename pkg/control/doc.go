@@ -1,6 +1,6 @@
 // Package control is the operator's hand: it carries out mmmctl's verbs over
-// the bus. It never touches a server and never moves a role: a switchover is a
-// request that the leading identify carries out and answers, a pause is a record
+// the bus. It never touches a server and never moves a role: a switchover, and
+// a failover against the rules, is a request that the leading identify carries out and answers, a pause is a record
 // that identify obeys. What comes out is told in identify's own words.
 //
 // Every error that an operator must tell apart is an *Error with the exit code

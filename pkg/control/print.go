@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
 // SchemaVersion is the version of every JSON document of this package.
@@ -35,9 +37,13 @@ func printable(s string) string {
 	}, s)
 }
 
-// PrintPlan writes what a switchover will do.
+// PrintPlan writes what a switchover or a failover will do.
 func PrintPlan(w io.Writer, p Plan) {
-	fmt.Fprintf(w, "Switchover of %s: %s (active in epoch %d) -> %s\n", p.Tag, p.From, p.Epoch, p.To)
+	if p.Verb == cluster.VerbFailover {
+		fmt.Fprintf(w, "Failover of %s against the rules: %s is to be active, not %s\n", p.Tag, p.To, p.From)
+	} else {
+		fmt.Fprintf(w, "Switchover of %s: %s (active in epoch %d) -> %s\n", p.Tag, p.From, p.Epoch, p.To)
+	}
 	fmt.Fprintf(w, "identify %s will carry it out:\n", printable(p.Leader))
 	for i, s := range p.Steps {
 		fmt.Fprintf(w, "  %d. %s\n", i+1, printable(s))

@@ -29,14 +29,17 @@ type Switchover struct {
 	To      cluster.Endpoint
 	Reason  string
 	Timeout time.Duration
+	// Return says when the role returns to the primary host by itself; empty when it does not.
+	Return string
 	// Confirm is shown what will happen; an error ends it before anything is filed.
 	Confirm func(Plan) error
 	// Progress is told each thing as it is seen, with the time since the request was filed.
 	Progress func(time.Duration, string)
 }
 
-// Plan says what a switchover will do, before it is asked for.
+// Plan says what a switchover or a failover by override will do, before it is asked for.
 type Plan struct {
+	Verb     string           `json:"verb"`
 	Tag      cluster.Tag      `json:"tag"`
 	From     cluster.Endpoint `json:"from"`
 	To       cluster.Endpoint `json:"to"`
@@ -46,7 +49,7 @@ type Plan struct {
 	Warnings []string         `json:"warnings,omitempty"`
 }
 
-// Outcome is how a switchover ended.
+// Outcome is how a switchover or a failover by override ended.
 type Outcome struct {
 	Tag     cluster.Tag          `json:"tag"`
 	State   cluster.RequestState `json:"state"`
@@ -66,9 +69,7 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 		sw.Timeout = DefaultTimeout
 	}
 	if sw.To != "" && !sw.Pair.Has(sw.To) {
-		return out, &Error{Code: "no-such-node", Exit: ExitNotFound,
-			Message: fmt.Sprintf("%s is no server of tag %s", sw.To, sw.Pair.Tag),
-			Hint:    fmt.Sprintf("its servers are %s and %s", sw.Pair.Primary, sw.Pair.Secondary)}
+		return out, noSuchNode(sw.Pair, sw.To)
 	}
 	snap, err := s.led(ctx, sw)
 	if err != nil {
@@ -81,7 +82,7 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 	out.Active = out.From
 	switch {
 	case out.From == "":
-		return out, &Error{Code: "no-active", Exit: ExitRefused, Hint: "mmm-status says why",
+		return out, &Error{Code: "no-active", Exit: ExitRefused, Hint: "mmm-status says why; mmmctl failover names one against the rules",
 			Message: fmt.Sprintf("nobody is active in tag %s, so there is no role to move; nothing was filed", sw.Pair.Tag)}
 	case out.From == out.To:
 		out.State, out.Answer = cluster.RequestDone, fmt.Sprintf("%s is active already: nothing to do", out.To)
@@ -96,6 +97,17 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 		ID: s.opt.NewID(), Verb: cluster.VerbSwitchover, To: out.To, Actor: s.opt.Actor, Reason: sw.Reason,
 		State: cluster.RequestFiled, TimeoutMS: sw.Timeout.Milliseconds(),
 	}
+	return s.file(ctx, sw, req, snap, out)
+}
+
+func noSuchNode(p cluster.Pair, e cluster.Endpoint) *Error {
+	return &Error{Code: "no-such-node", Exit: ExitNotFound,
+		Message: fmt.Sprintf("%s is no server of tag %s", e, p.Tag),
+		Hint:    fmt.Sprintf("its servers are %s and %s", p.Primary, p.Secondary)}
+}
+
+// file files req and follows it to its end.
+func (s *Service) file(ctx context.Context, sw Switchover, req cluster.Request, snap cluster.Snapshot, out Outcome) (Outcome, error) {
 	if err := s.opt.Bus.FileRequest(ctx, sw.Pair.UniqSign, req); err != nil {
 		if errors.Is(err, ErrBusy) {
 			return out, &Error{Code: "busy", Exit: ExitRefused, Message: err.Error(), Hint: "mmm-status shows it; try again when it has ended", Err: err}
@@ -130,7 +142,7 @@ func (s *Service) led(ctx context.Context, sw Switchover) (cluster.Snapshot, err
 }
 
 func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Plan {
-	p := Plan{Tag: sw.Pair.Tag, From: from, To: to, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
+	p := Plan{Verb: cluster.VerbSwitchover, Tag: sw.Pair.Tag, From: from, To: to, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
 	p.Steps = []string{
 		fmt.Sprintf("%s is set read-only; a write transaction older than 1 s or a table lock calls the whole thing off", from),
 		fmt.Sprintf("the application sessions on %s are ended%s", from, sessions(snap, from)),
@@ -140,6 +152,9 @@ func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Pla
 	}
 	if snap.Pause != nil {
 		p.Warnings = append(p.Warnings, pausedWords(*snap.Pause)+": a switchover by hand is not held back by that")
+	}
+	if sw.Return != "" && to == sw.Pair.Secondary {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("the role returns to %s by itself: %s; mmmctl pause holds it back", from, sw.Return))
 	}
 	for _, o := range snap.Observations[to] {
 		c := o.Server.Channel
@@ -219,7 +234,7 @@ func (s *Service) withdraw(ctx context.Context, sw Switchover, f *follower, out 
 func verdictOf(r cluster.Request) error {
 	e := &Error{Message: r.Answer}
 	if e.Message == "" {
-		e.Message = "the switchover was " + string(r.State)
+		e.Message = "the " + r.Verb + " was " + string(r.State)
 	}
 	switch r.State {
 	case cluster.RequestDone:

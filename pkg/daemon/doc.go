@@ -1,5 +1,5 @@
 // Package daemon is what the programs of mmm-manager have in common around
-// their service: flags, log, signals, version and exit codes.
+// their service: flags, log, signals, the service manager, version and exit codes.
 //
 // It decides nothing about servers and knows no configuration file. It never
 // ends the process: Main returns the exit code, and only a main function hands

@@ -99,19 +99,29 @@ func (a *address) Set(text string) error {
 	return err
 }
 
-// singleDash are the long flags that the predecessor's users write with one dash.
-var singleDash = []string{"conf", "config", "tag", "redis", "debug", "help", "version"}
+// longFlags are the names of all long flags of cmd and its subcommands.
+func longFlags(cmd *cobra.Command) []string {
+	names := []string{"config", "help", "version"}
+	note := func(f *pflag.Flag) { names = append(names, f.Name) }
+	cmd.Flags().VisitAll(note)
+	cmd.PersistentFlags().VisitAll(note)
+	for _, sub := range cmd.Commands() {
+		names = append(names, longFlags(sub)...)
+	}
+	return names
+}
 
-// Normalise rewrites -conf, -tag=a and their like to the form with two dashes.
+// Normalise rewrites -conf, -tag=a and their like, as the predecessor's users
+// write them, to the form with two dashes; long are the names of the long flags.
 // Arguments after "--" stay as they are.
-func Normalise(args []string) []string {
+func Normalise(args, long []string) []string {
 	out := slices.Clone(args)
 	for i, arg := range out {
 		if arg == "--" {
 			break
 		}
 		name, _, _ := strings.Cut(arg, "=")
-		if len(name) > 2 && name[0] == '-' && name[1] != '-' && slices.Contains(singleDash, name[1:]) {
+		if len(name) > 2 && name[0] == '-' && name[1] != '-' && slices.Contains(long, name[1:]) {
 			out[i] = "-" + arg
 		}
 	}

@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
@@ -17,8 +20,9 @@ var setTimeFormat = sync.OnceFunc(func() { zerolog.TimeFieldFormat = timeFormat 
 
 // LogOptions says where a log goes.
 type LogOptions struct {
-	File  string // empty: Stderr
-	Debug bool   // samples and steps too
+	Program string // stands in every line; may be empty
+	File    string // empty: Stderr
+	Debug   bool   // samples and steps too
 	// Stderr is the standard error stream; nil: that of the process.
 	Stderr io.Writer
 }
@@ -48,7 +52,11 @@ func OpenLog(o LogOptions) (*Log, error) {
 	if o.Debug {
 		level = zerolog.DebugLevel
 	}
-	return &Log{Logger: zerolog.New(out).Level(level).With().Timestamp().Logger(), out: out}, nil
+	with := zerolog.New(out).Level(level).With().Timestamp()
+	if o.Program != "" {
+		with = with.Str("program", o.Program)
+	}
+	return &Log{Logger: with.Logger(), out: out}, nil
 }
 
 // Reopen goes on in file, anew even when the name is the same: after a rotation
@@ -66,12 +74,22 @@ type output struct {
 	file *os.File // nil: stderr
 }
 
+// wrongName are errors that only another configuration helps against. Others,
+// such as a full disk, may pass, and the program may be started again.
+var wrongName = []error{fs.ErrNotExist, fs.ErrPermission, syscall.EROFS, syscall.ENOTDIR, syscall.EISDIR, syscall.ENAMETOOLONG}
+
 func (o *output) open(name string) error {
 	var next *os.File
 	if name != "" {
 		var err error
 		if next, err = os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
-			return &ExitError{Code: ExitConfig, Err: fmt.Errorf("open log: %w", err)}
+			err = fmt.Errorf("open log: %w", err)
+			for _, cause := range wrongName {
+				if errors.Is(err, cause) {
+					return Exit(ExitConfig, err)
+				}
+			}
+			return err
 		}
 	}
 	o.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,19 @@ func TestLogThatCannotBeOpened(t *testing.T) {
 	_, err := OpenLog(LogOptions{File: filepath.Join(t.TempDir(), "no", "such.log")})
 	if CodeOf(err) != ExitConfig || !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "open log: ") {
 		t.Errorf("got %v", err)
+	}
+	if _, err := OpenLog(LogOptions{File: t.TempDir()}); CodeOf(err) != ExitConfig {
+		t.Errorf("a directory: %v", err)
+	}
+	// Not a wrong name as far as the system can tell: another start may help.
+	socket := filepath.Join(t.TempDir(), "socket")
+	if l, err := net.Listen("unix", socket); err != nil {
+		t.Fatal(err)
+	} else {
+		defer func() { _ = l.Close() }()
+	}
+	if _, err := OpenLog(LogOptions{File: socket}); CodeOf(err) != ExitFailed {
+		t.Errorf("another cause: %v", err)
 	}
 }
 

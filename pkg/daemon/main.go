@@ -19,7 +19,7 @@ func Main(cmd *cobra.Command) int {
 
 // Execute is Main on given arguments and streams.
 func Execute(cmd *cobra.Command, args []string, stdout, stderr io.Writer) int {
-	args = Normalise(args)
+	args = Normalise(args, longFlags(cmd))
 	cmd.SilenceUsage, cmd.SilenceErrors, cmd.DisableAutoGenTag = true, true, true
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

@@ -97,6 +97,21 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestEveryLongFlagMayHaveOneDash(t *testing.T) {
+	for _, args := range []string{"go -reason why -wait=3", "-reason=why go -wait 3", "go --reason why --wait 3", "go -rwhy -wait 3"} {
+		cmd := &cobra.Command{Use: "x"}
+		sub := &cobra.Command{Use: "go", RunE: func(*cobra.Command, []string) error { return nil }}
+		cmd.AddCommand(sub)
+		reason := cmd.PersistentFlags().StringP("reason", "r", "", "")
+		wait := sub.Flags().Int("wait", 0, "")
+		NewFlags(cmd, FlagOptions{Conf: "/d", Tag: true})
+		var out bytes.Buffer
+		if code := Execute(cmd, strings.Fields(args), &out, &out); code != 0 || *reason != "why" || *wait != 3 {
+			t.Errorf("%q: %d %q %d %s", args, code, *reason, *wait, out.String())
+		}
+	}
+}
+
 func TestCompletionOfTags(t *testing.T) {
 	cmd := &cobra.Command{Use: "x", RunE: func(*cobra.Command, []string) error { return nil }}
 	cmd.AddCommand(&cobra.Command{Use: "y", RunE: func(*cobra.Command, []string) error { return nil }})
@@ -110,7 +125,7 @@ func TestCompletionOfTags(t *testing.T) {
 func TestNormaliseLeavesTheRestAlone(t *testing.T) {
 	args := []string{"-conf", "-c", "-x", "-t", "-debug=false", "-", "--tag", "-confuse", "--", "-tag"}
 	want := []string{"--conf", "-c", "-x", "-t", "--debug=false", "-", "--tag", "-confuse", "--", "-tag"}
-	if got := Normalise(args); !slices.Equal(got, want) || args[0] != "-conf" {
+	if got := Normalise(args, []string{"conf", "debug", "tag"}); !slices.Equal(got, want) || args[0] != "-conf" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -14,14 +14,10 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	var no []cluster.Reason
 	add := func(r cluster.Reason) { no = append(no, r) }
 	if pause := s.v.Snapshot.Pause; pause != nil {
-		text := fmt.Sprintf("automatic changes are paused by %s", pause.Actor)
-		if pause.Reason != "" {
-			text += ": " + pause.Reason
-		}
-		add(cluster.Reason{Code: Paused, Text: text})
+		add(paused(*pause))
 	}
 	if s.rec.Blocked && s.p.FailoverBlock > 0 {
-		add(why(Blocked, "the last automatic failover was in epoch %d and the pair has not been whole for %s since", s.rec.Epoch, s.p.FailoverBlock))
+		add(s.blocked())
 	}
 	if r, ok := s.noGTID(active, candidate); !ok {
 		add(r)
@@ -34,7 +30,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		return no
 	}
 	if !s.rec.IsEligible(candidate.node) {
-		add(why(NotEligible, "%s has not been seen replicating from %s in epoch %d: a person must decide", candidate.node, active.node, s.rec.Epoch))
+		add(s.notEligible(active, candidate))
 	}
 	if !candidate.known {
 		add(why(Unreadable, "what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", candidate.node))
@@ -55,6 +51,23 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(candidate.noAgent())
 	}
 	return no
+}
+
+func paused(p cluster.Pause) cluster.Reason {
+	text := fmt.Sprintf("automatic changes are paused by %s", p.Actor)
+	if p.Reason != "" {
+		text += ": " + p.Reason
+	}
+	return cluster.Reason{Code: Paused, Text: text}
+}
+
+func (s *situation) blocked() cluster.Reason {
+	return why(Blocked, "the last automatic failover was in epoch %d and the pair has not been whole for %s since", s.rec.Epoch, s.p.FailoverBlock)
+}
+
+func (s *situation) notEligible(active, candidate *member) cluster.Reason {
+	return why(NotEligible, "%s has not been seen replicating from %s in epoch %d, or not since it was away, and may lack what %s took: it waits for %s, or for a person (mmmctl failover)",
+		candidate.node, active.node, s.rec.Epoch, active.node, active.node)
 }
 
 func orUnseen(m *member) string {

@@ -10,14 +10,16 @@
 //     in a new assignment, and never falls.
 //  2. A server is named active after another only in phase opening, and only
 //     when the other is closed with a proof, or the policy accepted less and the
-//     record says "risk".
+//     record says "risk", or an operator's override is the proof, by name.
 //  3. Nobody is named active by an automatic change who was not seen
 //     replicating from the active in this epoch, holds a transaction of its own
 //     that the active lacks, or has received something that it has not applied.
 //  4. Only silence counts as death: refused, hung or silent, not contradicted by
 //     the replica. Wrong passwords, too many connections and a missing sample do not.
-//  5. A missing or older record in Redis never elects anybody while a running
-//     daemon remembers a newer one; it is rebuilt with one more than the highest.
+//  5. A missing or older record in Redis never elects anybody while this process,
+//     an agent's file or a server's epoch row remembers a newer one; it is rebuilt
+//     with one more than the highest. A file and a row may be out of date: they are
+//     believed only while the server that they do not name is seen.
 //  6. Every "no" carries a Reason.
 //
 // Rules gives the transition table in order; Decide takes the first rule of the

@@ -64,6 +64,12 @@ func newSituation(st *State, v View, p Policy, now time.Duration) *situation {
 	for _, node := range p.Pair.Members() {
 		s.addReported(s.m[node], s.m[p.Pair.Other(node)])
 	}
+	// Of a server that the record names and that is no member nothing is known.
+	for _, node := range []cluster.Endpoint{s.rec.Active, s.rec.Passive, s.rec.From, s.rec.To} {
+		if s.m[node] == nil {
+			s.m[node] = &member{node: node}
+		}
+	}
 	return s
 }
 
@@ -244,9 +250,9 @@ func (s *situation) lookLegacy(m *member) {
 	}
 	m.legacy, m.check = true, c
 	if probed, ok := s.v.Probed[m.node]; ok {
-		m.server, m.known = probed, true
-		m.received = probed.Channel.Received
-		s.addExecuted(m, probed.Flavor, probed.Executed)
+		m.server, m.known = probed.Server, true
+		m.received = m.server.Channel.Received
+		s.addExecuted(m, m.server.Flavor, m.server.Executed)
 	}
 	count := s.st.checks[m.node]
 	if stale := 3*s.p.Interval + s.p.ConnectTimeout + time.Second; s.now-count.at > stale {

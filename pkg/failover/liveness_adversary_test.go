@@ -17,6 +17,8 @@ func TestTheEndIsSteady(t *testing.T) {
 		w := newWorld()
 		w.policy.FailoverBlock = time.Duration(rapid.IntRange(0, 3).Draw(t, "block")) * time.Second
 		w.policy.Unfenced = rapid.SampledFrom([]Unfenced{UnfencedAuto, UnfencedWait, UnfencedRisk}).Draw(t, "unfenced")
+		w.policy.Failback = rapid.SampledFrom([]Failback{FailbackFollow, FailbackAuto, FailbackManual}).Draw(t, "failback")
+		w.policy.FailbackAfter = time.Duration(rapid.IntRange(0, 4).Draw(t, "failback_after")) * time.Second
 		w.policy.MaxLoss = rapid.SampledFrom([]int64{-1, 0, 2}).Draw(t, "max_loss")
 		node := rapid.SampledFrom([]cluster.Endpoint{"a:1", "b:1"})
 		_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1", "source": "b", "io": "Yes", "sql": "Yes"})

@@ -14,6 +14,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if _, ok := from.closedUnder(s.rec.Order()); ok {
 		return cluster.ProofFenced, cluster.Reason{}
 	}
+	if is, forced := s.overridden(); is {
+		return s.operatorProof(from, forced)
+	}
 	if from.life == alive || from.life == limping {
 		return "", why(WaitProof, "%s is back and is being closed", from.node)
 	}
@@ -104,12 +107,12 @@ func rulePromote(s *situation) (Decision, bool) {
 	proof, _ := s.proof(from, to)
 	if proof != "" {
 		note := ""
-		if proof.IsRisk() {
+		if proof != cluster.ProofFenced {
 			note = string(proof)
 		}
 		s.st.mark("closed", note, s.now)
 	}
-	ready, drained := to.readyUnder(s.rec.Order())
+	ready, drained := s.drained(to)
 	if drained {
 		s.st.mark("drained", "", s.now)
 	}
@@ -124,15 +127,35 @@ func rulePromote(s *situation) (Decision, bool) {
 	next.Version++
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
 	next.Proof, next.Target = proof, have.String()
-	next.Blocked = s.p.FailoverBlock > 0
+	is, _ := s.overridden()
+	next.Blocked = s.p.FailoverBlock > 0 && !is
 	next.Loss = s.lossText(from, have)
-	return s.change("promoted", next, why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof), true), true
+	because := why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof)
+	if is {
+		because.Text = s.rec.Reason + "; " + because.Text
+	}
+	return s.change("promoted", next, because, true), true
+}
+
+// drained is the report that the new active has applied what it received; where
+// that failed under a forced override, what it has is enough.
+func (s *situation) drained(to *member) (cluster.Report, bool) {
+	ready, ok := to.readyUnder(s.rec.Order())
+	if _, forced := s.overridden(); !ok && forced {
+		if ready, ok = to.saying(s.rec.Order(), cluster.DeedFailed); ok {
+			ready.Executed = to.server.Executed
+		}
+	}
+	return ready, ok
 }
 
 // promotable is the last look at the drained server before it is named active.
 func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.Reason, bool) {
 	if to.life == dead {
 		return why(CandidateDown, "%s died while it was taking over", to.node), false
+	}
+	if is, _ := s.overridden(); is {
+		return s.unreadable(to)
 	}
 	if e := s.errant(from, to); !e.IsEmpty() {
 		return why(Errant, "%s has transactions of its own that %s never had: %s", to.node, from.node, short(e.String())), false
@@ -165,6 +188,9 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	if !ok || from.life != alive || to.life != dead && !failed {
 		return Decision{}, false
 	}
+	if s.rec.Cause == causeRebuilt && (to.life != alive || !s.errant(from, to).IsEmpty()) {
+		return Decision{}, false // it may have been open since
+	}
 	if lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
 		return Decision{}, false
 	}
@@ -177,9 +203,15 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 }
 
 func ruleRevoked(s *situation) (Decision, bool) {
+	d, _ := s.waitRevoked()
+	s.endLate(&d)
+	return d, true
+}
+
+func (s *situation) waitRevoked() (Decision, bool) {
 	from, to := s.m[s.rec.From], s.m[s.rec.To]
 	_, proofReason := s.proof(from, to)
-	ready, drained := to.readyUnder(s.rec.Order())
+	ready, drained := s.drained(to)
 	switch {
 	case to.life == dead && !drained:
 		return hold(why(NobodyLeft, "nobody could take over: %s is dead too (%s); %s", to.node, to.reason.Text, s.backed(from)))
@@ -199,6 +231,9 @@ func ruleRevoked(s *situation) (Decision, bool) {
 }
 
 func (s *situation) backed(from *member) string {
+	if from.life == alive && s.rec.Cause == causeRebuilt {
+		return fmt.Sprintf("%s is back, and %s may have been open: %s is waited for, or a person decides (mmmctl failover)", from.node, s.rec.To, s.rec.To)
+	}
 	if from.life == alive {
 		return fmt.Sprintf("%s is back, waiting until it is closed and compared", from.node)
 	}
@@ -232,7 +267,7 @@ func ruleOpened(s *situation) (Decision, bool) {
 func ruleOpeningLost(s *situation) (Decision, bool) {
 	active, other := s.m[s.rec.Active], s.m[s.rec.Passive]
 	closed, ok := other.closedUnder(s.rec.Order())
-	if !ok || active.life != dead || other.life != alive || !s.sampledSince(active, other) {
+	if !ok || active.life != dead || other.life != alive || !s.sampledSince(active, other) || s.rec.Cause == causeRebuilt {
 		return Decision{}, false
 	}
 	if _, opened := active.openedUnder(s.rec.Order()); opened {
@@ -251,6 +286,12 @@ func ruleOpeningLost(s *situation) (Decision, bool) {
 }
 
 func ruleOpening(s *situation) (Decision, bool) {
+	d, _ := s.waitOpening()
+	s.endLate(&d)
+	return d, true
+}
+
+func (s *situation) waitOpening() (Decision, bool) {
 	active := s.m[s.rec.Active]
 	switch {
 	case active.life == dead:

@@ -43,6 +43,9 @@ const (
 	// WholeLag is the largest replication delay, in seconds, of a pair that
 	// counts as whole: a busy one shows 1 now and then.
 	WholeLag = 2
+	// CaughtUpAfter is how long a pair must have been whole before its passive may
+	// take over although it lacks transactions that the active had before.
+	CaughtUpAfter = 5 * time.Second
 	// DefaultSwitchTimeout bounds a switchover up to the decision.
 	DefaultSwitchTimeout = 10 * time.Second
 )
@@ -60,6 +63,12 @@ type Policy struct {
 	// MaxLoss is the largest number of transactions that may be left behind;
 	// negative means any.
 	MaxLoss int64
+	// Failback says when the role returns to the primary host, FailbackAfter for
+	// how long the condition must have held in every sample.
+	Failback      Failback
+	FailbackAfter time.Duration
+	// EpochTable is schema.table of the epoch row; empty for none.
+	EpochTable string
 	// Monitors are the names whose majority decides; empty means one, of any name.
 	Monitors []string
 }

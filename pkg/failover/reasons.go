@@ -39,7 +39,11 @@ const (
 	NobodyLeft        = "nobody-left"
 	Unreadable        = "unreadable"
 	SwitchRefused     = "switchover-refused"
+	Override          = "override"
 	RolledBack        = "rolled-back"
+	FailbackWaits     = "fail-back-waits"
+	FailbackDue       = "fail-back-due"
+	FailbackLocked    = "fail-back-locked"
 	PassiveOpen       = "passive-open"
 	ActiveClosed      = "active-closed"
 )

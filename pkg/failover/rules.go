@@ -37,24 +37,28 @@ func Rules() []Rule {
 	return []Rule{
 		{anyPhase, "not-leading", "another identify holds the lease", "watch", ruleNotLeading},
 		{anyPhase, "active-active", "servicemode=0", "observe and report only", ruleServiceMode},
+		{anyPhase, "override", "an operator demands a failover (mmmctl failover) to a server that answers, the active is not alive", "revoked, epoch+1; without a record, or with an old one, far above all that is known", ruleOverride},
 		{anyPhase, "unreadable", "the record cannot be read", "freeze, say how to mend it", ruleUnreadable},
-		{anyPhase, "rebuild", "the record is missing, older than a running daemon remembers, or another one of the same number", "freeze, then the remembered assignment with one epoch more", ruleRebuild},
-		{anyPhase, "first-start", "no record, and nobody remembers one", "the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
+		{anyPhase, "rebuild", "the record is missing or older than this process, an agent or a server's epoch row remembers, or another one of the same number", "freeze; then what is remembered, with one epoch more than the highest: at once what this process saw itself, else when the server that is not named is seen", ruleRebuild},
+		{anyPhase, "first-start", "no record, and nobody remembers one", "both servers seen: who the newest epoch row names; else the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
 		{anyPhase, "not-a-member", "the record names a server that is not configured", "hold", ruleMembers},
 
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleFailover},
-		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active", "steady, the passive eligible", ruleEligible},
+		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began", "steady, the passive eligible", ruleEligible},
+		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
+		{cluster.PhaseSteady, "fail-back", "the primary host is the passive, well, and asked for (follow: by a client of the active) in every sample of failback_after", "switching", ruleFailback},
+		{cluster.PhaseSteady, "epoch-table", "epoch_table was changed in mmm.conf", "steady, with the new one", ruleEpochTable},
 		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
 
 		{cluster.PhaseRevoked, "promote", "the old active is closed (proof) or counted as a risk, the other has applied all it received", "opening", rulePromote},
-		{cluster.PhaseRevoked, "give-back", "the other is dead or cannot apply, the old active is back, closed, and has everything", "opening the old active, epoch+1", ruleGiveBack},
+		{cluster.PhaseRevoked, "give-back", "the other is dead or cannot apply, the old active is back, closed, and has everything (after a rebuild: both are seen)", "opening the old active, epoch+1", ruleGiveBack},
 		{cluster.PhaseRevoked, "wait", "otherwise", "hold, with the reason", ruleRevoked},
 
 		{cluster.PhaseOpening, "opened", "an agent read back that the active is open", "steady", ruleOpened},
-		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, the other is closed and has everything", "revoked, epoch+1", ruleOpeningLost},
+		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, the other is closed and has everything; never after a rebuild", "revoked, epoch+1", ruleOpeningLost},
 		{cluster.PhaseOpening, "wait", "otherwise", "hold, with the reason", ruleOpening},
 
 		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleFailover},
@@ -85,6 +89,7 @@ func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 	next.take(v, p, now)
 	s := newSituation(&next, v, p, now)
 	s.dateWhole()
+	s.dateHome()
 	for _, r := range Rules() {
 		if r.Phase != anyPhase && r.Phase != s.rec.Phase {
 			continue
@@ -95,12 +100,25 @@ func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 		}
 		d.Rule = r.Name
 		d.Again = s.wait
-		d.Verdict.Leader = v.Snapshot.Leader.ID
+		d.Verdict.Leader, d.Verdict.Tag = v.Snapshot.Leader.ID, p.Pair.Tag
+		d.Verdict.Held = d.Transition == nil && s.held()
 		d.Verdict.Order = s.rec.Order()
 		return next, d
 	}
 	return next, Decision{Rule: "none", Again: s.wait, Verdict: cluster.Verdict{Order: s.rec.Order(),
 		Reason: why(Unreadable, "the record says phase %q, which this version does not know", s.rec.Phase)}}
+}
+
+// held reports that nobody takes writes and that it needs a change of role which
+// is not made, or not yet.
+func (s *situation) held() bool {
+	switch {
+	case !s.v.Leading || s.p.Pair.ServiceMode != cluster.ActivePassive || s.v.Snapshot.AssignmentFault != "":
+		return false
+	case !s.rec.Exists(), s.rec.Phase == cluster.PhaseRevoked, s.rec.Phase == cluster.PhaseOpening:
+		return true
+	}
+	return s.m[s.rec.Active] != nil && s.m[s.rec.Active].life == dead
 }
 
 func hold(r cluster.Reason) (Decision, bool) {
@@ -113,13 +131,14 @@ func (s *situation) change(kind string, next cluster.Assignment, r cluster.Reaso
 	if next.Actor == "" {
 		next.Actor = "identify " + s.v.ID
 	}
+	next.EpochTable = s.p.EpochTable
 	if next.Durability == "" {
 		next.Durability = cluster.Async
 	}
 	return Decision{
 		Transition: &cluster.Transition{
 			Expect: s.rec.Order(), Next: next, Announce: announce && next.Active != "",
-			Event: cluster.Event{Kind: kind, Assignment: next, Reason: r.Text, Actor: next.Actor},
+			Event: cluster.Event{Kind: kind, Tag: s.p.Pair.Tag, Assignment: next, Reason: r.Text, Actor: next.Actor},
 		},
 		Verdict: cluster.Verdict{Reason: r},
 	}
@@ -139,7 +158,11 @@ func ruleServiceMode(s *situation) (Decision, bool) {
 	if s.p.Pair.ServiceMode == cluster.ActivePassive {
 		return Decision{}, false
 	}
-	return hold(why(ActiveActiveMode, "servicemode=0 (active-active): observed and reported, never acted on"))
+	no := why(ActiveActiveMode, "servicemode=0 (active-active): observed and reported, never acted on")
+	if r := s.v.Snapshot.Request; r != nil && r.State == cluster.RequestFiled {
+		return s.refuse(r.Verb, r, no)
+	}
+	return hold(no)
 }
 
 func ruleUnreadable(s *situation) (Decision, bool) {
@@ -152,54 +175,9 @@ func ruleUnreadable(s *situation) (Decision, bool) {
 func ruleMembers(s *situation) (Decision, bool) {
 	for _, e := range []cluster.Endpoint{s.rec.Active, s.rec.Passive, s.rec.From, s.rec.To} {
 		if e != "" && !s.p.Pair.Has(e) {
-			return hold(why(NotAMember, "the assignment names %s, which is not one of %s and %s in mmm.conf: nothing is done; correct mmm.conf, or delete the key mmm:{%s}:assignment while every daemon of the pair is stopped",
-				e, s.p.Pair.Primary, s.p.Pair.Secondary, s.p.Pair.UniqSign))
+			return hold(why(NotAMember, "the assignment names %s, which is not one of %s and %s in mmm.conf: nothing is done; correct mmm.conf, or decide by mmmctl failover",
+				e, s.p.Pair.Primary, s.p.Pair.Secondary))
 		}
 	}
 	return Decision{}, false
-}
-
-func ruleRebuild(s *situation) (Decision, bool) {
-	best := s.st.remember
-	contradicts := func(a cluster.Assignment) bool {
-		return a.Order() == s.rec.Order() && (a.Phase != s.rec.Phase || a.Active != s.rec.Active || a.From != s.rec.From || a.To != s.rec.To)
-	}
-	for _, node := range s.p.Pair.Members() {
-		for _, r := range s.v.Snapshot.Reports[node] {
-			if best.Order().Before(r.Remembers.Order()) || best.Order() == s.rec.Order() && contradicts(r.Remembers) {
-				best = r.Remembers
-			}
-		}
-	}
-	if !s.rec.Order().Before(best.Order()) && !contradicts(best) {
-		s.st.lostSince = 0
-		return Decision{}, false
-	}
-	if s.st.lostSince == 0 {
-		s.st.lostSince = s.now
-	}
-	if waited := s.now - s.st.lostSince; waited < StartGrace {
-		s.again(StartGrace - waited)
-		return hold(why(Amnesia, "Redis has %s, a daemon remembers %s: nothing moves while the others are heard", describe(s.rec), best.Order()))
-	}
-	next := best.Clone()
-	next.Epoch, next.Version = best.Epoch+1, 1
-	next.Cause, next.Actor = "Redis lost the assignment", ""
-	if next.Phase == cluster.PhaseSwitching {
-		next.Phase = cluster.PhaseSteady
-	}
-	for _, e := range []cluster.Endpoint{next.Active, next.Passive, next.From, next.To} {
-		if e != "" && !s.p.Pair.Has(e) {
-			return hold(why(NotAMember, "Redis lost the assignment, and the one remembered names %s, which is not a member", e))
-		}
-	}
-	s.st.marks = nil
-	return s.change("rebuilt", next, why(Amnesia, "Redis had %s; rebuilt from %s, which a running daemon remembers", describe(s.rec), best.Order()), true), true
-}
-
-func describe(a cluster.Assignment) string {
-	if !a.Exists() {
-		return "no assignment"
-	}
-	return "the assignment " + a.Order().String()
 }

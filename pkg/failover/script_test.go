@@ -55,6 +55,7 @@ func (w *world) decide() Decision {
 			panic("the transition does not expect the record it was decided on")
 		}
 		w.view.Snapshot.Assignment = t.Next.Clone()
+		w.state = w.state.Wrote(t.Next)
 		if t.Request != nil {
 			w.view.Snapshot.Request = t.Request
 		}
@@ -88,8 +89,22 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.Executed = value
 		case "id":
 			server.Identity = value
+		case "flavor":
+			server.Flavor = cluster.Flavor(value)
 		case "gtid":
 			server.GTIDMode = value == "on"
+		case "mark": // epoch,active
+			epoch, active, _ := strings.Cut(value, ",")
+			n, err := strconv.ParseUint(epoch, 10, 64)
+			if err != nil {
+				return err
+			}
+			server.Mark = cluster.Mark{Epoch: cluster.Epoch(n), Active: endpoint(active)}
+		case "users":
+			server.Users = nil
+			if value != "" {
+				server.Users = strings.Split(value, ",")
+			}
 		case "sessions":
 			server.Sessions, _ = strconv.Atoi(value)
 		case "source":
@@ -120,6 +135,7 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 	} else if w.failing[node] == 0 {
 		w.failing[node] = ms
 	}
+	o.FullMS = w.lastGood[node]
 	o.LastGoodMS, o.UnansweredMS, o.Server, o.ReceivedMax = w.lastGood[node], w.failing[node], server, server.Channel.Received
 	if w.view.Snapshot.Observations[node] == nil {
 		w.view.Snapshot.Observations[node] = map[string]cluster.Observation{}
@@ -157,11 +173,53 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Cause = cluster.Cause(strings.ReplaceAll(value, "_", " "))
 		case "reason":
 			r.Reason = value
+		case "remembers": // the record kept by "keep", as from a file
+			r.Remembers = cluster.Assignment{}
+			if value == "kept" {
+				r.Remembers = w.saved.Clone()
+			}
+		case "recalls": // an epoch
+			n, err := strconv.ParseUint(value, 10, 64)
+			if err != nil {
+				return err
+			}
+			r.Remembers = cluster.Assignment{Epoch: cluster.Epoch(n), Version: 1, Phase: cluster.PhaseSteady, Active: "b:1", Passive: "a:1"}
+		case "locked":
+			r.Locked = nil
+			for user := range strings.SplitSeq(value, ",") {
+				r.Locked = append(r.Locked, cluster.Account{User: user, Host: "%"})
+			}
 		default:
 			return fmt.Errorf("unknown word %q", key)
 		}
 	}
 	w.view.Snapshot.Reports[node]["agent"] = r
+	return nil
+}
+
+// probe gives identify a sample of its own.
+func (w *world) probe(node cluster.Endpoint, args map[string]string) error {
+	if w.view.Probed == nil {
+		w.view.Probed = map[cluster.Endpoint]Probe{}
+	}
+	p := w.view.Probed[node]
+	p.Server.Flavor, p.Server.GTIDMode = cluster.MariaDB, true
+	p.Seq++
+	for key, value := range args {
+		switch key {
+		case "exec":
+			p.Server.Executed = value
+		case "id":
+			p.Server.Identity = value
+		case "users":
+			p.Server.Users = strings.Split(value, ",")
+		case "source":
+			p.Server.Channel = cluster.Channel{Configured: true, GTID: true, Source: endpoint(value), IO: cluster.ThreadYes, SQL: cluster.ThreadYes}
+		default:
+			return fmt.Errorf("unknown word %q", key)
+		}
+	}
+	w.view.Probed[node] = p
 	return nil
 }
 
@@ -196,6 +254,12 @@ func (w *world) expect(args map[string]string) error {
 			got = strconv.FormatBool(rec.Proof.IsRisk())
 		case "proof":
 			got = strings.ReplaceAll(string(rec.Proof), " ", "_")
+		case "held":
+			got = strconv.FormatBool(w.last.Verdict.Held)
+		case "epoch_table":
+			got = rec.EpochTable
+		case "cause":
+			got = strings.ReplaceAll(rec.Cause, " ", "_")
 		case "lossy":
 			got = strconv.FormatBool(rec.Loss != "")
 		case "code":
@@ -217,6 +281,13 @@ func (w *world) expect(args map[string]string) error {
 		case "request":
 			if w.view.Snapshot.Request != nil {
 				got = strings.ReplaceAll(string(w.view.Snapshot.Request.State), " ", "_")
+			}
+		case "answer": // a part of it
+			if r := w.view.Snapshot.Request; r != nil {
+				got = strings.ReplaceAll(r.Answer, " ", "_")
+			}
+			if strings.Contains(got, want) {
+				continue
 			}
 		case "again":
 			most, err := time.ParseDuration(want)
@@ -262,6 +333,12 @@ func (w *world) line(words []string) error {
 				w.policy.FailoverBlock, _ = time.ParseDuration(value)
 			case "servicemode":
 				w.policy.Pair.ServiceMode = cluster.ActiveActive
+			case "epoch_table":
+				w.policy.EpochTable = value
+			case "failback":
+				w.policy.Failback = Failback(value)
+			case "failback_after":
+				w.policy.FailbackAfter, _ = time.ParseDuration(value)
 			case "max_loss":
 				w.policy.MaxLoss, _ = strconv.ParseInt(value, 10, 64)
 			}
@@ -294,16 +371,15 @@ func (w *world) line(words []string) error {
 		snap.Checks[endpoint(plain[0])] = cluster.LegacyCheck{Ping: args["ping"] == "1", ReplCheck: args["repl"], ReadOnly: int(args["ro"][0] - '0'), LastCheck: last}
 		return nil
 	case "probe":
-		if w.view.Probed == nil {
-			w.view.Probed = map[cluster.Endpoint]cluster.Server{}
-		}
-		w.view.Probed[endpoint(plain[0])] = cluster.Server{Flavor: cluster.MariaDB, GTIDMode: true, Executed: args["exec"], Identity: args["id"]}
-		return nil
+		return w.probe(endpoint(plain[0]), args)
 	case "mode":
 		snap.Legacy = cluster.LegacyMode{Active: endpoint(plain[0])}
 		return nil
 	case "request":
 		snap.Request = &cluster.Request{ID: "1", Verb: cluster.VerbSwitchover, To: endpoint(plain[0]), Actor: "me", State: cluster.RequestFiled}
+		return nil
+	case "override":
+		snap.Request = &cluster.Request{ID: "1", Verb: cluster.VerbFailover, To: endpoint(plain[0]), Actor: "me", State: cluster.RequestFiled, Force: len(plain) > 1}
 		return nil
 	case "pause":
 		snap.Pause = &cluster.Pause{Actor: "me"}
@@ -316,6 +392,9 @@ func (w *world) line(words []string) error {
 		return nil
 	case "restore":
 		snap.Assignment = w.saved.Clone()
+		return nil
+	case "strangers": // mmm.conf names other servers than the record
+		snap.Assignment = cluster.Assignment{Epoch: 7, Version: 2, Phase: cluster.PhaseSteady, Active: "c:1", Passive: "d:1", From: "d:1", To: "c:1"}
 		return nil
 	case "garble":
 		snap.Assignment, snap.AssignmentFault = cluster.Assignment{}, "it is a list"

@@ -1,6 +1,10 @@
 package failover
 
-import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+import (
+	"fmt"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
 
 // ruleFirstStart elects when there is no assignment anywhere (design 4).
 func ruleFirstStart(s *situation) (Decision, bool) {
@@ -17,6 +21,10 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 	}
 	if a.life != alive && b.life != alive {
 		return hold(why(Unseen, "first start: neither server is seen: %s; %s", a.reason.Text, b.reason.Text))
+	}
+	mark := s.newestMark()
+	if mark.Epoch > 0 {
+		return s.startByMark(mark, a, b)
 	}
 	if a.life != alive || b.life != alive {
 		seen, other := a, b
@@ -61,8 +69,29 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 	return s.elect(a, b, "both are equal and it is the primary host")
 }
 
+// startByMark elects whom the newest epoch row names. While a server is not
+// seen nobody is elected: its row may be newer.
+func (s *situation) startByMark(mark cluster.Mark, a, b *member) (Decision, bool) {
+	named, other := s.m[mark.Active], s.m[s.p.Pair.Other(mark.Active)]
+	switch {
+	case !s.p.Pair.Has(mark.Active):
+		return hold(why(NotAMember, "first start: the newest epoch row names %s for epoch %d, which is not one of %s and %s in mmm.conf: correct mmm.conf, or decide by mmmctl failover",
+			mark.Active, mark.Epoch, a.node, b.node))
+	case named.life != alive:
+		return hold(why(Unseen, "first start: %s was active in epoch %d, as the epoch row of a server says, and is not seen: it is waited for, or a person decides (mmmctl failover): %s",
+			named.node, mark.Epoch, orUnseen(named)))
+	case other.life != alive:
+		return hold(why(Unseen, "first start: %s was active in epoch %d, as its epoch row says, and %s is not seen: it may hold a newer one, so it is waited for, or a person decides (mmmctl failover): %s",
+			named.node, mark.Epoch, other.node, orUnseen(other)))
+	}
+	if no, ok := s.undisputed(mark, named, other); !ok {
+		return hold(why(no.Code, "first start: nobody is opened: %s", no.Text))
+	}
+	return s.elect(named, other, fmt.Sprintf("the newest epoch row names it, for epoch %d", mark.Epoch))
+}
+
 func (s *situation) elect(chosen, other *member, because string) (Decision, bool) {
-	next := cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
+	next := cluster.Assignment{Epoch: s.newestMark().Epoch + 1, Version: 1, Phase: cluster.PhaseSteady,
 		Active: chosen.node, Passive: other.node, To: chosen.node,
 		Cause: "first start", Proof: cluster.ProofGone, Durability: cluster.Async}
 	switch {

@@ -14,10 +14,16 @@ type View struct {
 	Snapshot cluster.Snapshot
 	// Probed are samples that identify took itself, of servers that only the
 	// predecessor's monitor watches.
-	Probed map[cluster.Endpoint]cluster.Server
+	Probed map[cluster.Endpoint]Probe
 	// ID is this identify; Leading reports whether it holds the lease now.
 	ID      string
 	Leading bool
+}
+
+// Probe is a sample that identify took itself; Seq differs from that of the one before.
+type Probe struct {
+	Server cluster.Server
+	Seq    uint64
 }
 
 // State is what identify remembers of one tag from one decision to the next.
@@ -31,10 +37,12 @@ type State struct {
 	checks    map[cluster.Endpoint]checkCount
 	witness   map[voice]witness // by monitor and replica
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
-	remind    time.Duration     // not before this the predecessor's agent is reminded
+	goal      goal
+	remind    time.Duration // not before this the predecessor's agent is reminded
 	phase     cluster.Phase
 	phaseIn   time.Duration // when the present phase was first seen
 	phaseOf   cluster.Order // the order at which it was first seen
+	home      home
 	marks     []mark
 }
 
@@ -104,6 +112,13 @@ type witness struct {
 	stillSince time.Duration // first sample since which nothing advanced
 }
 
+// goal is what a passive must have before it may take over: all that the active
+// had when the passive was first seen replicating.
+type goal struct {
+	epoch cluster.Epoch // 0 for none
+	set   gtid.Set
+}
+
 type mark struct {
 	name string
 	at   time.Duration
@@ -116,6 +131,8 @@ func (st State) clone() State {
 	st.checks = maps.Clone(st.checks)
 	st.witness = maps.Clone(st.witness)
 	st.marks = slices.Clone(st.marks)
+	st.home.users = maps.Clone(st.home.users)
+	st.home.samples = maps.Clone(st.home.samples)
 	if st.views == nil {
 		st.views = map[voice]heard{}
 		st.reports = map[voice]heard{}

@@ -13,6 +13,10 @@ func ruleEligible(s *situation) (Decision, bool) {
 	passive, active := s.m[s.rec.Passive], s.m[s.rec.Active]
 	if passive.node == "" || s.rec.IsEligible(passive.node) || !passive.replicates(active.node) ||
 		active.life != alive || !s.errant(active, passive).IsEmpty() {
+		s.st.goal = goal{}
+		return Decision{}, false
+	}
+	if !s.caughtUp(active, passive) {
 		return Decision{}, false
 	}
 	if _, quarantined := passive.saying(s.rec.Order(), cluster.DeedQuarantine); quarantined {
@@ -22,6 +26,39 @@ func ruleEligible(s *situation) (Decision, bool) {
 	next.Version++
 	next.Eligible = append(slices.Clone(next.Eligible), passive.node)
 	d := s.change("eligible", next, why(Steady, "%s replicates from %s and may take over", passive.node, active.node), false)
+	d.Transition.Next.Reason = s.rec.Reason
+	d.Transition.Next.Actor = s.rec.Actor
+	return d, true
+}
+
+// caughtUp reports whether a passive that replicates has received what the
+// active had when that was first seen: one that was away for long lacks much
+// while both its threads run. On MariaDB a pair that has been whole for a while
+// counts too: a server rebuilt from a backup does not list what was there before
+// it was made. On MySQL it does, and what it does not list is a hole.
+func (s *situation) caughtUp(active, passive *member) bool {
+	if passive.legacy || !active.known || !passive.known {
+		return true
+	}
+	if s.st.goal.epoch != s.rec.Epoch {
+		s.st.goal = goal{s.rec.Epoch, active.executed}
+	}
+	return passive.executed.Union(s.parse(passive, passive.received)).Contains(s.st.goal.set) ||
+		passive.server.Flavor == cluster.MariaDB && s.st.whole != 0 && s.now-s.st.whole >= CaughtUpAfter
+}
+
+// ruleIneligible takes a passive out that is away while the active goes on: what
+// it lacks grows unseen, so that after a whole outage, when it comes back first,
+// the active is waited for. It is eligible again once it is seen replicating.
+func ruleIneligible(s *situation) (Decision, bool) {
+	passive, active := s.m[s.rec.Passive], s.m[s.rec.Active]
+	if !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == passive.node })
+	d := s.change("ineligible", next, why(NotEligible, "%s is away (%s) and may not take over before it has replicated from %s again", passive.node, orUnseen(passive), active.node), false)
 	d.Transition.Next.Reason = s.rec.Reason
 	d.Transition.Next.Actor = s.rec.Actor
 	return d, true
@@ -55,6 +92,18 @@ func ruleWhole(s *situation) (Decision, bool) {
 	d := s.change("unblocked", next, why(Steady, "the pair has been whole for %s: the next failover is allowed", s.p.FailoverBlock), false)
 	d.Transition.Next.Reason = s.rec.Reason
 	d.Transition.Next.Actor = s.rec.Actor
+	return d, true
+}
+
+// ruleEpochTable writes a changed epoch_table into the record, from which agents take it.
+func ruleEpochTable(s *situation) (Decision, bool) {
+	if s.rec.EpochTable == s.p.EpochTable {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	d := s.change("configured", next, why(Steady, "epoch_table is %q now, and was %q", s.p.EpochTable, s.rec.EpochTable), false)
+	d.Transition.Next.Reason, d.Transition.Next.Actor = s.rec.Reason, s.rec.Actor
 	return d, true
 }
 
@@ -138,6 +187,14 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 	}
 	if active.life == alive && passive.life != alive {
 		notes = append(notes, why(CandidateDown, "%s", orUnseen(passive)))
+	}
+	for _, m := range []*member{active, passive} {
+		if e := m.server.Mark.Epoch; !credible(e) {
+			notes = append(notes, why(Unreadable, "the epoch row of %s says %d, to which no pair comes: it is not believed", m.node, e))
+		}
+	}
+	if r, ok := s.failbackNote(); ok {
+		notes = append(notes, r)
 	}
 	for _, fault := range s.v.Snapshot.Faults {
 		notes = append(notes, why(Unreadable, "%s", fault))

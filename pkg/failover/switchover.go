@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -15,29 +14,30 @@ func ruleSwitchover(s *situation) (Decision, bool) {
 	}
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
 	if no, ok := s.switchable(r, active, passive); !ok {
-		d, _ := hold(why(SwitchRefused, "switchover refused: %s", no.Text))
-		q := *r
-		q.State, q.Answer = cluster.RequestRefused, no.Text
-		d.Answer = &q
-		return d, true
+		return s.refuse("switchover", r, no)
 	}
-	next := s.rec.Clone()
-	next.Version++
-	next.Phase, next.From, next.To = cluster.PhaseSwitching, active.node, passive.node
-	next.Target, next.Proof, next.Loss = "", cluster.ProofNone, ""
-	next.Cause, next.Actor = cluster.CauseSwitchover, r.Actor
-	s.st.marks = nil
-	s.st.mark("seen", "", s.now)
-	s.st.mark("decided", "", s.now)
 	asked := why(Steady, "%s asked for a switchover from %s to %s", r.Actor, active.node, passive.node)
 	if r.Reason != "" {
 		asked.Text += ": " + r.Reason
 	}
-	d := s.change("switching", next, asked, false)
+	d := s.beginSwitch(cluster.CauseSwitchover, r.Actor, asked)
 	q := *r
 	q.State, q.Answer = cluster.RequestRunning, ""
 	d.Transition.Request = &q
 	return d, true
+}
+
+// beginSwitch starts a planned change of role to the passive.
+func (s *situation) beginSwitch(cause, actor string, because cluster.Reason) Decision {
+	next := s.rec.Clone()
+	next.Version++
+	next.Phase, next.From, next.To = cluster.PhaseSwitching, s.rec.Active, s.rec.Passive
+	next.Target, next.Proof, next.Loss = "", cluster.ProofNone, ""
+	next.Cause, next.Actor = cause, actor
+	s.st.marks = nil
+	s.st.mark("seen", "", s.now)
+	s.st.mark("decided", "", s.now)
+	return s.change("switching", next, because, false)
 }
 
 // switchable checks what must hold before a switchover is begun.
@@ -50,6 +50,13 @@ func (s *situation) switchable(r *cluster.Request, active, passive *member) (clu
 		return why(SwitchRefused, "%s is active already", r.To), false
 	case r.To != "" && r.To != passive.node:
 		return why(NotAMember, "%s is not a member of this pair: %s and %s are", r.To, active.node, passive.node), false
+	}
+	return s.movable(active, passive)
+}
+
+// movable checks what a planned change of role needs of the two servers.
+func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
+	switch {
 	case active.life != alive:
 		return why(Suspect, "%s, the active, does not answer: %s", active.node, orUnseen(active)), false
 	case passive.life != alive:
@@ -110,10 +117,7 @@ func ruleCommit(s *situation) (Decision, bool) {
 func ruleRollBack(s *situation) (Decision, bool) {
 	from, to := s.m[s.rec.From], s.m[s.rec.To]
 	var no cluster.Reason
-	timeout := DefaultSwitchTimeout
-	if r := s.v.Snapshot.Request; r != nil && r.TimeoutMS > 0 {
-		timeout = time.Duration(r.TimeoutMS) * time.Millisecond
-	}
+	timeout := requestTimeout(s.v.Snapshot.Request)
 	left := timeout - (s.now - s.st.phaseIn)
 	if r, ok := from.saying(s.rec.Order(), cluster.DeedRefused); ok {
 		no = why(RolledBack, "%s was not closed: %s", from.node, r.Reason)
@@ -131,7 +135,7 @@ func ruleRollBack(s *situation) (Decision, bool) {
 	}
 	next := s.rec.Clone()
 	next.Version++
-	next.Phase, next.Cause = cluster.PhaseSteady, "switchover rolled back"
+	next.Phase, next.Cause = cluster.PhaseSteady, s.rec.Cause+" rolled back"
 	next.From, next.To = "", ""
 	d := s.change("rolled back", next, no, false)
 	s.endRequest(&d, cluster.RequestRolledBack, no.Text)
@@ -141,7 +145,7 @@ func ruleRollBack(s *situation) (Decision, bool) {
 
 func ruleSwitching(s *situation) (Decision, bool) {
 	from, to := s.m[s.rec.From], s.m[s.rec.To]
-	return hold(why(WaitClose, "switchover from %s to %s: %s", from.node, to.node, s.switchWaits(from, to)))
+	return hold(why(WaitClose, "%s from %s to %s: %s", s.rec.Cause, from.node, to.node, s.switchWaits(from, to)))
 }
 
 func (s *situation) switchWaits(from, to *member) string {

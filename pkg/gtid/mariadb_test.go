@@ -45,8 +45,13 @@ func realMariaDB(t *testing.T) func(sql string) []string {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	server := exec.Command("mariadbd", "--no-defaults", user, "--datadir="+data, "--socket="+socket, "--skip-networking",
-		"--log-bin=bin", "--server-id=1", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--pid-file="+filepath.Join(dir, "pid"))
+	return serve(t, socket, exec.Command("mariadbd", "--no-defaults", user, "--datadir="+data, "--socket="+socket, "--skip-networking",
+		"--log-bin=bin", "--server-id=1", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--pid-file="+filepath.Join(dir, "pid")))
+}
+
+// serve starts a server and returns a function that runs SQL on it.
+func serve(t *testing.T, socket string, server *exec.Cmd) func(sql string) []string {
+	t.Helper()
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

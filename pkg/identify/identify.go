@@ -49,8 +49,11 @@ type Options struct {
 	ID     string
 	Bus    Bus
 	// Wake delivers a value when something of the tag changed; it may coalesce.
-	Wake   <-chan struct{}
-	Probe  Prober
+	Wake  <-chan struct{}
+	Probe Prober
+	// Loop watches over the deciding loop; may be nil. It calls beat every few
+	// seconds, whatever Redis does, and end when it ends.
+	Loop   func(name string) (beat, end func())
 	Logger zerolog.Logger
 }
 
@@ -90,6 +93,12 @@ func (s *Service) now() time.Duration { return time.Since(s.started) + time.Nano
 func (s *Service) Run(ctx context.Context) {
 	defer s.resign(ctx)
 	defer s.probes.stop()
+	beat := func() {}
+	if s.o.Loop != nil {
+		var end func()
+		beat, end = s.o.Loop("deciding")
+		defer end()
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -101,6 +110,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Reset(s.turn(ctx))
+		beat()
 	}
 }
 

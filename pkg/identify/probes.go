@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
 // probes samples servers that only the predecessor's monitor watches, whose
@@ -20,12 +21,12 @@ type probes struct {
 	mu     sync.Mutex
 	asked  map[cluster.Endpoint]time.Time
 	busy   map[cluster.Endpoint]bool
-	result map[cluster.Endpoint]cluster.Server
+	result map[cluster.Endpoint]failover.Probe
 }
 
 func newProbes(p Prober, every time.Duration) *probes {
 	return &probes{probe: p, every: every, wake: make(chan struct{}, 1),
-		asked: map[cluster.Endpoint]time.Time{}, busy: map[cluster.Endpoint]bool{}, result: map[cluster.Endpoint]cluster.Server{}}
+		asked: map[cluster.Endpoint]time.Time{}, busy: map[cluster.Endpoint]bool{}, result: map[cluster.Endpoint]failover.Probe{}}
 }
 
 // want samples, in the background, the members that have a check record and no view.
@@ -55,7 +56,7 @@ func (p *probes) sample(ctx context.Context, node cluster.Endpoint) {
 	p.mu.Lock()
 	p.busy[node] = false
 	if err == nil {
-		p.result[node] = server
+		p.result[node] = failover.Probe{Server: server, Seq: p.result[node].Seq + 1}
 	}
 	p.mu.Unlock()
 	if err == nil {
@@ -68,7 +69,7 @@ func (p *probes) sample(ctx context.Context, node cluster.Endpoint) {
 
 func (p *probes) done() <-chan struct{} { return p.wake }
 
-func (p *probes) found() map[cluster.Endpoint]cluster.Server {
+func (p *probes) found() map[cluster.Endpoint]failover.Probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.result)

@@ -32,7 +32,10 @@ type Options struct {
 	Open func(cluster.Endpoint) (Node, error)
 	// Cause classifies the errors of Node and Conn.
 	Cause func(error) cluster.Cause
-	Log   zerolog.Logger
+	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
+	// whatever servers and Redis do, and end when it ends.
+	Loop func(name string) (beat, end func())
+	Log  zerolog.Logger
 }
 
 // Monitor samples the servers of one pair.
@@ -44,6 +47,9 @@ type Monitor struct {
 
 // New makes a monitor; Run starts it.
 func New(opt Options) (*Monitor, error) {
+	if opt.Loop == nil {
+		opt.Loop = func(string) (beat, end func()) { return func() {}, func() {} }
+	}
 	m := &Monitor{opt: opt, log: opt.Log.With().Str("tag", string(opt.Tag.Pair.Tag)).Logger()}
 	for _, e := range opt.Tag.Members() {
 		node, err := opt.Open(e)
@@ -89,8 +95,11 @@ func (m *Monitor) Run(ctx context.Context) {
 			log:     m.log.With().Str("node", string(e)).Logger(),
 			trouble: troubles[i], other: troubles[1-i],
 		}
-		work.Go(func() { box.run(ctx) })
-		work.Go(func() { p.run(ctx) })
+		var ended [2]func()
+		p.beat, ended[0] = m.opt.Loop("sampling " + string(e))
+		box.beat, ended[1] = m.opt.Loop("publishing " + string(e))
+		work.Go(func() { defer ended[1](); box.run(ctx) })
+		work.Go(func() { defer ended[0](); p.run(ctx) })
 	}
 	work.Go(func() { announce(ctx, bus, t.Pair, redis, announceNow) })
 	m.whenReplaced(ctx, func() {

@@ -35,8 +35,8 @@ func TestHealthyPair(t *testing.T) {
 				t.Errorf("check %+v at %d", c, time.Now().Unix())
 			}
 		}
-		if x.bus.pairsOf("u") != 1 || x.a.connects() != 1 || x.b.connects() != 1 {
-			t.Errorf("%d and %d connections", x.a.connects(), x.b.connects())
+		if n := x.bus.pairsOf("u"); n < 2 || n > 3 || x.a.connects() != 1 || x.b.connects() != 1 {
+			t.Errorf("the pair was published %d times; %d and %d connections", n, x.a.connects(), x.b.connects())
 		}
 		stop()
 		if x.a.open()+x.b.open() != 0 {
@@ -215,7 +215,7 @@ func TestRedisRestartedEmptyGetsEverythingAgain(t *testing.T) {
 		x := newBench()
 		x.tag.Interval = time.Minute
 		defer x.run(t)()
-		wait(10 * time.Second)
+		wait(11 * time.Second) // between two of the regular times
 		x.bus.restart()
 		wait(lookEvery + 100*time.Millisecond)
 		if x.bus.pairsOf("u") != 1 || len(x.bus.of(nodeA)) != 1 || len(x.bus.of(nodeB)) != 1 {

@@ -20,11 +20,13 @@ const (
 	// busWait bounds one write to Redis.
 	busWait = 3 * time.Second
 	// pairEvery is how often the static keys are written although nothing happened.
-	pairEvery = 30 * time.Second
+	pairEvery = 5 * time.Second
 	// lookEvery is how often the monitor asks which run of Redis it talks to.
 	lookEvery   = 3 * time.Second
 	firstRetry  = 50 * time.Millisecond
 	longestWait = time.Second
+	// beatEvery is how often an outbox without anything to send shows that it works.
+	beatEvery = 5 * time.Second
 )
 
 // outbox brings the records of one server to Redis: the newest one, as soon as
@@ -34,6 +36,7 @@ type outbox struct {
 	uniqsign cluster.UniqSign
 	health   *health
 	back     func() // Redis answers again
+	beat     func() // the loop has come round
 
 	mu      sync.Mutex
 	waiting *Publish
@@ -42,7 +45,7 @@ type outbox struct {
 }
 
 func newOutbox(bus Bus, u cluster.UniqSign, h *health, back func()) *outbox {
-	return &outbox{bus: bus, uniqsign: u, health: h, back: back, kick: make(chan struct{}, 1)}
+	return &outbox{bus: bus, uniqsign: u, health: h, back: back, beat: func() {}, kick: make(chan struct{}, 1)}
 }
 
 // put replaces the waiting record by p; what p leaves out of the one replaced is kept.
@@ -104,13 +107,17 @@ func (o *outbox) restore(p *Publish) {
 
 func (o *outbox) run(ctx context.Context) {
 	var retry backoff
+	idle := time.NewTicker(beatEvery)
+	defer idle.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-o.kick:
+		case <-idle.C:
 		}
 		for {
+			o.beat()
 			p := o.take()
 			if p == nil {
 				break

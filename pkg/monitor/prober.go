@@ -35,6 +35,7 @@ type prober struct {
 	cause   func(error) cluster.Cause
 	now     func() time.Duration
 	publish func(Publish)
+	beat    func()
 	log     zerolog.Logger
 
 	events chan any // Event or dialed
@@ -85,6 +86,7 @@ func (p *prober) run(ctx context.Context) {
 		for _, a := range p.watch.Handle(p.now(), ev) {
 			p.carryOut(ctx, a)
 		}
+		p.beat()
 		timer.Reset(p.watch.Next() - p.now())
 	}
 }

@@ -191,7 +191,7 @@ func changed(a, b cluster.Observation) bool {
 	s, t := a.Server, b.Server
 	return a.Seq == 0 || a.Cause != b.Cause || a.Broken != b.Broken ||
 		s.Identity != t.Identity || s.UptimeS > t.UptimeS || s.ReadOnly != t.ReadOnly || s.SuperReadOnly != t.SuperReadOnly ||
-		s.GTIDMode != t.GTIDMode || s.LogsReplicaUpdates != t.LogsReplicaUpdates || channelChanged(s.Channel, t.Channel)
+		s.GTIDMode != t.GTIDMode || s.Mark != t.Mark || s.LogsReplicaUpdates != t.LogsReplicaUpdates || channelChanged(s.Channel, t.Channel)
 }
 
 func channelChanged(a, b cluster.Channel) bool {

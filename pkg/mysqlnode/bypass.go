@@ -28,19 +28,19 @@ func bypassMariaDB(v version) []string {
 		access, readOnlyAdminBit, access, superBit, old)}
 }
 
-// bypassMySQL lists the holders of SUPER and, since 8.0, CONNECTION_ADMIN.
+// bypassMySQL lists the holders of SUPER; later releases have super_read_only.
 func bypassMySQL(version) []string {
-	super := "SELECT User AS user, Host AS host, '0' AS role FROM mysql.user WHERE Super_priv = 'Y'"
-	return []string{
-		super + " UNION SELECT USER, HOST, '0' FROM mysql.global_grants WHERE PRIV = 'CONNECTION_ADMIN' ORDER BY 1, 2",
-		super + " ORDER BY 1, 2",
-	}
+	return []string{"SELECT User AS user, Host AS host, '0' AS role FROM mysql.user WHERE Super_priv = 'Y' ORDER BY 1, 2"}
 }
 
 // bypass finds the accounts that a closed server does not stop.
 func (k *checker) bypass(ctx context.Context) error {
 	const item = "accounts that write through read_only"
 	d := k.conn.dialect
+	if d.superReadOnly {
+		k.ok(item, "none: super_read_only stops all")
+		return k.outOfReach(ctx)
+	}
 	got, err := k.conn.first(ctx, "list the accounts of", d.bypass(k.conn.version))
 	if err != nil {
 		if n := number(err); n == 0 {
@@ -48,7 +48,7 @@ func (k *checker) bypass(ctx context.Context) error {
 		}
 		table := "mysql.global_priv"
 		if d.flavor != cluster.MariaDB {
-			table = "mysql.*"
+			table = "mysql.user"
 		}
 		k.unknown(item, k.account+" may not read the accounts", "GRANT SELECT ON "+table+" TO "+k.account+";")
 		return nil
@@ -65,7 +65,7 @@ func (k *checker) bypass(ctx context.Context) error {
 			name = "role " + literal(user) + " and whoever has it"
 		}
 		names = append(names, name)
-		if user == "root" && slices.Contains([]string{"localhost", "127.0.0.1", "::1", k.vars["hostname"]}, host) || strings.HasPrefix(user, "mysql.") {
+		if k.administers(user, host) {
 			continue
 		}
 		others = append(others, name)
@@ -76,10 +76,45 @@ func (k *checker) bypass(ctx context.Context) error {
 		k.ok(item, "none besides "+k.account)
 	case len(others) == 0:
 		k.ok(item, "only those of the server's own administration: "+strings.Join(names, ", "))
-	case d.superReadOnly:
-		k.ok(item, "stopped by super_read_only: "+strings.Join(others, ", "))
 	default:
 		k.warn(item, "an application that logs in as one of these writes to a closed server: "+strings.Join(others, ", "), strings.Join(fixes, "\n"))
+	}
+	return nil
+}
+
+// administers reports whether an account belongs to the server's own administration.
+func (k *checker) administers(user, host string) bool {
+	local := []string{"localhost", "127.0.0.1", "::1", k.vars["hostname"]}
+	return user == "root" && slices.Contains(local, host) || strings.HasPrefix(user, "mysql.")
+}
+
+// outOfReach finds accounts that an agent may neither lock nor always kill: since
+// MySQL 8.0.16 the holders of SYSTEM_USER, which GRANT ALL contains.
+func (k *checker) outOfReach(ctx context.Context) error {
+	const item = "accounts that the agent may not lock"
+	if k.options.Role != RoleAgent || !k.conn.version.since(8, 0, 16) || k.privileges.has(grant{privilege: "SYSTEM_USER", on: "*.*"}) {
+		return nil
+	}
+	got, err := k.conn.query(ctx, "list the accounts of", "SELECT USER AS user, HOST AS host FROM mysql.global_grants WHERE PRIV = 'SYSTEM_USER' ORDER BY 1, 2")
+	fix := "GRANT SYSTEM_USER ON *.* TO " + k.account + ";"
+	switch {
+	case err != nil && number(err) == 0:
+		return err
+	case err != nil || len(got) != 1:
+		k.unknown(item, k.account+" may not read who has SYSTEM_USER", "GRANT SELECT ON mysql.global_grants TO "+k.account+";")
+		return nil
+	}
+	var names []string
+	for i := range got[0].rows {
+		user, host := got[0].row(i).text("user"), got[0].row(i).text("host")
+		if !k.administers(user, host) && account(user, host) != k.account && !slices.Contains(k.options.Ours, user) {
+			names = append(names, account(user, host))
+		}
+	}
+	if len(names) == 0 {
+		k.ok(item, "none but those of the server's own administration")
+	} else {
+		k.warn(item, "they have SYSTEM_USER, which "+k.account+" lacks, so that their sessions may outlast a closing: "+strings.Join(names, ", "), fix)
 	}
 	return nil
 }
@@ -87,8 +122,6 @@ func (k *checker) bypass(ctx context.Context) error {
 // bypassPrivilege is what has to be revoked.
 func (k *checker) bypassPrivilege() string {
 	switch {
-	case k.conn.version.flavor != cluster.MariaDB && k.conn.version.since(8, 0, 0):
-		return "SUPER, CONNECTION_ADMIN"
 	case k.conn.version.flavor != cluster.MariaDB:
 		return "SUPER"
 	case k.conn.version.since(10, 11, 0):

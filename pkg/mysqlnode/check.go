@@ -54,11 +54,13 @@ type CheckOptions struct {
 
 // checker collects findings about one server.
 type checker struct {
-	conn     *Conn
-	options  CheckOptions
-	vars     map[string]string
-	account  string
-	findings []Finding
+	conn    *Conn
+	options CheckOptions
+	vars    map[string]string
+	account string
+	// privileges are those of the account that we logged in with.
+	privileges privileges
+	findings   []Finding
 }
 
 func (k *checker) add(s Severity, item, text, fix string) {
@@ -96,7 +98,7 @@ func (c *Conn) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 	const op = "check"
 	k := &checker{conn: c, options: o}
 	queries := []string{variableQuery, accountQuery, grantQuery, statusQuery}
-	got, err := c.channelBatch(ctx, op, queries...)
+	got, err := c.channelBatch(ctx, op, queries, "")
 	hidden := refused(number(err)) && len(got) == len(queries)
 	if hidden {
 		err = nil
@@ -113,6 +115,8 @@ func (c *Conn) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 		k.account = account(user, host)
 	}
 
+	k.privileges = readGrants(got[2], c.dialect, c.version)
+	k.release()
 	k.numbering()
 	k.identity()
 	if err := k.startsClosed(ctx); err != nil {
@@ -131,7 +135,7 @@ func (c *Conn) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 		return nil, err
 	}
 	if o.Role != "" {
-		k.grants(o.Role, readGrants(got[2], c.dialect, c.version))
+		k.grants(o.Role)
 	}
 	return k.findings, nil
 }

@@ -22,8 +22,12 @@ type Conn struct {
 	dialect *dialect
 	version version
 	id      uint64
+	// local is our end of the connection.
+	local string
 	// denied are optional statements that the server has refused to us.
 	denied map[string]bool
+	// markAfter is when the epoch row is looked for again.
+	markAfter time.Time
 }
 
 // sessionLockWait bounds every lock wait of the session in seconds, so that
@@ -32,8 +36,8 @@ const sessionLockWait = 2
 
 // introduce sets the session up and learns what the server is.
 func (c *Conn) introduce(ctx context.Context) error {
-	set := fmt.Sprintf("SET NAMES %s, sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', lock_wait_timeout = %d",
-		c.node.opts.Charset, sessionLockWait)
+	set := fmt.Sprintf("SET NAMES utf8mb4, sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', lock_wait_timeout = %[1]d, innodb_lock_wait_timeout = %[1]d",
+		sessionLockWait)
 	got, err := c.query(ctx, "connect to", set, "SELECT CONNECTION_ID() AS id, VERSION() AS version, @@version_comment AS comment")
 	if err != nil {
 		return err
@@ -51,6 +55,10 @@ func (c *Conn) introduce(ctx context.Context) error {
 	c.dialect = chooseDialect(c.version)
 	return nil
 }
+
+// Warning says that the server is of a release that this program does not know;
+// empty when it knows it.
+func (c *Conn) Warning() string { return c.version.warning() }
 
 // ID is the server's number of this session.
 func (c *Conn) ID() uint64 { return c.id }
@@ -178,5 +186,9 @@ func unknownWording(number uint16) bool {
 
 // refused reports whether we may not run a statement.
 func refused(number uint16) bool {
-	return number == errTableDenied || number == errSpecificDenied || number == errDatabaseDenied || number == errAccessDenied
+	switch number {
+	case errTableDenied, errColumnDenied, errSpecificDenied, errDatabaseDenied, errAccessDenied, errRoutineDenied, errKillDenied:
+		return true
+	}
+	return false
 }

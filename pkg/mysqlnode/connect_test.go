@@ -129,159 +129,169 @@ func TestAnEndedContextIsNoEvidence(t *testing.T) {
 }
 
 func TestLogInFaultsOfARealServer(t *testing.T) {
-	s := startServer(t, 1, "--max-connections=10")
-	n, err := New(Options{Addr: s.addr(), User: appUser, Password: "secret-of-ours"})
-	must(t, err)
-	_, err = n.Connect(t.Context())
-	want(t, err, cluster.CauseAccessDenied)
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1, "--max-connections=10")
+		n, err := New(Options{Addr: s.addr(), User: appUser, Password: "secret-of-ours"})
+		must(t, err)
+		_, err = n.Connect(t.Context())
+		want(t, err, cluster.CauseAccessDenied)
 
-	s.do("ALTER USER poor@'127.0.0.1' ACCOUNT LOCK")
-	_, err = s.node(poorUser).Connect(t.Context())
-	want(t, err, cluster.CauseAccessDenied)
+		s.quietly("ALTER USER poor@'127.0.0.1' ACCOUNT LOCK")
+		_, err = s.node(poorUser).Connect(t.Context())
+		want(t, err, cluster.CauseAccessDenied)
 
-	// Sessions that just ended may still hold places.
-	for err = nil; err == nil; {
-		var c *Conn
-		if c, err = s.node(appUser).Connect(t.Context()); err == nil {
-			t.Cleanup(func() { _ = c.Close() })
+		// Sessions that just ended may still hold places.
+		for err = nil; err == nil; {
+			var c *Conn
+			if c, err = s.node(appUser).Connect(t.Context()); err == nil {
+				t.Cleanup(func() { _ = c.Close() })
+			}
 		}
-	}
-	want(t, err, cluster.CauseTooMany)
-	// The agent has CONNECTION ADMIN and gets the spare slot, once the server has
-	// let go of the session that it just refused.
-	c, err := s.node(agentUser).Connect(t.Context())
-	for end := time.Now().Add(5 * time.Second); CauseOf(err) == cluster.CauseTooMany && time.Now().Before(end); {
-		c, err = s.node(agentUser).Connect(t.Context())
-	}
-	must(t, err)
-	must(t, c.Close())
+		want(t, err, cluster.CauseTooMany)
+		// The agent has CONNECTION ADMIN and gets the spare slot, once the server has
+		// let go of the session that it just refused.
+		c, err := s.node(agentUser).Connect(t.Context())
+		for end := time.Now().Add(5 * time.Second); CauseOf(err) == cluster.CauseTooMany && time.Now().Before(end); {
+			c, err = s.node(agentUser).Connect(t.Context())
+		}
+		must(t, err)
+		must(t, c.Close())
+	})
 }
 
 func TestAHungServerAndAKilledOne(t *testing.T) {
-	s := startServer(t, 1)
-	c, idle := s.connect(monitorUser), s.connect(monitorUser)
-	s.freeze()
-	want(t, c.Ping(within(t, 200*time.Millisecond)), cluster.CauseAnswerTimeout)
-	if err := c.Ping(within(t, time.Second)); err == nil {
-		t.Error("a session whose context ended went on")
-	}
-	n := s.node(monitorUser)
-	n.opts.ConnectTimeout = 200 * time.Millisecond
-	_, err := n.Connect(t.Context())
-	want(t, err, cluster.CauseAnswerTimeout)
-	s.signal(syscall.SIGCONT)
-	// A context that had ended before says nothing about the server, and costs nothing.
-	ended, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
-	defer cancel()
-	want(t, idle.Ping(ended), cluster.CauseOther)
-	must(t, idle.Ping(within(t, time.Second)))
-	select {
-	case <-c.Broken():
-		t.Error("Broken reports a connection that we closed ourselves")
-	case <-idle.Broken():
-		t.Error("Broken reports a connection that lives")
-	default:
-	}
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c, idle := s.connect(monitorUser), s.connect(monitorUser)
+		s.freeze()
+		want(t, c.Ping(within(t, 200*time.Millisecond)), cluster.CauseAnswerTimeout)
+		if err := c.Ping(within(t, time.Second)); err == nil {
+			t.Error("a session whose context ended went on")
+		}
+		n := s.node(monitorUser)
+		n.opts.ConnectTimeout = 200 * time.Millisecond
+		_, err := n.Connect(t.Context())
+		want(t, err, cluster.CauseAnswerTimeout)
+		s.signal(syscall.SIGCONT)
+		// A context that had ended before says nothing about the server, and costs nothing.
+		ended, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		want(t, idle.Ping(ended), cluster.CauseOther)
+		must(t, idle.Ping(within(t, time.Second)))
+		select {
+		case <-c.Broken():
+			t.Error("Broken reports a connection that we closed ourselves")
+		case <-idle.Broken():
+			t.Error("Broken reports a connection that lives")
+		default:
+		}
 
-	s.kill()
-	<-idle.Broken()
-	want(t, idle.Ping(within(t, time.Second)), cluster.CauseReset)
-	_, err = n.Connect(t.Context())
-	want(t, err, cluster.CauseRefused)
+		s.kill()
+		<-idle.Broken()
+		want(t, idle.Ping(within(t, time.Second)), cluster.CauseReset)
+		_, err = n.Connect(t.Context())
+		want(t, err, cluster.CauseRefused)
+	})
 }
 
 func TestBrokenIsNoticedWhileIdle(t *testing.T) {
-	s := startServer(t, 1)
-	var worst time.Duration
-	for range 3 {
-		c := s.connect(monitorUser)
-		must(t, c.Ping(t.Context()))
-		began := time.Now()
-		s.signal(syscall.SIGKILL)
-		select {
-		case <-c.Broken():
-		case <-time.After(5 * time.Second):
-			t.Fatal("not noticed")
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		var worst time.Duration
+		for range 3 {
+			c := s.connect(monitorUser)
+			must(t, c.Ping(t.Context()))
+			began := time.Now()
+			s.signal(syscall.SIGKILL)
+			select {
+			case <-c.Broken():
+			case <-time.After(5 * time.Second):
+				t.Fatal("not noticed")
+			}
+			took := time.Since(began)
+			worst = max(worst, took)
+			t.Logf("noticed %s after SIGKILL", took)
+			<-s.ended
+			s.start()
 		}
-		took := time.Since(began)
-		worst = max(worst, took)
-		t.Logf("noticed %s after SIGKILL", took)
-		<-s.ended
-		s.start()
-	}
-	if worst > time.Second {
-		t.Errorf("it took %s", worst)
-	}
+		if worst > time.Second {
+			t.Errorf("it took %s", worst)
+		}
+	})
 }
 
 func TestAKilledSessionIsBrokenAndNotDialledAgain(t *testing.T) {
-	s := startServer(t, 1)
-	victim, killer := s.connect(agentUser), s.connect(agentUser)
-	list, err := killer.Sessions(t.Context())
-	must(t, err)
-	var found bool
-	for _, v := range list {
-		if v.ID == victim.ID() {
-			found = v.Kind == KindOwnUser && v.User == agentUser
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		victim, killer := s.connect(agentUser), s.connect(agentUser)
+		list, err := killer.Sessions(t.Context())
+		must(t, err)
+		var found bool
+		for _, v := range list {
+			if v.ID == victim.ID() {
+				found = v.Kind == KindOwnUser && v.User == agentUser
+			}
+			if v.ID == killer.ID() {
+				t.Error("the list holds our own session")
+			}
 		}
-		if v.ID == killer.ID() {
-			t.Error("the list holds our own session")
+		if !found {
+			t.Fatalf("session %d is not listed as our own user's: %+v", victim.ID(), list)
 		}
-	}
-	if !found {
-		t.Fatalf("session %d is not listed as our own user's: %+v", victim.ID(), list)
-	}
-	must(t, killer.Kill(t.Context(), victim.ID()))
-	select {
-	case <-victim.Broken():
-	case <-time.After(5 * time.Second):
-		t.Fatal("not noticed")
-	}
-	must(t, killer.Kill(t.Context(), victim.ID()))
-	for range 2 {
-		if err := victim.SetWritable(within(t, time.Second)); err == nil {
-			t.Fatal("a killed session opened the server")
+		must(t, killer.Kill(t.Context(), victim.ID()))
+		select {
+		case <-victim.Broken():
+		case <-time.After(5 * time.Second):
+			t.Fatal("not noticed")
 		}
-	}
-	if s.value("SELECT @@global.read_only") != "1" {
-		t.Error("the server is open")
-	}
+		must(t, killer.Kill(t.Context(), victim.ID()))
+		for range 2 {
+			if err := victim.SetWritable(within(t, time.Second)); err == nil {
+				t.Fatal("a killed session opened the server")
+			}
+		}
+		if s.value("SELECT @@global.read_only") != "1" {
+			t.Error("the server is open")
+		}
+	})
 }
 
 func TestSessionsLeaveNothingBehind(t *testing.T) {
-	s := startServer(t, 1)
-	n := s.node(monitorUser)
-	s.connect(monitorUser)
-	ignore := goleak.IgnoreCurrent()
-	before := openFiles(t)
-	for i := range 30 {
-		c, err := n.Connect(t.Context())
-		must(t, err)
-		switch i % 3 {
-		case 0:
-			must(t, c.Ping(t.Context()))
-		case 1:
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			if _, err := c.query(ctx, "sleep on", "SELECT SLEEP(5)"); !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("slept: %v", err)
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		n := s.node(monitorUser)
+		s.connect(monitorUser)
+		ignore := goleak.IgnoreCurrent()
+		before := openFiles(t)
+		for i := range 30 {
+			c, err := n.Connect(t.Context())
+			must(t, err)
+			switch i % 3 {
+			case 0:
+				must(t, c.Ping(t.Context()))
+			case 1:
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				if _, err := c.query(ctx, "sleep on", "SELECT SLEEP(5)"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("slept: %v", err)
+				}
+				cancel()
+			case 2:
+				s.do(fmt.Sprintf("KILL %d", c.ID()))
+				<-c.Broken()
 			}
-			cancel()
-		case 2:
-			s.do(fmt.Sprintf("KILL %d", c.ID()))
-			<-c.Broken()
+			must(t, c.Close())
+			must(t, c.Close())
 		}
-		must(t, c.Close())
-		must(t, c.Close())
-	}
-	for range 5 {
-		wrong := s.node(monitorUser)
-		wrong.config.Passwd = "no"
-		if _, err := wrong.Connect(t.Context()); err == nil {
-			t.Fatal("logged in")
+		for range 5 {
+			wrong := s.node(monitorUser)
+			wrong.config.Passwd = "no"
+			if _, err := wrong.Connect(t.Context()); err == nil {
+				t.Fatal("logged in")
+			}
 		}
-	}
-	eventually(t, 5*time.Second, "no descriptor is left open", func() bool { return openFiles(t) <= before })
-	goleak.VerifyNone(t, ignore)
+		eventually(t, 5*time.Second, "no descriptor is left open", func() bool { return openFiles(t) <= before })
+		goleak.VerifyNone(t, ignore)
+	})
 }
 
 func openFiles(t *testing.T) int {
@@ -324,4 +334,25 @@ func TestAnAnswerThatLayUnreadIsNoHang(t *testing.T) {
 	if e.Cause != cluster.CauseOther || !strings.Contains(e.Error(), "too late") {
 		t.Errorf("%q: %v", e.Cause, e)
 	}
+}
+
+func TestLogInFaultsOfMySQL(t *testing.T) {
+	mysql9.need(t)
+	s := startServer(t, mysql9, 1)
+	idle, kept := s.connect(appUser), s.connect(agentUser)
+	s.quietly("CREATE USER old@'127.0.0.1' IDENTIFIED BY 'pw' PASSWORD EXPIRE", "SET GLOBAL offline_mode = 1")
+	select {
+	case <-idle.Broken():
+	case <-time.After(5 * time.Second):
+		t.Error("offline_mode left an ordinary session")
+	}
+	must(t, kept.Ping(within(t, time.Second)))
+	_, err := s.node(appUser).Connect(t.Context())
+	if e := want(t, err, cluster.CauseAccessDenied); e.Number != errOfflineMode {
+		t.Error(err)
+	}
+	s.do("SET GLOBAL offline_mode = 0")
+	s.connect(appUser)
+	_, err = s.node("old").Connect(t.Context())
+	want(t, err, cluster.CauseAccessDenied)
 }

@@ -20,6 +20,9 @@ type dialect struct {
 	// heartbeats tells the heartbeat counter and period where status does not;
 	// optional, since it may need a grant.
 	heartbeats string
+	// origins tells where the present values of the switches come from; empty
+	// where the server does not say.
+	origins string
 	// superReadOnly: the server has super_read_only.
 	superReadOnly bool
 	// replica is the word for a replica in START and STOP.
@@ -27,6 +30,8 @@ type dialect struct {
 	// wait calls the wait function, ready reads its answer.
 	wait  func(target string, d time.Duration) string
 	ready func(answer value) (applied bool, err error)
+	// blind: the wait function does not see all that is there already.
+	blind bool
 	// writers are the wordings that list open transactions with locks.
 	writers []string
 	// grants are what each program's user needs, see grant.go.
@@ -35,6 +40,13 @@ type dialect struct {
 	implied func(version) []string
 	// bypass are the wordings that list the accounts that write through read_only.
 	bypass func(version) []string
+	// accounts lists the accounts; hash only where turned.
+	accounts string
+	// setHash are the statements that give an account another password hash.
+	setHash func(a cluster.Account, old, hash string) []string
+	// lock: the server has ACCOUNT LOCK. turned: the predecessor's reversed
+	// password hashes may be found, and are the only way where lock is not.
+	lock, turned bool
 }
 
 const (
@@ -42,7 +54,8 @@ const (
 	processQuery  = "SHOW PROCESSLIST"
 	accountQuery  = "SELECT CURRENT_USER() AS account"
 	variableQuery = "SHOW GLOBAL VARIABLES"
-	grantQuery    = "SHOW GRANTS FOR CURRENT_USER"
+	// With the privileges of the roles in use.
+	grantQuery = "SHOW GRANTS"
 )
 
 // dialects is the one table of differences, oldest release first within a
@@ -60,17 +73,32 @@ var mysql56 = &dialect{
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS(%s, %d)", literal(target), wholeSeconds(d))
 	},
+	blind: true, // when the SQL thread is stopped
 	// It counts the events waited for, so that every count means done.
 	ready:   func(v value) (bool, error) { return waitAnswer(v, "-1", func(t string) bool { return t[0] != '-' }) },
 	writers: []string{writersOfMySQL},
 	grants:  grantsMySQL56,
 	implied: func(version) []string { return superOfMySQL56 },
 	bypass:  bypassMySQL,
+	accounts: "SELECT User AS user, Host AS host, '0' AS locked, '0' AS role, Password AS hash, " +
+		"COALESCE(plugin, '') IN ('', 'mysql_native_password') AS native FROM mysql.user",
+	turned: true,
+	// SET PASSWORD would need a right on the whole schema; a plain FLUSH
+	// would replicate, binary log or not.
+	setHash: func(a cluster.Account, old, hash string) []string {
+		return []string{fmt.Sprintf("UPDATE mysql.user SET Password = %s WHERE User = %s AND Host = %s AND Password = %s",
+			literal(hash), literal(a.User), literal(a.Host), literal(old)), "FLUSH LOCAL PRIVILEGES"}
+	},
 }
 
 var mysql57 = derive(mysql56, [3]int{5, 7, 8}, func(d *dialect) {
+	// A role is an account without a password that is locked and expired.
+	d.accounts = "SELECT User AS user, Host AS host, account_locked = 'Y' AS locked, " +
+		"account_locked = 'Y' AND password_expired = 'Y' AND authentication_string = '' AS role FROM mysql.user"
+	d.lock, d.turned = true, false
 	d.sample += ", @@global.super_read_only AS super_read_only"
 	d.superReadOnly = true
+	d.blind = false
 	d.heartbeats = "SELECT s.COUNT_RECEIVED_HEARTBEATS AS Slave_received_heartbeats, c.HEARTBEAT_INTERVAL AS Slave_heartbeat_period " +
 		"FROM performance_schema.replication_connection_status s " +
 		"JOIN performance_schema.replication_connection_configuration c USING (CHANNEL_NAME) WHERE CHANNEL_NAME = ''"
@@ -81,6 +109,8 @@ var mysql57 = derive(mysql56, [3]int{5, 7, 8}, func(d *dialect) {
 })
 
 var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
+	d.origins = "SELECT VARIABLE_NAME AS name, i.VARIABLE_SOURCE AS origin, v.VARIABLE_VALUE AS value FROM performance_schema.variables_info i " +
+		"JOIN performance_schema.global_variables v USING (VARIABLE_NAME) WHERE VARIABLE_NAME IN ('read_only', 'super_read_only')"
 	d.status = []string{"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"}
 	d.replica = "REPLICA"
 	d.writers = []string{writersOfMySQL8, writersOfMySQL}
@@ -98,11 +128,13 @@ var mariadb105 = &dialect{
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_binlog_state AS executed, @@global.gtid_slave_pos AS applied",
 	status:  []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
+	origins: "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
 	replica: "SLAVE",
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT MASTER_GTID_WAIT(%s, %s)", literal(target), fractionalSeconds(d))
 	},
 	ready: func(v value) (bool, error) { return waitAnswer(v, "-1", func(t string) bool { return t == "0" }) },
+	blind: true, // for the server's own transactions
 	writers: []string{"SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
 		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME_MS, 0) * 1000) AS age_us " +
 		"FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id " +
@@ -110,17 +142,30 @@ var mariadb105 = &dialect{
 	grants:  grantsMariaDB,
 	implied: superOfMariaDB,
 	bypass:  bypassMariaDB,
+	accounts: "SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') AS locked, " +
+		"COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') AS role, " + mariadbHash + " AS hash, " + mariadbNative + " AS native FROM mysql.global_priv",
+	lock: true, turned: true,
+	setHash: func(a cluster.Account, _, hash string) []string {
+		return []string{fmt.Sprintf("ALTER USER IF EXISTS %s IDENTIFIED VIA mysql_native_password USING %s", account(a.User, a.Host), literal(hash))}
+	},
 }
 
+// Of an account with several ways to log in no hash is ever turned. Only hashes
+// that look turned leave the server.
+const (
+	mariadbNative = "COALESCE(JSON_VALUE(Priv, '$.plugin'), '') IN ('', 'mysql_native_password') AND JSON_EXTRACT(Priv, '$.auth_or') IS NULL"
+	mariadbHash   = "IF(JSON_VALUE(Priv, '$.authentication_string') REGEXP '[*?]$', JSON_VALUE(Priv, '$.authentication_string'), '')"
+)
+
 // trx_started has whole seconds, so that the age counts from the end of that
-// second; the statement's own time may be longer.
+// second; the statement's own time may be longer, and counts seconds begun.
 const (
 	writersOfMySQL = "SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
-		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME, 0) * 1000000) AS age_us " +
+		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, (COALESCE(p.TIME, 0) - 1) * 1000000) AS age_us " +
 		"FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id " +
 		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"
 	writersOfMySQL8 = "SELECT t.trx_mysql_thread_id AS id, p.USER AS user, p.COMMAND AS command, t.trx_rows_modified AS modified, " +
-		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, COALESCE(p.TIME, 0) * 1000000) AS age_us " +
+		"t.trx_state AS state, GREATEST(0, TIMESTAMPDIFF(MICROSECOND, t.trx_started, NOW(6)) - 1000000, (COALESCE(p.TIME, 0) - 1) * 1000000) AS age_us " +
 		"FROM information_schema.INNODB_TRX t LEFT JOIN performance_schema.processlist p ON p.ID = t.trx_mysql_thread_id " +
 		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"
 )
@@ -149,11 +194,14 @@ func chooseDialect(v version) *dialect {
 
 // closing are the statements that set read_only after waiting for locks at most d.
 func (d *dialect) closing(wait time.Duration) []string {
-	s := []string{fmt.Sprintf("SET SESSION lock_wait_timeout = %d", wholeSeconds(wait)), "SET GLOBAL read_only = 1"}
+	name := "read_only"
 	if d.superReadOnly {
-		s = append(s, "SET GLOBAL super_read_only = 1")
+		name = "super_read_only" // sets both, or none
 	}
-	return s
+	return []string{
+		fmt.Sprintf("SET SESSION lock_wait_timeout = %d", wholeSeconds(wait)), fmt.Sprintf("SET GLOBAL %s = 1", name),
+		fmt.Sprintf("SET SESSION lock_wait_timeout = %d", sessionLockWait),
+	}
 }
 
 // limit fixes on the server's own clock how long opening is still allowed.
@@ -161,16 +209,26 @@ func (d *dialect) limit(within time.Duration) string {
 	return fmt.Sprintf("SET @mmm_until = UTC_TIMESTAMP(6) + INTERVAL %d MICROSECOND", within.Microseconds())
 }
 
+// unsealing takes super_read_only away within the limit.
+func (d *dialect) unsealing() string { return fmt.Sprintf(setInTime, "super_read_only") }
+
+// reseal sets super_read_only again, unless the server was opened meanwhile.
+func (d *dialect) reseal() string {
+	return "SET GLOBAL super_read_only = IF(@@global.read_only, 1, 0)"
+}
+
+// setInTime switches off within the limit. After it the value is one that every
+// server refuses, so that nothing changes.
+const setInTime = "SET GLOBAL %s = IF(UTC_TIMESTAMP(6) < @mmm_until, 'OFF', 'too late')"
+
 // opening are the statements that take read_only away, in the order in which a
-// session that ends in between leaves the server closed. After the limit the
-// value is one that every server refuses, so that nothing changes.
+// session that ends in between leaves the server closed.
 func (d *dialect) opening() []string {
-	const set = "SET GLOBAL %s = IF(UTC_TIMESTAMP(6) < @mmm_until, 'OFF', 'too late')"
 	var s []string
 	if d.superReadOnly {
-		s = append(s, fmt.Sprintf(set, "super_read_only"))
+		s = append(s, d.unsealing())
 	}
-	return append(s, fmt.Sprintf(set, "read_only"))
+	return append(s, fmt.Sprintf(setInTime, "read_only"))
 }
 
 // readOnly reads both switches back.

@@ -18,7 +18,7 @@ func TestChooseDialect(t *testing.T) {
 		{"8.0.22", "", mysql8022},
 		{"8.0.36-28", "Percona Server", mysql8026},
 		{"9.7.4-2", "Debian", mysql8026},
-		{"27.1.0", "", mysql8026},
+		{"27.1.0", "", mysql8026}, // with a warning
 		{"10.4.0-MariaDB", "", mariadb105},
 		{"10.11.19-MariaDB-0+deb12u1-log", "Debian 12", mariadb105},
 		{"13.0.1", "MariaDB Server", mariadb105},
@@ -27,6 +27,35 @@ func TestChooseDialect(t *testing.T) {
 			t.Errorf("%s: got the row of %s %v", tt.version, got.flavor, got.since)
 		}
 	}
+}
+
+func TestAReleaseThatIsTooNewIsToldAndWorks(t *testing.T) {
+	for text, want := range map[string]string{
+		"9.7.4-2": "", "9.9.0": "", "8.4.6": "", "5.6.24-log": "", "11.8.6-MariaDB": "", "10.11.19-MariaDB": "",
+		"10.0.1":         "MySQL 10.0 is newer than this program knows; it is treated like 9",
+		"12.1.2-MariaDB": "MariaDB 12.1 is newer than this program knows; it is treated like 11",
+	} {
+		if got := parseVersion(text, "").warning(); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(monitorUser)
+		if c.Warning() != "" {
+			t.Error(c.Warning())
+		}
+		c.version.number = [3]int{27, 1, 0}
+		c.dialect = chooseDialect(c.version)
+		if c.Warning() == "" {
+			t.Error("no warning")
+		}
+		_, err := c.Observe(t.Context(), nil)
+		must(t, err)
+		list, err := c.Check(t.Context(), CheckOptions{})
+		must(t, err)
+		severities(t, list, map[string]Severity{"release": SeverityWarn})
+	})
 }
 
 func TestVersionSince(t *testing.T) {
@@ -50,9 +79,9 @@ func TestEachDialectClosesBeforeItOpensAndWordsTheWait(t *testing.T) {
 		{mariadb105, false, "SLAVE", "MASTER_GTID_WAIT('u:1', 1.500)"},
 	} {
 		closing, opening := strings.Join(tt.d.closing(1500*time.Millisecond), ";"), strings.Join(tt.d.opening(), ";")
-		wantClosing := "SET SESSION lock_wait_timeout = 2;SET GLOBAL read_only = 1"
+		wantClosing := "SET SESSION lock_wait_timeout = 2;SET GLOBAL read_only = 1;SET SESSION lock_wait_timeout = 2"
 		if tt.super {
-			wantClosing += ";SET GLOBAL super_read_only = 1"
+			wantClosing = strings.Replace(wantClosing, "read_only", "super_read_only", 1)
 		}
 		if closing != wantClosing {
 			t.Errorf("%v closes by %q", tt.d.since, closing)
@@ -91,15 +120,17 @@ func TestWaitAnswers(t *testing.T) {
 }
 
 func TestLiteralsComeBackAsTheyWere(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(monitorUser)
-	for _, text := range []string{"", "plain", "it's", `a\'; DROP TABLE t; -- `, "\x00\n\r\x1a\"`", "naïve – 漢字", `\`} {
-		got, err := c.query(t.Context(), "echo on", "SELECT "+literal(text))
-		must(t, err)
-		if got[0].rows[0][0].text != text {
-			t.Errorf("%q came back as %q", text, got[0].rows[0][0].text)
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(monitorUser)
+		for _, text := range []string{"", "plain", "it's", `a\'; DROP TABLE t; -- `, "\x00\n\r\x1a\"`", "naïve – 漢字", `\`} {
+			got, err := c.query(t.Context(), "echo on", "SELECT "+literal(text))
+			must(t, err)
+			if got[0].rows[0][0].text != text {
+				t.Errorf("%q came back as %q", text, got[0].rows[0][0].text)
+			}
 		}
-	}
+	})
 }
 
 func TestBooleansOfNewerReleases(t *testing.T) {

@@ -26,7 +26,8 @@ var (
 	// ErrInUse: the session is busy with another call or a queued order.
 	ErrInUse = errors.New("the session is in use")
 
-	errNotApplying = errors.New("the SQL thread is stopped")
+	errNotApplying   = errors.New("the SQL thread is stopped")
+	errReadOnlyBinds = errors.New("the account may not write while read_only is set")
 )
 
 // Error is what every method of Node and Conn returns when it did not succeed.
@@ -64,13 +65,16 @@ const (
 	errDatabaseDenied       = 1044
 	errAccessDenied         = 1045
 	errServerShutdown       = 1053
+	errUnknownDatabase      = 1049
 	errUnknownColumn        = 1054
 	errParse                = 1064
 	errNoSuchThread         = 1094
+	errKillDenied           = 1095
 	errUnknownTable         = 1109
 	errHostBlocked          = 1129
 	errHostNotPrivileged    = 1130
 	errTableDenied          = 1142
+	errColumnDenied         = 1143
 	errNoSuchTable          = 1146
 	errUnknownVariable      = 1193
 	errNotReplica           = 1200
@@ -81,10 +85,15 @@ const (
 	errWrongValue           = 1231
 	errReplicaRunning       = 1254
 	errReplicaStopped       = 1255
+	errReadOnlyOption       = 1290
 	errNoSuchFunction       = 1305
+	errRoutineDenied        = 1370
 	errAccessDeniedNoPasswd = 1698
+	errNotSupportedAuth     = 1251
+	errMustChangePassword   = 1820
 	errPasswordExpired      = 1862
 	errKilled               = 1927
+	errOfflineMode          = 3032
 	errAccountLocked        = 3118
 	errIdleTimeout          = 4031
 	errAccountLockedMariaDB = 4151
@@ -93,7 +102,7 @@ const (
 // numberCause classifies an answer of the server.
 func numberCause(number uint16) cluster.Cause {
 	switch number {
-	case errAccessDenied, errAccessDeniedNoPasswd, errPasswordExpired, errAccountLocked,
+	case errAccessDenied, errAccessDeniedNoPasswd, errPasswordExpired, errMustChangePassword, errAccountLocked, errNotSupportedAuth, errOfflineMode,
 		errAccountLockedMariaDB, errDatabaseDenied, errHostNotPrivileged:
 		return cluster.CauseAccessDenied
 	case errTooManyConnections, errTooManyOfUser, errUserLimit:
@@ -196,4 +205,9 @@ func number(err error) uint16 {
 		return e.Number
 	}
 	return 0
+}
+
+// Refused reports whether the account lacks a privilege for what it tried.
+func Refused(err error) bool {
+	return refused(number(err)) || errors.Is(err, errReadOnlyBinds)
 }

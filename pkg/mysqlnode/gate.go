@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -16,8 +17,8 @@ const queueLockWait = time.Hour
 // openLimit is how long an opening order stays valid at most.
 const openLimit = 2 * time.Second
 
-// SetReadOnly closes the server for writes, read_only first, then
-// super_read_only where it exists. It waits for running writes at most lockWait,
+// SetReadOnly closes the server for writes, with super_read_only where it
+// exists. It waits for running writes at most lockWait,
 // in whole seconds of at least one, and then returns an error that is
 // ErrLockWait, with nothing changed. When ctx ends or the session is lost
 // before the answer, the order is withdrawn over a second connection, because
@@ -37,7 +38,7 @@ func (c *Conn) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	case e.Number == errLockWait:
 		e.Err = fmt.Errorf("waited %d s: %w (%w)", wholeSeconds(lockWait), ErrLockWait, e.Err)
 	case e.Number == 0 && c.link.gone():
-		if undone := c.withdraw(); undone != nil {
+		if undone := c.withdraw(context.WithoutCancel(ctx)); undone != nil {
 			e.Err = fmt.Errorf("%w; the order could not be withdrawn: %w", e.Err, undone)
 		}
 	}
@@ -81,14 +82,50 @@ func (c *Conn) QueueReadOnly() (done <-chan error, err error) {
 // context's.
 func (c *Conn) SetWritable(ctx context.Context) error {
 	const op = "set read_only=0 on"
-	within := openLimit
-	if deadline, ok := ctx.Deadline(); ok {
-		within = min(within, time.Until(deadline))
-	}
-	if err := c.exec(ctx, op, c.dialect.limit(within)); err != nil {
+	if err := c.exec(ctx, op, c.dialect.limit(timeToOpen(ctx))); err != nil {
 		return err
 	}
 	return c.openGate(ctx)
+}
+
+// timeToOpen is how long an order that opens may be on its way.
+func timeToOpen(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(openLimit, time.Until(deadline))
+	}
+	return openLimit
+}
+
+// Unseal takes super_read_only away; read_only stays as it is. The order has
+// the limit of SetWritable. Where there is no super_read_only nothing is done.
+func (c *Conn) Unseal(ctx context.Context) error {
+	if !c.dialect.superReadOnly {
+		return nil
+	}
+	return c.unseal(ctx, "set super_read_only=0 on")
+}
+
+func (c *Conn) unseal(ctx context.Context, op string) error {
+	if err := c.exec(ctx, op, c.dialect.limit(timeToOpen(ctx))); err != nil {
+		return err
+	}
+	got, err := c.query(ctx, op, c.dialect.unsealing(), c.dialect.readOnly())
+	if err != nil {
+		return tooLate(err)
+	}
+	if len(got) != 1 || len(got[0].rows) != 1 || tri(got[0].row(0), "super_read_only") != cluster.No {
+		return c.fault(op, errors.New("the server is still super_read_only"))
+	}
+	return nil
+}
+
+// tooLate makes the answer to an order after its time recognisable.
+func tooLate(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Number == errWrongValue {
+		e.Err = fmt.Errorf("%w (%w)", ErrTooLate, e.Err)
+	}
+	return err
 }
 
 // openGate sends the order whose limit the session holds, and reads back.
@@ -96,11 +133,7 @@ func (c *Conn) openGate(ctx context.Context) error {
 	const op = "set read_only=0 on"
 	got, err := c.query(ctx, op, append(c.dialect.opening(), c.dialect.readOnly())...)
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Number == errWrongValue {
-			e.Err = fmt.Errorf("%w (%w)", ErrTooLate, e.Err)
-		}
-		return err
+		return tooLate(err)
 	}
 	if len(got) != 1 || len(got[0].rows) != 1 || tri(got[0].row(0), "read_only") != cluster.No {
 		return c.fault(op, errors.New("the server is still read_only"))
@@ -108,9 +141,10 @@ func (c *Conn) openGate(ctx context.Context) error {
 	return nil
 }
 
-// withdraw kills this session, which is lost to us, and sees it gone.
-func (c *Conn) withdraw() error {
-	ctx, cancel := context.WithTimeout(context.Background(), c.node.opts.ConnectTimeout)
+// withdraw kills this session, which is lost to us, sees it gone and then runs
+// statements in its place.
+func (c *Conn) withdraw(ctx context.Context, then ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.node.opts.ConnectTimeout)
 	defer cancel()
 	second, err := c.node.Connect(ctx)
 	if err != nil {
@@ -120,9 +154,12 @@ func (c *Conn) withdraw() error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		waits, err := second.waitsToClose(ctx, c.id)
-		if err != nil || !waits {
+		lives, err := second.lives(ctx, c)
+		if err != nil {
 			return err
+		}
+		if !lives {
+			break
 		}
 		if err := second.Kill(ctx, c.id); err != nil {
 			return err
@@ -133,21 +170,27 @@ func (c *Conn) withdraw() error {
 			return ctx.Err()
 		}
 	}
+	if len(then) == 0 {
+		return nil
+	}
+	return second.exec(ctx, "withdraw an order on", then...)
 }
 
-// waitsToClose reports whether session id still has our closing order. The
-// server may have restarted and given the number to somebody else.
-func (c *Conn) waitsToClose(ctx context.Context, id uint64) (bool, error) {
-	const op = "look for the closing order on"
+// lives reports whether the server still has another session of ours. It may
+// have restarted and given the number to somebody else, whom the port tells;
+// behind something that translates ports, the order under way does.
+func (c *Conn) lives(ctx context.Context, lost *Conn) (bool, error) {
+	const op = "look for a lost session on"
 	got, err := c.query(ctx, op, "SHOW FULL PROCESSLIST")
 	if err != nil || len(got) != 1 {
 		return false, err
 	}
+	_, port, _ := net.SplitHostPort(lost.local)
 	for i := range got[0].rows {
 		r := got[0].row(i)
 		n, _ := r.integer("Id")
-		if uint64(n) == id && r.text("User") == c.node.opts.User {
-			return strings.Contains(r.text("Info"), "read_only"), nil
+		if uint64(n) == lost.id && r.text("User") == c.node.opts.User {
+			return strings.HasSuffix(r.text("Host"), ":"+port) || strings.Contains(r.text("Info"), "read_only"), nil
 		}
 	}
 	return false, nil

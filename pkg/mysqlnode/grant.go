@@ -74,7 +74,23 @@ var grantsMySQL8 = map[Role][]grant{
 		{"CREATE USER", "*.*", true, "locking accounts"},
 		{"RELOAD", "*.*", true, "resetting replication"},
 		{"SELECT", "mysql.user", true, "reading which accounts there are"},
+		{"SELECT", "performance_schema.*", true, "reading the heartbeats of replication"},
 	},
+}
+
+// epochGrants are for the table of the epoch rows; none without one.
+func epochGrants(table string, role Role) (list []grant) {
+	schema, _, _ := strings.Cut(table, ".")
+	switch {
+	case table == "":
+	case role == RoleMonitor:
+		list = []grant{{"SELECT", schema + ".*", true, "reading the epoch row"}}
+	default:
+		for _, privilege := range []string{"CREATE", "INSERT", "SELECT", "UPDATE"} {
+			list = append(list, grant{privilege, schema + ".*", true, "keeping the epoch row"})
+		}
+	}
+	return list
 }
 
 // What SUPER stands for.
@@ -135,13 +151,41 @@ func readGrants(r result, d *dialect, v version) privileges {
 
 // has reports whether the privileges hold g, on its object or a larger one.
 func (p privileges) has(g grant) bool {
-	schema, _, _ := strings.Cut(g.on, ".")
-	for _, on := range []string{"*.*", schema + ".*", g.on} {
-		if slices.Contains(p[on], g.privilege) || slices.Contains(p[on], "ALL PRIVILEGES") || slices.Contains(p[on], "ALL") {
+	for on, list := range p {
+		if covers(on, g.on) && (slices.Contains(list, g.privilege) || slices.Contains(list, "ALL PRIVILEGES") || slices.Contains(list, "ALL")) {
 			return true
 		}
 	}
 	return false
+}
+
+// covers reports whether what is granted on one object holds for another. The
+// schema of a grant on a whole schema is a pattern as for LIKE.
+func covers(on, object string) bool {
+	pattern, whole := strings.CutSuffix(on, ".*")
+	if on == "*.*" || on == object || !whole {
+		return on == "*.*" || on == object
+	}
+	schema, _, _ := strings.Cut(object, ".")
+	var b strings.Builder
+	escaped := false
+	for _, r := range pattern {
+		switch {
+		case escaped:
+			b.WriteString(regexp.QuoteMeta(string(r)))
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '_':
+			b.WriteString(".")
+		case r == '%':
+			b.WriteString(".*")
+		default:
+			b.WriteString(regexp.QuoteMeta(string(r)))
+		}
+	}
+	matched, err := regexp.MatchString("^"+b.String()+"$", schema)
+	return err == nil && matched
 }
 
 // statements words the missing grants, one statement for each object.
@@ -162,11 +206,11 @@ func statements(missing []grant, to string) string {
 }
 
 // grants finds what the account that we logged in with lacks for a role.
-func (k *checker) grants(role Role, p privileges) {
+func (k *checker) grants(role Role) {
 	var missing, spare []grant
-	for _, g := range k.conn.dialect.grants[role] {
+	for _, g := range slices.Concat(k.conn.dialect.grants[role], epochGrants(k.conn.node.opts.Epoch.Table, role)) {
 		switch {
-		case p.has(g):
+		case k.privileges.has(g):
 		case g.spare:
 			spare = append(spare, g)
 		default:

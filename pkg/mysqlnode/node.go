@@ -23,13 +23,16 @@ type Options struct {
 	// Database is the default schema of the session; the predecessor's monitor
 	// leaves sessions in information_schema out of its count.
 	Database string
-	// Charset is the session's character set, utf8mb4 when empty.
+	// Charset must be a name of a character set and changes nothing: names of
+	// accounts come and go as UTF-8, so that every session speaks utf8mb4.
 	Charset string
 	// ConnectTimeout bounds a whole Connect: name look-up, dial, log-in and the
 	// first statement together; 1 s when zero.
 	ConnectTimeout time.Duration
 	// Name is sent as the connection attribute program_name.
 	Name string
+	// Epoch is the row that Observe reads into Server.Mark; no table, no reading.
+	Epoch EpochAt
 }
 
 // Node is one server that can be connected to. It holds no connection itself
@@ -128,7 +131,7 @@ func (n *Node) Connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, n.connectError(l, err)
 	}
-	c := &Conn{node: n, link: l, raw: raw.(session)}
+	c := &Conn{node: n, link: l, raw: raw.(session), local: l.LocalAddr().String()}
 	if err := c.introduce(ctx); err != nil {
 		_ = c.Close()
 		var e *Error

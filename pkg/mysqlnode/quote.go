@@ -31,3 +31,6 @@ func literal(text string) string {
 
 // account quotes user and host of an account for a statement.
 func account(user, host string) string { return literal(user) + "@" + literal(host) }
+
+// identifier quotes the name of a schema or table.
+func identifier(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }

@@ -76,14 +76,13 @@ func (c *Conn) WaitApplied(ctx context.Context, target string, timeout time.Dura
 }
 
 // missing is the part of target to wait for, in the form the wait function
-// reads. MariaDB's looks at the replication position only, where the server's
-// own transactions may be absent, and wants one entry for each domain.
+// reads: MariaDB's wants one entry for each domain.
 func (c *Conn) missing(ctx context.Context, op, target string) (string, error) {
 	want, err := gtid.Parse(c.version.flavor, target)
 	if err != nil {
 		return "", c.fault(op, err)
 	}
-	if want.IsEmpty() || c.version.flavor != cluster.MariaDB {
+	if want.IsEmpty() || !c.dialect.blind {
 		return want.String(), nil
 	}
 	got, err := c.query(ctx, op, c.dialect.sample)
@@ -98,5 +97,9 @@ func (c *Conn) missing(ctx context.Context, op, target string) (string, error) {
 	if err != nil {
 		return "", c.fault(op, err)
 	}
-	return want.Minus(has).Highest().String(), nil
+	rest := want.Minus(has)
+	if c.version.flavor == cluster.MariaDB {
+		rest = rest.Highest()
+	}
+	return rest.String(), nil
 }

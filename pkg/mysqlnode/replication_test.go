@@ -10,9 +10,9 @@ import (
 
 // lagging makes a pair whose passive has received rows that it has not applied,
 // and whose active is then killed.
-func lagging(t *testing.T) (b *server, c *Conn, received string) {
+func lagging(t *testing.T, kind *brand) (b *server, c *Conn, received string) {
 	t.Helper()
-	a, b := startPair(t)
+	a, b := startPair(t, kind)
 	c = b.connect(agentUser)
 	must(t, c.StopReplication(t.Context()))
 	must(t, c.StartIOThread(t.Context()))
@@ -23,7 +23,7 @@ func lagging(t *testing.T) (b *server, c *Conn, received string) {
 		ch, err := c.Channel(t.Context())
 		must(t, err)
 		received = ch.Received
-		return ch.Received == "0-1-20" && ch.SQL == cluster.ThreadNo
+		return ch.Received == a.upTo(20) && ch.SQL == cluster.ThreadNo
 	})
 	a.kill()
 	return b, c, received
@@ -32,93 +32,129 @@ func lagging(t *testing.T) (b *server, c *Conn, received string) {
 func rows(s *server) string { s.t.Helper(); return s.value("SELECT COUNT(*) FROM app.t WHERE v = 7") }
 
 func TestDrainAppliesWhatWasReceived(t *testing.T) {
-	b, c, received := lagging(t)
-	applied, err := c.WaitApplied(t.Context(), received, 200*time.Millisecond)
-	if applied || err != nil {
-		t.Fatalf("applied without an applier: %v, %v", applied, err)
-	}
-	for range 2 {
-		must(t, c.StartSQLThread(t.Context()))
-	}
-	for range 2 {
-		must(t, c.StopIOThread(t.Context()))
-	}
-	ch, err := c.Channel(t.Context())
-	must(t, err)
-	if ch.IO != cluster.ThreadNo || ch.Received != received {
-		t.Errorf("after the drain began: %+v", ch)
-	}
-	for range 2 {
-		applied, err = c.WaitApplied(t.Context(), received, 5*time.Second)
-		must(t, err)
-		if !applied {
-			t.Fatal("not applied within 5 s")
+	onEach(t, func(t *testing.T, kind *brand) {
+		b, c, received := lagging(t, kind)
+		applied, err := c.WaitApplied(t.Context(), received, 200*time.Millisecond)
+		if applied || err != nil {
+			t.Fatalf("applied without an applier: %v, %v", applied, err)
 		}
-	}
-	if n := rows(b); n != "20" {
-		t.Errorf("%s of 20 rows are there", n)
-	}
-	if ro, _, err := c.ReadOnly(t.Context()); err != nil || ro != cluster.Yes {
-		t.Errorf("read_only %d, %v", ro, err)
-	}
-	for range 2 {
-		must(t, c.StopReplication(t.Context()))
-	}
-	for range 2 {
-		must(t, c.StartReplication(t.Context()))
-	}
+		for range 2 {
+			must(t, c.StartSQLThread(t.Context()))
+		}
+		for range 2 {
+			must(t, c.StopIOThread(t.Context()))
+		}
+		ch, err := c.Channel(t.Context())
+		must(t, err)
+		if ch.IO != cluster.ThreadNo || ch.Received != received {
+			t.Errorf("after the drain began: %+v", ch)
+		}
+		for range 2 {
+			applied, err = c.WaitApplied(t.Context(), received, 5*time.Second)
+			must(t, err)
+			if !applied {
+				t.Fatal("not applied within 5 s")
+			}
+		}
+		if n := rows(b); n != "20" {
+			t.Errorf("%s of 20 rows are there", n)
+		}
+		if ro, _, err := c.ReadOnly(t.Context()); err != nil || ro != cluster.Yes {
+			t.Errorf("read_only %d, %v", ro, err)
+		}
+		for range 2 {
+			must(t, c.StopReplication(t.Context()))
+		}
+		for range 2 {
+			must(t, c.StartReplication(t.Context()))
+		}
+	})
 }
 
 func TestWaitAppliedCountsOwnTransactions(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(agentUser)
-	s.do("INSERT INTO app.t (v) VALUES (7)")
-	// What the server committed itself is in no replication position.
-	for target, want := range map[string]bool{"": true, "0-1-1": true, "0-1-1,0-2-1": false, "0-1-2": false, "0-5-3,0-6-4": false} {
-		began := time.Now()
-		applied, err := c.WaitApplied(t.Context(), target, 100*time.Millisecond)
-		must(t, err)
-		if applied != want {
-			t.Errorf("%q: %v, want %v", target, applied, want)
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(agentUser)
+		s.do("SET GLOBAL read_only = 0")
+		s.do("INSERT INTO app.t (v) VALUES (7)")
+		own := s.upTo(1)
+		// What the server committed itself is in MariaDB's replication position no more than in a foreign one.
+		targets := map[string]bool{"": true, own: true, own + "," + s.foreign(1): false, s.upTo(2): false, s.foreign(3): false}
+		for target, want := range targets {
+			began := time.Now()
+			applied, err := c.WaitApplied(t.Context(), target, 100*time.Millisecond)
+			must(t, err)
+			if applied != want {
+				t.Errorf("%q: %v, want %v", target, applied, want)
+			}
+			if took := time.Since(began); want && took > 90*time.Millisecond {
+				t.Errorf("%q: waited %s for nothing", target, took)
+			}
 		}
-		if took := time.Since(began); want && took > 90*time.Millisecond {
-			t.Errorf("%q: waited %s for nothing", target, took)
+		if _, err := c.WaitApplied(t.Context(), "0-1-1'); SELECT ('", time.Second); err == nil {
+			t.Error("took a target that is no position")
 		}
-	}
-	if _, err := c.WaitApplied(t.Context(), "0-1-1'); SELECT ('", time.Second); err == nil {
-		t.Error("took a target that is no position")
-	}
+	})
 }
 
 func TestWaitAppliedEndsBeforeItsContext(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(agentUser)
-	applied, err := c.WaitApplied(within(t, 300*time.Millisecond), "0-9-9", time.Hour)
-	if applied || err != nil {
-		t.Errorf("%v, %v", applied, err)
-	}
-	must(t, c.Ping(within(t, time.Second)))
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(agentUser)
+		applied, err := c.WaitApplied(within(t, 300*time.Millisecond), s.foreign(9), time.Hour)
+		if applied || err != nil {
+			t.Errorf("%v, %v", applied, err)
+		}
+		must(t, c.Ping(within(t, time.Second)))
+	})
 }
 
 func TestStartingWhatIsNotConfiguredIsAnError(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(agentUser)
-	if e := want(t, c.StartReplication(t.Context()), cluster.CauseOther); e.Number != errNotReplica {
-		t.Error(e)
-	}
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(agentUser)
+		if e := want(t, c.StartReplication(t.Context()), cluster.CauseOther); e.Number != errNotReplica {
+			t.Error(e)
+		}
+	})
 }
 
 func TestStoppingTheReceiverOfAHungSource(t *testing.T) {
-	a, b := startPair(t)
-	c := b.connect(agentUser)
-	eventually(t, 10*time.Second, "the passive replicates", func() bool {
-		ch, err := c.Channel(t.Context())
-		must(t, err)
-		return ch.Replicates(a.addr())
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, b := startPair(t, kind)
+		c := b.connect(agentUser)
+		eventually(t, 10*time.Second, "the passive replicates", func() bool {
+			ch, err := c.Channel(t.Context())
+			must(t, err)
+			return ch.Replicates(a.addr())
+		})
+		a.freeze()
+		began := time.Now()
+		must(t, c.StopIOThread(within(t, 5*time.Second)))
+		t.Logf("stopped in %s", time.Since(began))
+		a.signal(syscall.SIGCONT)
 	})
-	a.freeze()
-	began := time.Now()
-	must(t, c.StopIOThread(within(t, 5*time.Second)))
-	t.Logf("stopped in %s", time.Since(began))
-	a.signal(syscall.SIGCONT)
+}
+
+func TestAReceiverThatHasGivenUpIsStartedAgain(t *testing.T) {
+	mysql9.need(t)
+	a, b := startPair(t, mysql9)
+	c := b.connect(agentUser)
+	b.do("STOP REPLICA")
+	b.change("%[1]s_RETRY_COUNT=1, %[1]s_CONNECT_RETRY=1, %[1]s_HEARTBEAT_PERIOD=0.2")
+	b.do("START REPLICA")
+	is := func(what string, state cluster.Thread) {
+		t.Helper()
+		eventually(t, 20*time.Second, what, func() bool {
+			ch, err := c.Channel(t.Context())
+			must(t, err)
+			return ch.IO == state && ch.SQL == cluster.ThreadYes && (state == cluster.ThreadYes || ch.IOErrno == 2003 || ch.IOErrno == 2013)
+		})
+	}
+	is("b replicates", cluster.ThreadYes)
+	a.kill()
+	is("the receiver has given up", cluster.ThreadNo)
+	a.start()
+	must(t, c.StartIOThread(t.Context()))
+	is("b replicates again", cluster.ThreadYes)
 }

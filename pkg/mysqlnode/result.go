@@ -30,6 +30,9 @@ type row struct {
 
 func (r result) row(i int) row { return row{r.columns, r.rows[i]} }
 
+// has reports whether the result has a column.
+func (r result) has(name string) bool { _, ok := r.columns[name]; return ok }
+
 // get returns the first of the named columns that exists.
 func (r row) get(names ...string) (value, bool) {
 	for _, name := range names {

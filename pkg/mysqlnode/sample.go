@@ -8,19 +8,29 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
 // Observe takes a full sample in one round trip. Sessions of the users in
-// exclude are not counted.
+// exclude are not counted. An epoch row that cannot be read is a zero mark; it
+// is then left out of the samples of the next 5 s.
 func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
-	got, err := c.channelBatch(ctx, "observe", c.dialect.sample, statusQuery, processQuery)
+	const op = "observe"
+	got, err := c.channelBatch(ctx, op, []string{c.dialect.sample, statusQuery, processQuery}, c.markQuery())
 	if err != nil {
 		return cluster.Server{}, err
 	}
+	var mark cluster.Mark
+	if last := len(got) - 1; last >= 0 && got[last].has("epoch") {
+		if mark, err = readMark(got[last]); err != nil {
+			return cluster.Server{}, c.fault(op, err)
+		}
+		got = got[:last]
+	}
 	if len(got) < 4 || len(got[0].rows) != 1 {
-		return cluster.Server{}, c.fault("observe", errors.New("the server left statements unanswered"))
+		return cluster.Server{}, c.fault(op, errors.New("the server left statements unanswered"))
 	}
 	vars, status := got[0].row(0), got[1].pairs()
 	s := cluster.Server{
@@ -34,6 +44,7 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 		Executed:           join(vars.text("executed"), vars.text("applied")),
 		Purged:             join(vars.text("purged")),
 		Channel:            readChannel(c.version.flavor, got[3:], status),
+		Mark:               mark,
 	}
 	s.UptimeS, _ = strconv.ParseInt(status["uptime"], 10, 64)
 	s.Sessions, s.Users = countSessions(c.sessions(got[2]), exclude, status["threads_connected"])
@@ -47,7 +58,7 @@ func (c *Conn) Channel(ctx context.Context) (cluster.Channel, error) {
 	if c.version.flavor == cluster.MySQL && c.dialect.heartbeats == "" {
 		before = []string{statusQuery}
 	}
-	got, err := c.channelBatch(ctx, op, before...)
+	got, err := c.channelBatch(ctx, op, before, "")
 	if err != nil {
 		return cluster.Channel{}, err
 	}
@@ -76,10 +87,11 @@ func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tr
 }
 
 // channelBatch runs statements, then those that show the channel: the status
-// and, where it is apart and we may read it, the heartbeats. Wordings that the
-// server does not know, and optional statements that it refuses, are noted so
-// that the next sample is one round trip again. With an error come the results before it.
-func (c *Conn) channelBatch(ctx context.Context, op string, statements ...string) ([]result, error) {
+// and, where it is apart and we may read it, the heartbeats; then the one that
+// reads the mark, if any, which may fail. Wordings that the server does not
+// know, and optional statements that it refuses, are noted so that the next
+// sample is one round trip again. With an error come the results before it.
+func (c *Conn) channelBatch(ctx context.Context, op string, statements []string, mark string) ([]result, error) {
 	for {
 		batch := slices.Clone(statements)
 		wording := c.status()
@@ -88,12 +100,19 @@ func (c *Conn) channelBatch(ctx context.Context, op string, statements ...string
 		if heartbeats != "" && !c.denied[heartbeats] {
 			batch = append(batch, heartbeats)
 		}
+		last := len(batch)
+		if mark != "" {
+			batch = append(batch, mark)
+		}
 		got, err := c.query(ctx, op, batch...)
 		if err == nil {
 			return got, nil
 		}
 		n := number(err)
 		switch at := len(got); {
+		case mark != "" && at == last && n != 0:
+			c.markAfter = time.Now().Add(markAgain)
+			return got, nil
 		case at == len(statements) && unknownWording(n) && c.status() != c.dialect.status[len(c.dialect.status)-1]:
 			c.deny(wording)
 		case at == len(statements)+1 && (unknownWording(n) || refused(n)):
@@ -132,6 +151,7 @@ func readChannel(f cluster.Flavor, extra []result, status map[string]string) clu
 	}
 	ch.Configured = true
 	ch.Source = cluster.Endpoint(net.JoinHostPort(r.text("Master_Host", "Source_Host"), r.text("Master_Port", "Source_Port")))
+	ch.User = r.text("Master_User", "Source_User")
 	ch.IO = cluster.Thread(r.text("Slave_IO_Running", "Replica_IO_Running"))
 	ch.SQL = cluster.Thread(r.text("Slave_SQL_Running", "Replica_SQL_Running"))
 	if f == cluster.MariaDB {

@@ -12,98 +12,109 @@ import (
 )
 
 func TestObserveAPair(t *testing.T) {
-	a, b := startPair(t)
-	c := b.connect(monitorUser)
-	a.do("INSERT INTO app.t VALUES (2, 2)")
-	var got cluster.Server
-	eventually(t, 10*time.Second, "both threads run and the row has arrived", func() bool {
-		var err error
-		got, err = c.Observe(t.Context(), []string{"root"})
-		must(t, err)
-		return got.Channel.Replicates(a.addr()) && got.Channel.Received == "0-1-1" && got.Channel.Delay == 0 &&
-			got.Channel.Heartbeats > 0 && got.Executed == "0-1-1,0-1-1"
-	})
-	if got.UptimeS < 0 || got.Channel.Heartbeats == 0 {
-		t.Errorf("%+v", got)
-	}
-	rest := got
-	rest.UptimeS, rest.Channel.Heartbeats = 0, 0
-	want := cluster.Server{
-		Flavor: cluster.MariaDB, Version: b.value("SELECT VERSION()"), Identity: "2",
-		ReadOnly: cluster.Yes, GTIDMode: true, LogsReplicaUpdates: true, Executed: "0-1-1,0-1-1",
-		Channel: cluster.Channel{Configured: true, Source: a.addr(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
-			Received: "0-1-1", HeartbeatPeriodMS: 200},
-	}
-	if diff := cmp.Diff(want, rest); diff != "" {
-		t.Error(diff)
-	}
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, b := startPair(t, kind)
+		c := b.connect(monitorUser)
+		a.do("INSERT INTO app.t VALUES (2, 2)")
+		var got cluster.Server
+		executed := a.upTo(1)
+		if kind.flavor == cluster.MariaDB {
+			executed += "," + executed // committed and applied
+		}
+		eventually(t, 10*time.Second, "both threads run and the row has arrived", func() bool {
+			var err error
+			got, err = c.Observe(t.Context(), []string{"root"})
+			must(t, err)
+			return got.Channel.Replicates(a.addr()) && got.Channel.Received == a.upTo(1) && got.Channel.Delay == 0 &&
+				got.Channel.Heartbeats > 0 && got.Executed == executed
+		})
+		if got.UptimeS < 0 || got.Channel.Heartbeats == 0 {
+			t.Errorf("%+v", got)
+		}
+		rest := got
+		rest.UptimeS, rest.Channel.Heartbeats = 0, 0
+		want := cluster.Server{
+			Flavor: kind.flavor, Version: b.value("SELECT VERSION()"), Identity: b.identity(),
+			ReadOnly: cluster.Yes, SuperReadOnly: b.super(), GTIDMode: true, LogsReplicaUpdates: true, Executed: executed,
+			Channel: cluster.Channel{Configured: true, Source: a.addr(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
+				User: "repl", Received: a.upTo(1), HeartbeatPeriodMS: 200},
+		}
+		if diff := cmp.Diff(want, rest); diff != "" {
+			t.Error(diff)
+		}
 
-	light, err := c.Channel(t.Context())
-	must(t, err)
-	if light.Heartbeats < got.Channel.Heartbeats || light.Source != a.addr() {
-		t.Errorf("light sample %+v", light)
-	}
-	ro, super, err := c.ReadOnly(t.Context())
-	must(t, err)
-	if ro != cluster.Yes || super != cluster.Unknown {
-		t.Errorf("read_only %d, super %d", ro, super)
-	}
-	b.do("STOP SLAVE; ")
-	light, err = c.Channel(t.Context())
-	must(t, err)
-	if !light.Stopped() || light.Delay != -1 {
-		t.Errorf("stopped channel %+v", light)
-	}
-	b.do("RESET SLAVE ALL")
-	light, err = c.Channel(t.Context())
-	must(t, err)
-	if light.Configured {
-		t.Errorf("no channel: %+v", light)
-	}
+		light, err := c.Channel(t.Context())
+		must(t, err)
+		if light.Heartbeats < got.Channel.Heartbeats || light.Source != a.addr() {
+			t.Errorf("light sample %+v", light)
+		}
+		ro, super, err := c.ReadOnly(t.Context())
+		must(t, err)
+		if ro != cluster.Yes || super != b.super() {
+			t.Errorf("read_only %d, super %d", ro, super)
+		}
+		b.do("STOP REPLICA")
+		light, err = c.Channel(t.Context())
+		must(t, err)
+		if !light.Stopped() || light.Delay != -1 {
+			t.Errorf("stopped channel %+v", light)
+		}
+		b.do("RESET REPLICA ALL")
+		light, err = c.Channel(t.Context())
+		must(t, err)
+		if light.Configured {
+			t.Errorf("no channel: %+v", light)
+		}
+	})
 }
 
 func TestObserveCountsSessionsByThePredecessorsRule(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(monitorUser)
-	s.connect(monitorUser)
-	app := s.app()
-	s.app()
-	count := func(exclude ...string) (int, []string) {
-		t.Helper()
-		got, err := c.Observe(t.Context(), append(exclude, "root"))
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(monitorUser)
+		s.connect(monitorUser)
+		app := s.app()
+		s.app()
+		count := func(exclude ...string) (int, []string) {
+			t.Helper()
+			got, err := c.Observe(t.Context(), append(exclude, "root"))
+			must(t, err)
+			return got.Sessions, got.Users
+		}
+		if n, users := count(); n != 3 || !slices.Equal(users, []string{appUser, monitorUser}) {
+			t.Errorf("%d of %v", n, users)
+		}
+		if n, users := count(monitorUser); n != 2 || !slices.Equal(users, []string{appUser}) {
+			t.Errorf("without the monitor's: %d of %v", n, users)
+		}
+		if n, _ := count(monitorUser, appUser); n != 0 {
+			t.Errorf("without all: %d", n)
+		}
+		if _, err := app.ExecContext(t.Context(), "USE information_schema"); err != nil {
+			t.Fatal(err)
+		}
+		if n, _ := count(monitorUser); n != 1 {
+			t.Errorf("without the server's own schemas: %d", n)
+		}
+		// Without PROCESS the others are invisible, which is not the same as absent.
+		s.quietly(map[cluster.Flavor]string{cluster.MariaDB: "GRANT SLAVE MONITOR ON *.* TO poor@'127.0.0.1'",
+			cluster.MySQL: "GRANT REPLICATION CLIENT ON *.* TO poor@'127.0.0.1'"}[kind.flavor])
+		got, err := s.connect(poorUser).Observe(t.Context(), nil)
 		must(t, err)
-		return got.Sessions, got.Users
-	}
-	if n, users := count(); n != 3 || !slices.Equal(users, []string{appUser, monitorUser}) {
-		t.Errorf("%d of %v", n, users)
-	}
-	if n, users := count(monitorUser); n != 2 || !slices.Equal(users, []string{appUser}) {
-		t.Errorf("without the monitor's: %d of %v", n, users)
-	}
-	if n, _ := count(monitorUser, appUser); n != 0 {
-		t.Errorf("without all: %d", n)
-	}
-	if _, err := app.ExecContext(t.Context(), "USE information_schema"); err != nil {
-		t.Fatal(err)
-	}
-	if n, _ := count(monitorUser); n != 1 {
-		t.Errorf("without the server's own schemas: %d", n)
-	}
-	// Without PROCESS the others are invisible, which is not the same as absent.
-	s.do("GRANT SLAVE MONITOR ON *.* TO poor@'127.0.0.1'")
-	got, err := s.connect(poorUser).Observe(t.Context(), nil)
-	must(t, err)
-	if got.Sessions != -1 {
-		t.Errorf("without PROCESS: %d", got.Sessions)
-	}
+		if got.Sessions != -1 {
+			t.Errorf("without PROCESS: %d", got.Sessions)
+		}
+	})
 }
 
 func TestObserveSaysWhatIsNotGranted(t *testing.T) {
-	s := startServer(t, 1)
-	_, err := s.connect(poorUser).Observe(t.Context(), nil)
-	if e := want(t, err, cluster.CauseOther); e.Number != errSpecificDenied {
-		t.Errorf("%v", err)
-	}
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		_, err := s.connect(poorUser).Observe(t.Context(), nil)
+		if e := want(t, err, cluster.CauseOther); e.Number != errSpecificDenied {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestCountSessions(t *testing.T) {
@@ -153,19 +164,54 @@ func TestChannelOfMySQLIsReadByNewAndOldNames(t *testing.T) {
 }
 
 func TestOneSessionServesOneCallAtATime(t *testing.T) {
-	s := startServer(t, 1)
-	c := s.connect(monitorUser)
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.query(context.Background(), "sleep on", "SELECT SLEEP(30)")
-		done <- err
-	}()
-	eventually(t, 5*time.Second, "the first call is on its way", func() bool {
-		return s.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'") == "1"
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(monitorUser)
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.query(context.Background(), "sleep on", "SELECT SLEEP(30)")
+			done <- err
+		}()
+		eventually(t, 5*time.Second, "the first call is on its way", func() bool {
+			return s.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'") == "1"
+		})
+		want(t, c.Ping(t.Context()), cluster.CauseOther)
+		must(t, c.Close())
+		if err := <-done; err == nil {
+			t.Error("the call went on after Close")
+		}
 	})
-	want(t, c.Ping(t.Context()), cluster.CauseOther)
-	must(t, c.Close())
-	if err := <-done; err == nil {
-		t.Error("the call went on after Close")
+}
+
+func TestHeartbeatsWithoutPerformanceSchema(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, b := startPair(t, kind)
+		b.kill()
+		b.start("--performance-schema=OFF")
+		b.do("START REPLICA")
+		c := b.connect(monitorUser)
+		eventually(t, 10*time.Second, "heartbeats are counted", func() bool {
+			got, err := c.Observe(t.Context(), nil)
+			must(t, err)
+			return got.Channel.Replicates(a.addr()) && got.Channel.Heartbeats > 1 && got.Channel.HeartbeatPeriodMS == 200
+		})
+	})
+}
+
+func TestHeartbeatsWithoutTheRight(t *testing.T) {
+	mysql9.need(t)
+	a, b := startPair(t, mysql9)
+	b.quietly("REVOKE SELECT ON performance_schema.* FROM monitor@'127.0.0.1'")
+	c := b.connect(monitorUser)
+	eventually(t, 10*time.Second, "b replicates", func() bool {
+		got, err := c.Observe(t.Context(), nil)
+		must(t, err)
+		if got.Channel.Heartbeats != 0 || got.Channel.HeartbeatPeriodMS != 0 {
+			t.Errorf("%+v", got.Channel)
+		}
+		return got.Channel.Replicates(a.addr())
+	})
+	if !c.denied[c.dialect.heartbeats] {
+		t.Error("every sample asks again")
 	}
 }

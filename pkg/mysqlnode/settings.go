@@ -18,6 +18,15 @@ const (
 	maxReconnect  = 10
 )
 
+// release looks at whether this program knows the server's release.
+func (k *checker) release() {
+	if warning := k.conn.Warning(); warning != "" {
+		k.warn("release", warning, "")
+	} else {
+		k.ok("release", k.conn.version.text)
+	}
+}
+
 // numbering looks at GTIDs and the binary log.
 func (k *checker) numbering() {
 	maria := k.conn.version.flavor == cluster.MariaDB
@@ -87,25 +96,21 @@ func (k *checker) identity() {
 // startsClosed finds whether the server comes up with read_only=1. Where the
 // present value comes from tells it when nobody has seen a start.
 func (k *checker) startsClosed(ctx context.Context) error {
-	const item = "read_only at start"
-	fix := "read_only=ON"
-	if k.conn.dialect.superReadOnly {
-		fix = "super_read_only=ON"
+	const item, superItem = "read_only at start", "super_read_only at start"
+	configured, err := k.configured(ctx)
+	if err != nil {
+		return err
 	}
+	name := "read_only"
+	if k.conn.dialect.superReadOnly {
+		name = "super_read_only"
+	}
+	fix := name + "=ON"
 	seen, how := k.options.ReadOnlyAtStart, "as seen at the first contact after a start"
-	if seen == cluster.Unknown && k.conn.version.flavor == cluster.MariaDB {
-		got, err := k.conn.query(ctx, "check", "SELECT GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value "+
-			"FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'")
-		if err != nil && number(err) == 0 {
-			return err
-		}
-		if err == nil && len(got) == 1 && len(got[0].rows) == 1 {
-			switch r := got[0].row(0); r.text("origin") {
-			case "CONFIG", "COMMAND-LINE":
-				seen, how = cluster.TriOf(on(r.text("value"))), "set by the configuration and not changed since the start"
-			case "COMPILE-TIME":
-				seen, how = cluster.No, "the configuration does not set it"
-			}
+	if seen == cluster.Unknown {
+		seen, how = configured["read_only"], "set by the configuration and not changed since the start"
+		if super := configured["super_read_only"]; k.conn.dialect.superReadOnly && (super == cluster.Yes || seen == cluster.No) {
+			seen = super // it sets both
 		}
 	}
 	switch seen {
@@ -116,7 +121,43 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	default:
 		k.unknown(item, "no start has been seen by a running monitor, and an agent or a person has set it since", fix)
 	}
+	switch {
+	case name == "read_only" || seen == cluster.No:
+	case configured[name] == cluster.Yes:
+		k.ok(superItem, "on, set by the configuration")
+	case configured[name] == cluster.No:
+		k.warn(superItem, "off: until an agent seals it, a server that returns takes writes of accounts with CONNECTION_ADMIN or SUPER", fix)
+	default:
+		k.unknown(superItem, "an agent or a person has set it since the start", fix)
+	}
 	return nil
+}
+
+// configured are the switches as the configuration sets them, as far as their
+// present values still tell.
+func (k *checker) configured(ctx context.Context) (map[string]cluster.Tri, error) {
+	is := map[string]cluster.Tri{}
+	if k.conn.dialect.origins == "" {
+		return is, nil
+	}
+	got, err := k.conn.query(ctx, "check", k.conn.dialect.origins)
+	if err != nil && number(err) == 0 {
+		return nil, err
+	}
+	if err != nil || len(got) != 1 {
+		return is, nil
+	}
+	for i := range got[0].rows {
+		r := got[0].row(i)
+		switch name := strings.ToLower(r.text("name")); r.text("origin") {
+		case "DYNAMIC", "SQL":
+		case "COMPILED", "COMPILE-TIME":
+			is[name] = cluster.No // though the other switch may have set it
+		default:
+			is[name] = cluster.TriOf(on(r.text("value")))
+		}
+	}
+	return is, nil
 }
 
 // startsStopped finds whether replication waits for the agent after a start.

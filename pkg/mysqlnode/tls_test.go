@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
 // certificate writes a self-signed certificate and its key.
@@ -31,24 +33,33 @@ func certificate(t *testing.T) (cert, key string) {
 }
 
 func TestTLSIsUsedWhereTheServerHasIt(t *testing.T) {
-	for _, encrypted := range []bool{false, true} {
-		var args []string
-		if encrypted {
-			cert, key := certificate(t)
-			args = []string{"--ssl-cert=" + cert, "--ssl-key=" + key}
+	onEach(t, func(t *testing.T, kind *brand) {
+		for _, encrypted := range []bool{false, true} {
+			var args []string
+			switch cert, key := certificate(t); {
+			case encrypted:
+				args = []string{"--ssl-cert=" + cert, "--ssl-key=" + key}
+			case kind.flavor == cluster.MySQL:
+				args = []string{"--tls-version="}
+			}
+			s := startServer(t, kind, 1, args...)
+			// On MySQL a first login without TLS needs the server's RSA key.
+			c := s.connect(monitorUser)
+			got, err := c.query(t.Context(), "read the cipher of", "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+			must(t, err)
+			if cipher := got[0].rows[0][1].text; (cipher != "") != encrypted {
+				t.Errorf("server with TLS: %v, cipher %q", encrypted, cipher)
+			}
+			n := s.node(monitorUser)
+			n.config.Passwd = "secret-of-ours"
+			_, err = n.Connect(t.Context())
+			want(t, err, cluster.CauseAccessDenied)
+			s.kill()
+			select {
+			case <-c.Broken():
+			case <-time.After(5 * time.Second):
+				t.Error("the end was not noticed")
+			}
 		}
-		s := startServer(t, 1, args...)
-		c := s.connect(monitorUser)
-		got, err := c.query(t.Context(), "read the cipher of", "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-		must(t, err)
-		if cipher := got[0].rows[0][1].text; (cipher != "") != encrypted {
-			t.Errorf("server with TLS: %v, cipher %q", encrypted, cipher)
-		}
-		s.kill()
-		select {
-		case <-c.Broken():
-		case <-time.After(5 * time.Second):
-			t.Error("the end was not noticed")
-		}
-	}
+	})
 }

@@ -1,6 +1,7 @@
 package mysqlnode
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,25 @@ type version struct {
 	flavor cluster.Flavor
 	number [3]int
 	text   string
+}
+
+// newest are the newest releases that this program has been tried with.
+var newest = map[cluster.Flavor][2]int{cluster.MySQL: {9, 7}, cluster.MariaDB: {11, 8}}
+
+// warning says that a release is newer than what is known of its flavour.
+func (v version) warning() string {
+	known := newest[v.flavor]
+	if v.number[0] <= known[0] {
+		return ""
+	}
+	return fmt.Sprintf("%s %d.%d is newer than this program knows; it is treated like %d", flavorName(v.flavor), v.number[0], v.number[1], known[0])
+}
+
+func flavorName(f cluster.Flavor) string {
+	if f == cluster.MariaDB {
+		return "MariaDB"
+	}
+	return "MySQL"
 }
 
 // parseVersion reads VERSION() and version_comment.

@@ -26,6 +26,7 @@ func given(with ...func(*reconcile.Input)) reconcile.Input {
 		OrderTick: 1,
 		Mine:      sample(10, cluster.Yes, a),
 		Theirs:    sample(20, cluster.No, b),
+		Accounts:  reconcile.Accounts{Shared: true},
 		Memory:    reconcile.Memory{Connected: true, Spare: true},
 		Tries:     3,
 		Now:       time.Minute,

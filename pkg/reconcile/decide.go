@@ -85,12 +85,12 @@ func (in Input) revoked() Plan {
 		return p
 	}
 	ch := in.Mine.Channel()
-	if in.Memory.Ready == in.Record.Order() && (!ch.Configured || ch.IO == cluster.ThreadNo) {
+	if in.Memory.Ready == in.Record.Order() && !in.receives(ch) {
 		p.Deed = cluster.DeedDrained
 		return p
 	}
 	p.Deed = cluster.DeedNone
-	return p.with(Step{Drain, in.Record.Target, whyDrain})
+	return p.with(step(Drain, in.Record.Target, whyDrain))
 }
 
 // switching: the old active is closed without killing what writes, the new one
@@ -120,7 +120,7 @@ func (in Input) switching() Plan {
 			return p.because(ReasonWaitClose)
 		}
 		p.Deed = cluster.DeedNone
-		return p.with(Step{CatchUp, target, whySwitching})
+		return p.with(step(CatchUp, target, whySwitching))
 	}
 	p, _ := in.closing(Close, false, whyPassive)
 	return p
@@ -142,7 +142,7 @@ func (in Input) assigned() Plan {
 		if !ok || rec.Phase != cluster.PhaseSteady {
 			return p
 		}
-		return in.repairActive(p)
+		return in.tend(in.repairActive(p), true)
 	}
 	unproven := rec.From == in.Self && rec.Proof != cluster.ProofFenced
 	why := whyPassive
@@ -153,7 +153,7 @@ func (in Input) assigned() Plan {
 	if !ok || rec.Phase != cluster.PhaseSteady {
 		return p
 	}
-	return in.repairPassive(p)
+	return in.tend(in.repairPassive(p), false)
 }
 
 // closing brings the server to closed. With ack it is closed in full, kills
@@ -165,7 +165,7 @@ func (in Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) 
 	if k == Close && !in.Mine.Answers() && in.Mine.Cause != cluster.CauseNone {
 		p = in.unreachable()
 		if in.Memory.Spare && !in.Memory.Queued && (!acked || !in.Mine.Closed()) {
-			p = p.with(Step{QueueClose, "", whyHung})
+			p = p.with(step(QueueClose, "", whyHung))
 		}
 		return p, false
 	}
@@ -178,12 +178,12 @@ func (in Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) 
 		return p, true
 	case in.Mine.Closed() && in.foreignClose():
 		if in.Mine.PosBegan < in.ReportsTick {
-			return p.with(Step{Read, "", why}), false
+			return p.with(step(Read, "", why)), false
 		}
 		p.Deed, p.Closed = cluster.DeedClosed, true
 		return p, true
 	}
-	return p.with(Step{k, "", why}), false
+	return p.with(step(k, "", why)), false
 }
 
 // closedAlready reports whether o acknowledges the closing that the record
@@ -211,7 +211,7 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 	}
 	if in.Mine.Open() {
 		if in.Mine.Began < in.OrderTick {
-			return p.with(Step{Read, "", whyActive}), false
+			return p.with(step(Read, "", whyActive)), false
 		}
 		p.Deed, p.Opened = cluster.DeedOpen, true
 		return p, true
@@ -228,22 +228,27 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 		case err != nil:
 			return p.because(reasonPosition(err)), false
 		case !has && in.Mine.PosBegan < in.OrderTick:
-			return p.with(Step{Read, "", whyActive}), false
+			return p.with(step(Read, "", whyActive)), false
 		case !has:
 			return p.because(ReasonNotAppliedYet), false
 		}
 	}
 	if ch := in.Mine.Channel(); in.pullsFromLost(ch) {
-		p = p.with(Step{StopIO, "", whyUnverified})
+		p = p.with(step(StopIO, "", whyUnverified))
 	}
-	return p.with(Step{Open, target, whyActive}), false
+	return p.with(step(Open, target, whyActive)), false
 }
 
 // pullsFromLost reports whether the server that takes over from a lost one may
 // still receive from it: a restart since it was drained starts the thread again.
 func (in Input) pullsFromLost(ch cluster.Channel) bool {
-	return in.Record.Phase == cluster.PhaseOpening && in.Record.Cause != cluster.CauseSwitchover &&
-		ch.Configured && ch.Source == in.Peer && ch.IO != cluster.ThreadNo
+	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() &&
+		ch.Source == in.Peer && in.receives(ch)
+}
+
+// receives reports whether the channel receives or may do so at any moment.
+func (in Input) receives(ch cluster.Channel) bool {
+	return ch.Configured && ch.IO != cluster.ThreadNo && !in.Memory.Stopping
 }
 
 // waiting returns the plan for a server that cannot be worked on now.
@@ -254,7 +259,7 @@ func (in Input) waiting() (Plan, bool) {
 	case !in.Memory.Connected:
 		return Plan{}.because(ReasonConnecting), true
 	case in.Mine.Began == 0, in.Mine.Server.ReadOnly == cluster.Unknown:
-		return Plan{}.because(ReasonReading).with(Step{Read, "", ReasonReading}), true
+		return Plan{}.because(ReasonReading).with(step(Read, "", ReasonReading)), true
 	}
 	return Plan{}, false
 }

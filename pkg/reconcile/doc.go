@@ -19,6 +19,13 @@
 //   - Replication is started only on a server whose transactions are known to
 //     be a subset of the active's, or on the active from such a server; never
 //     while one of the two is in quarantine.
+//   - Accounts are locked on a closed server that is not the active, only those
+//     that match, and never our own, replication's or the administration's. They
+//     are released on the active, only those that are on record as ours or that the
+//     predecessor has turned around; elsewhere only by whoever locked them, when
+//     they do not match any more. What else an owner has locked stays.
+//   - The epoch row is written on the open active and nowhere else; super_read_only
+//     is set on a closed server that is not the active.
 //   - Both threads of a channel are stopped by quarantine alone, and only in
 //     phase steady. Draining stops the receiving thread and nothing else.
 //

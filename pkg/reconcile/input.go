@@ -63,6 +63,9 @@ type Memory struct {
 	// Queued reports that a closing order waits on an open connection; Spare
 	// that there is an open connection to leave one on.
 	Queued, Spare bool
+	// Stopping reports that the receiving thread was told to stop and the server
+	// waits for its end: what it still reads is dropped.
+	Stopping bool
 	// Connected reports that the working connection is open.
 	Connected bool
 	// Suspect and SuspectAt are Plan.Suspect and when it was first said.
@@ -73,6 +76,11 @@ type Memory struct {
 	Errant string
 	// StartAfter is when replication may be started again after a start that did not hold.
 	StartAfter time.Duration
+	// SealAfter and MarkAfter are when sealing and writing the epoch row may be
+	// tried again after they failed.
+	SealAfter, MarkAfter time.Duration
+	// Marked is the epoch of the newest epoch row known to be on the server.
+	Marked cluster.Epoch
 }
 
 // Input is everything a decision rests on.
@@ -95,6 +103,12 @@ type Input struct {
 	// ReportsTick is the tick at which they were read.
 	MyReports, PeerReports []cluster.Report
 	ReportsTick            uint64
+	// Blocking says which accounts are locked where the server is not the active.
+	Blocking Blocking
+	// Accounts is what is known of this server's accounts; Owned are accounts
+	// that their owner has locked on the peer while that was the open active.
+	Accounts Accounts
+	Owned    []cluster.Account
 	// Tries is how many connects must fail before a server counts as unreachable.
 	Tries int
 	// Now is the agent's own clock.

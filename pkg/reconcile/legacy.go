@@ -23,13 +23,13 @@ func (in Input) legacy() Plan {
 		if !ok {
 			return p
 		}
-		return in.repairPassive(p)
+		return in.tend(in.repairPassive(p), false)
 	}
 	if wait, busy := in.waiting(); busy {
 		return wait
 	}
 	if in.Mine.Open() {
-		return in.repairActive(Plan{Deed: cluster.DeedOpen})
+		return in.tend(in.repairActive(Plan{Deed: cluster.DeedOpen}), true)
 	}
 	return in.legacyOpen()
 }
@@ -47,9 +47,9 @@ func (in Input) legacyOpen() Plan {
 		}
 		p.Risk = riskUnreachable
 		if receives {
-			p = p.with(Step{Drain, "", whyDrain})
+			p = p.with(step(Drain, "", whyDrain))
 		}
-		return p.with(Step{Open, "", whyActive})
+		return p.with(step(Open, "", whyActive))
 	}
 	switch {
 	case !in.Theirs.answersNow(in.Now):
@@ -59,16 +59,16 @@ func (in Input) legacyOpen() Plan {
 	case !receives || !ch.Replicates(in.Peer):
 		p.Risk = riskNotBehind
 		if receives {
-			p = p.with(Step{Drain, "", whyDrain})
+			p = p.with(step(Drain, "", whyDrain))
 		}
-		return p.with(Step{Open, "", whyActive})
+		return p.with(step(Open, "", whyActive))
 	case !in.Theirs.positionCurrent():
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
 	return p.with(
-		Step{CatchUp, in.Theirs.Server.Executed, whyDrain},
-		Step{Open, in.Theirs.Server.Executed, whyActive})
+		step(CatchUp, in.Theirs.Server.Executed, whyDrain),
+		step(Open, in.Theirs.Server.Executed, whyActive))
 }
 
 // WantsLegacy is Wants where there is no record.

@@ -18,15 +18,28 @@ const (
 	CloseGently Kind = "close gently"
 	// Close closes and kills what blocks or remains.
 	Close Kind = "close"
-	// Read samples the server in full.
-	Read Kind = "read"
+	// Seal sets super_read_only on a server that is closed without it.
+	Seal Kind = "seal"
+	// Read samples the server in full, ReadAccounts reads its accounts.
+	Read         Kind = "read"
+	ReadAccounts Kind = "read accounts"
 	// Drain stops the receiving thread and waits until Target and everything
 	// received is applied.
 	Drain Kind = "drain"
 	// CatchUp waits until Target is applied while the channel goes on.
 	CatchUp Kind = "catch up"
-	// Open makes the server writable once it has applied Target.
+	// Open makes the server writable once it has applied Target; before that it
+	// writes the epoch row and releases accounts.
 	Open Kind = "open"
+	// Forget takes Accounts off the record of those that we have locked.
+	Forget Kind = "forget accounts"
+	// Release lets Accounts log in again: those of the active, and those of the
+	// passive that are not to be blocked any more.
+	Release Kind = "release accounts"
+	// Lock keeps Accounts of the passive from logging in.
+	Lock Kind = "lock accounts"
+	// WriteMark raises the epoch row of the open active.
+	WriteMark Kind = "write epoch row"
 	// StartSQL starts the applying thread, StartIO the receiving thread,
 	// StartReplication both.
 	StartSQL         Kind = "start applying"
@@ -36,11 +49,12 @@ const (
 
 var ranks = map[Kind]int{
 	StopIO: 1, StopReplication: 2,
-	QueueClose: 3, CloseGently: 3, Close: 3,
-	Read:  4,
+	QueueClose: 3, CloseGently: 3, Close: 3, Seal: 3,
+	Read: 4, ReadAccounts: 4,
 	Drain: 5, CatchUp: 5,
-	Open:     6,
-	StartSQL: 7, StartIO: 7, StartReplication: 7,
+	Open:   6,
+	Forget: 7, Release: 7, Lock: 7, WriteMark: 7,
+	StartSQL: 8, StartIO: 8, StartReplication: 8,
 }
 
 // Step is one thing to do to the server.
@@ -48,13 +62,19 @@ type Step struct {
 	Kind Kind
 	// Target is the position, in gtid text, that Drain, CatchUp and Open need applied; empty for none.
 	Target string
+	// Accounts are those of Forget, Release and Lock.
+	Accounts []cluster.AccountState
 	// Reason says why the step is wanted.
 	Reason cluster.Reason
 }
 
+func step(k Kind, target string, why cluster.Reason) Step {
+	return Step{Kind: k, Target: target, Reason: why}
+}
+
 // Rank is the place of the step in the safety order, which is: stop pulling
-// from a server that is not trusted, close, read, apply, open, start
-// replication. The ranks of a Plan's steps never fall.
+// from a server that is not trusted, close, read, apply, open, tend accounts and
+// epoch row, start replication. The ranks of a Plan's steps never fall.
 func (s Step) Rank() int { return ranks[s.Kind] }
 
 // Plan is what to do to one server now.

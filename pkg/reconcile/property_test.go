@@ -78,6 +78,7 @@ func genInput(t *rapid.T) reconcile.Input {
 	in.PeerReports = []cluster.Report{{Closed: genOrder(t, "peer report"), Executed: rapid.SampledFrom([]string{"", u1 + ":1-12", "rubbish"}).Draw(t, "peer executed")}}
 	in.ReportsTick = rapid.Uint64Range(0, 6).Draw(t, "reportstick")
 	in.Tries, in.Now = 3, 10*time.Second
+	genAccounts(t, &in)
 	return in
 }
 
@@ -129,6 +130,7 @@ func TestInvariants(t *testing.T) {
 		never(p.Has(reconcile.CloseGently) && rec.Phase != cluster.PhaseSwitching, "closed gently outside a switchover")
 		never(p.Has(reconcile.Close) && rec.Exists() && reconcile.MayBeOpen(rec, in.Self), "closed a server that may be open")
 		never(p.Opened && !in.Mine.Open() || p.Closed && !in.Mine.Closed(), "acknowledged what is not so")
+		checkAccounts(in, p, never)
 		for i := 1; i < len(p.Steps); i++ {
 			never(p.Steps[i].Rank() < p.Steps[i-1].Rank(), "steps out of the safety order")
 		}

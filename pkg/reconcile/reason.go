@@ -65,6 +65,20 @@ var (
 		Text: "the server has transactions that the active lacks"}
 	whyUnverified = cluster.Reason{Code: "unverified",
 		Text: "the passive is not verified: the active receives nothing from it"}
+	whyUnsealed = cluster.Reason{Code: "unsealed",
+		Text: "the passive is closed without super_read_only"}
+	whyAccounts = cluster.Reason{Code: "accounts",
+		Text: "the accounts are looked at"}
+	whyRelease = cluster.Reason{Code: "active-locked",
+		Text: "the server is the active, and accounts of it are locked by agents"}
+	whyUnmatched = cluster.Reason{Code: "unmatched",
+		Text: "the accounts are not to be blocked any more"}
+	whyLock = cluster.Reason{Code: "passive-unlocked",
+		Text: "the server is not the active, and accounts that are to be blocked can log in"}
+	whyForget = cluster.Reason{Code: "not-ours",
+		Text: "the accounts are no longer locked by agents"}
+	whyMark = cluster.Reason{Code: "epoch-row-old",
+		Text: "the epoch row of the active is older than the record"}
 	whyVerified = cluster.Reason{Code: "verified",
 		Text: "the passive has nothing that the active lacks"}
 )

@@ -32,7 +32,7 @@ func (in Input) repairPassive(p Plan) Plan {
 		p.Errant, p.Deed = c.set, cluster.DeedQuarantine
 		p = p.because(reasonErrant(c.set))
 		if ch.Configured && !ch.Stopped() {
-			p = p.with(Step{StopReplication, "", whyQuarantine})
+			p = p.with(step(StopReplication, "", whyQuarantine))
 		}
 		return p
 	}
@@ -40,7 +40,7 @@ func (in Input) repairPassive(p Plan) Plan {
 		return p.because(ReasonRebuild)
 	}
 	if !in.Mine.positionCurrent() && startable(ch, in.Peer) {
-		return p.with(Step{Read, "", ReasonComparing})
+		return p.with(step(Read, "", ReasonComparing))
 	}
 	return in.start(p)
 }
@@ -57,8 +57,8 @@ func (in Input) repairActive(p Plan) Plan {
 	}
 	distrust := func(r cluster.Reason) Plan {
 		p = p.because(r)
-		if ch.IO != cluster.ThreadNo {
-			p = p.with(Step{StopIO, "", whyUnverified})
+		if in.receives(ch) {
+			p = p.with(step(StopIO, "", whyUnverified))
 		}
 		return p
 	}
@@ -86,7 +86,7 @@ func (in Input) repairActive(p Plan) Plan {
 			p.AskPeer = true
 			return p.because(ReasonComparing)
 		}
-		p = p.with(Step{Read, "", ReasonComparing})
+		p = p.with(step(Read, "", ReasonComparing))
 		if ch.Replicates(in.Peer) && c.set == "" {
 			return p
 		}
@@ -123,9 +123,9 @@ func (in Input) start(p Plan) Plan {
 	case in.Now < in.Memory.StartAfter:
 		return p.because(ReasonStartLater)
 	case ch.IO != cluster.ThreadNo:
-		return p.with(Step{StartSQL, "", whyVerified})
+		return p.with(step(StartSQL, "", whyVerified))
 	case ch.SQL == cluster.ThreadYes:
-		return p.with(Step{StartIO, "", whyVerified})
+		return p.with(step(StartIO, "", whyVerified))
 	}
-	return p.with(Step{StartReplication, "", whyVerified})
+	return p.with(step(StartReplication, "", whyVerified))
 }

@@ -349,3 +349,176 @@ func TestManyCallersAtOnceUseFewConnections(t *testing.T) {
 		t.Errorf("%d connections", n)
 	}
 }
+
+func notice(name string) Notice { return Notice{Name: name, Fresh: true, Keep: time.Hour} }
+
+func TestANoticeIsToldByOneAgent(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		ctx := t.Context()
+		n := notice("change 1700000000000-0")
+		claim := func(agent string, ttl time.Duration) Claim {
+			t.Helper()
+			return must[Claim](t)(b.ClaimNotice(ctx, sign, n, agent, ttl))
+		}
+		mine := claim("a", time.Minute)
+		if mine.State != ClaimMine || mine.Born == 0 {
+			t.Fatal(mine)
+		}
+		if c := claim("b", time.Minute); c.State != ClaimOther || c.Wait <= 58*time.Second || c.Wait > time.Minute {
+			t.Error(c)
+		}
+		if c := claim("a", time.Minute); c != mine {
+			t.Error("the same agent, after a reload perhaps:", c)
+		}
+		ok(t, b.ReleaseNotice(ctx, sign, n, "b"))
+		if c := claim("b", time.Minute); c.State != ClaimOther {
+			t.Error("another's claim was released:", c)
+		}
+		ok(t, b.ReleaseNotice(ctx, sign, n, "a"))
+		if c := claim("b", time.Minute); c != mine {
+			t.Error("a released notice is told under the same birth:", c, mine)
+		}
+		ok(t, b.NoticeTold(ctx, sign, n, "b"))
+		for _, agent := range []string{"a", "b", "c"} {
+			if c := claim(agent, time.Minute); c.State != ClaimTold {
+				t.Error(c)
+			}
+		}
+		ok(t, b.ReleaseNotice(ctx, sign, n, "b"))
+		ok(t, b.ForgetNotice(ctx, sign, n, false))
+		if c := claim("c", time.Minute); c.State != ClaimTold {
+			t.Error("what was told is forgotten:", c)
+		}
+		if left := must[time.Duration](t)(s.raw.PTTL(ctx, keysOf(sign).notice(n.Name)).Result()); left <= 59*time.Minute || left > time.Hour {
+			t.Errorf("the record lives %s", left)
+		}
+		ok(t, b.ForgetNotice(ctx, sign, n, true))
+		if c := claim("c", time.Minute); c.State != ClaimMine {
+			t.Error(c)
+		}
+		_, err := b.ClaimNotice(ctx, sign, Notice{Name: "x"}, "a", time.Minute)
+		expectErr(t, err, nil, "a life of 1 ms")
+		s.do(t, "SET", keysOf(sign).notice("broken"), "x")
+		_, err = b.ClaimNotice(ctx, sign, notice("broken"), "a", time.Minute)
+		expectErr(t, err, nil, "redis-cli DEL")
+	})
+}
+
+func TestAClaimEndsWithItsAgent(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		n := notice("change 1-0")
+		first := must[Claim](t)(b.ClaimNotice(t.Context(), sign, n, "a", 80*time.Millisecond))
+		for {
+			c := must[Claim](t)(b.ClaimNotice(t.Context(), sign, n, "b", time.Minute))
+			if c.State == ClaimMine {
+				if c.Born != first.Born {
+					t.Errorf("born %d, first %d", c.Born, first.Born)
+				}
+				return
+			}
+			if c.State != ClaimOther || c.Wait > 80*time.Millisecond {
+				t.Fatal(c)
+			}
+			time.Sleep(c.Wait)
+		}
+	})
+}
+
+// Ten agents at once: one claims.
+func TestOneOfManyClaims(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		var group errgroup.Group
+		claims := make([]Claim, 10)
+		for i := range claims {
+			group.Go(func() (err error) {
+				claims[i], err = b.ClaimNotice(t.Context(), sign, notice("held"), fmt.Sprint("agent ", i), time.Minute)
+				return err
+			})
+		}
+		ok(t, group.Wait())
+		mine := 0
+		for _, c := range claims {
+			if c.State == ClaimMine {
+				mine++
+			}
+		}
+		if mine != 1 {
+			t.Errorf("%d agents hold the claim: %v", mine, claims)
+		}
+	})
+}
+
+func TestNoticesThatAreVoid(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		ctx := t.Context()
+		old := notice("change 2-0")
+		old.Fresh = false
+		state := func(n Notice) ClaimState {
+			t.Helper()
+			return must[Claim](t)(b.ClaimNotice(ctx, sign, n, "a", time.Minute)).State
+		}
+		if got := state(old); got != ClaimVoid {
+			t.Error("an old change that nobody owes:", got)
+		}
+		fresh := old
+		fresh.Fresh = true
+		state(fresh)
+		ok(t, b.ReleaseNotice(ctx, sign, fresh, "a"))
+		if got := state(old); got != ClaimMine {
+			t.Error("an old change that somebody owes:", got)
+		}
+		over := notice("held over")
+		over.Follows = "held"
+		if got := state(over); got != ClaimVoid {
+			t.Error("the end of what was never told:", got)
+		}
+		state(notice("held"))
+		if got := state(over); got != ClaimVoid {
+			t.Error("the end of what is not told yet:", got)
+		}
+		ok(t, b.NoticeTold(ctx, sign, notice("held"), "a"))
+		if got := state(over); got != ClaimMine {
+			t.Error("the end of what was told:", got)
+		}
+		ok(t, b.NoticeTold(ctx, sign, over, "a"))
+		if got := state(over); got != ClaimVoid {
+			t.Error("an end that was told:", got)
+		}
+		if got := state(notice("held")); got != ClaimMine {
+			t.Error("the next one of the same kind:", got)
+		}
+	})
+}
+
+func TestEventsAfter(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		ctx := t.Context()
+		token := lead(t, b, "one")
+		for epoch := range cluster.Epoch(5) {
+			var expect cluster.Order
+			if epoch > 0 {
+				expect = order(epoch, 0)
+			}
+			must[cluster.Assignment](t)(b.Transition(ctx, sign, "one", token, cluster.Transition{
+				Expect: expect, Next: opening(epoch+1, 0), Event: cluster.Event{Kind: fmt.Sprint("kind ", epoch+1), Assignment: opening(epoch+1, 0)}}))
+		}
+		newest := must[[]cluster.Event](t)(b.Events(ctx, sign, 9))
+		all := must[[]cluster.Event](t)(b.EventsAfter(ctx, sign, "0-0", 9))
+		if len(all) != 5 || all[0].Kind != "kind 1" || all[4].ID != newest[0].ID {
+			t.Fatal(all)
+		}
+		if d := cmp.Diff(all[2:4], must[[]cluster.Event](t)(b.EventsAfter(ctx, sign, all[1].ID, 2))); d != "" {
+			t.Error(d)
+		}
+		if got := must[[]cluster.Event](t)(b.EventsAfter(ctx, sign, all[4].ID, 2)); len(got) != 0 {
+			t.Error(got)
+		}
+		_, err := b.EventsAfter(ctx, sign, "soon", 2)
+		expectErr(t, err, nil, "no id")
+	})
+}

@@ -147,7 +147,7 @@ func wantOf(command string) string {
 	switch command {
 	case "hset", "hdel", "hgetall":
 		return "hash"
-	case "sadd", "smembers":
+	case "sadd", "smembers", "srem":
 		return "set"
 	case "get", "set":
 		return "string"

@@ -47,6 +47,8 @@ func (k keys) view(monitor string, e cluster.Endpoint) string {
 	return k.new + "view:" + monitor + ":" + string(e)
 }
 func (k keys) report(e cluster.Endpoint) string { return k.new + "report:" + string(e) }
+func (k keys) notice(name string) string        { return k.new + "notice:" + name }
+func (k keys) locked(e cluster.Endpoint) string { return k.new + "locked:" + string(e) }
 
 // uniqSignOfLook is the pair whose look channel this is.
 func uniqSignOfLook(channel string) (cluster.UniqSign, bool) {

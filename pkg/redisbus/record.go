@@ -53,6 +53,7 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"reason", a.Reason,
 		"actor", a.Actor,
 		"loss", a.Loss,
+		"epoch_table", a.EpochTable,
 	}
 }
 
@@ -80,6 +81,7 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 		Reason:     h["reason"],
 		Actor:      h["actor"],
 		Loss:       h["loss"],
+		EpochTable: h["epoch_table"],
 	}
 	if h["since_ms"] != "" {
 		a.SinceMS = int64(d.number("since_ms"))
@@ -97,6 +99,12 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 func checkAssignment(a cluster.Assignment) error {
 	if a.Epoch == 0 {
 		return fmt.Errorf("epoch is 0")
+	}
+	if a.Epoch > cluster.MaxEpoch || a.Version > uint64(cluster.MaxEpoch) {
+		return fmt.Errorf("epoch %d, version %d: no pair gets beyond %d", a.Epoch, a.Version, cluster.MaxEpoch)
+	}
+	if a.From != "" && a.From == a.To {
+		return fmt.Errorf("from and to are both %s", a.From)
 	}
 	switch a.Phase {
 	case cluster.PhaseRevoked:

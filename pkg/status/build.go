@@ -15,6 +15,9 @@ type Policy struct {
 	Unfenced      string
 	MaxLoss       string
 	FailoverBlock time.Duration
+	// Failback is follow, auto or manual; empty counts as manual.
+	Failback      string
+	FailbackAfter time.Duration
 	Interval      time.Duration
 }
 
@@ -60,7 +63,7 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 	if s.Verdict != nil {
 		v := s.Verdict
 		t.Verdict = &Verdict{
-			Leader: v.Leader, Order: v.Order.String(), Reason: v.Reason, Candidate: v.Candidate,
+			Leader: v.Leader, Order: v.Order.String(), Reason: v.Reason, Candidate: v.Candidate, Held: v.Held,
 			Blockers: v.Blockers, Notes: v.Notes,
 			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive,
 		}
@@ -71,7 +74,7 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 	}
 	t.Request = s.Request
 	t.Daemons = daemonsOf(s, t.Servers)
-	t.Protection = protectionOf(sub.Policy, a)
+	t.Protection = protectionOf(sub, a)
 	t.legacy = legacyOf(t, s, now)
 	judge(&t, sub, s)
 	return t
@@ -169,9 +172,15 @@ func serverOf(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time, nod
 		r := s.Reports[node][name]
 		out.Agents = append(out.Agents, AgentView{
 			Name: name, Heard: triBool(seen.heard(s.UniqSign, node, name, now)),
-			Order: r.Order.String(), Deed: r.Deed, Reason: r.Reason, Errant: r.Errant,
+			Order: r.Order.String(), Deed: r.Deed, Reason: r.Reason, Errant: r.Errant, Notes: r.Notes,
 		})
+		for _, l := range r.Locked {
+			if !slices.Contains(out.Locked, l) {
+				out.Locked = append(out.Locked, l)
+			}
+		}
 	}
+	slices.SortFunc(out.Locked, cluster.Account.Compare)
 	return out
 }
 
@@ -211,6 +220,9 @@ func fillFromView(out *Server, o cluster.Observation, other cluster.Endpoint) {
 	out.ReadOnly, out.SuperReadOnly = triBool(srv.ReadOnly), triBool(srv.SuperReadOnly)
 	out.Flavor, out.Version, out.Users, out.Executed = srv.Flavor, srv.Version, srv.Users, srv.Executed
 	out.UptimeSeconds = &srv.UptimeS
+	if srv.Mark.Epoch > 0 {
+		out.EpochRow = &srv.Mark
+	}
 	if srv.Sessions >= 0 {
 		out.Sessions = &srv.Sessions
 	}

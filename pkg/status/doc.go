@@ -63,16 +63,18 @@
 //	                  agent has opened or closed the server since that sample),
 //	                  flavor, version, uptime_seconds, sessions, users[], sample_age_seconds,
 //	                  sample_age_at_most_seconds, replication {source, io, sql, gtid,
-//	                  delay_seconds, received, text}, executed,
+//	                  delay_seconds, received, text}, executed, epoch_row {epoch, active} (how the
+//	                  server remembers the last opening), locked[] (user@host, by agents),
 //	                  monitors[] {name, answered, cause, age_seconds},
 //	                  agents[] {name, heard (null: not watched long enough), order, deed,
-//	                  reason, errant}
-//	  verdict         leader, order, reason {code, text}, would_fail_over, candidate,
+//	                  reason, errant, notes[]}
+//	  verdict         leader, order, reason {code, text}, held, would_fail_over, candidate,
 //	                  blockers[], notes[]
 //	  pause           actor, reason, since, for_seconds
 //	  request         id, verb, to, actor, reason, state, answer
 //	  daemons         identify, monitors[], agents[]: who is seen
-//	  protection      durability, unfenced, max_loss, failover_block_seconds, text[]
+//	  protection      durability, unfenced, max_loss, failover_block_seconds, failback,
+//	                  failback_after_seconds, text[]
 //	  problems[]      {code, text}: what keeps this tag from being good, apart from
 //	                  verdict.blockers and pause
 //	  notes[]         {code, text}: what is worth knowing and wrong in no way

@@ -26,7 +26,7 @@ var now = time.Date(2026, 11, 21, 4, 12, 9, 0, time.UTC)
 func subject() Subject {
 	return Subject{
 		Pair:   cluster.Pair{Tag: "mysql3308", UniqSign: uniq, Primary: nodeA, Secondary: nodeB, ServiceMode: cluster.ActivePassive},
-		Policy: Policy{Durability: cluster.Async, Unfenced: "auto", MaxLoss: "any", FailoverBlock: time.Minute, Interval: 3 * time.Second},
+		Policy: Policy{Durability: cluster.Async, Unfenced: "auto", MaxLoss: "any", FailoverBlock: time.Minute, Failback: "follow", FailbackAfter: time.Minute, Interval: 3 * time.Second},
 	}
 }
 
@@ -156,6 +156,36 @@ var scenes = []struct {
 	}, Good},
 	{"closed_by_hand", func(_ *Subject, s *cluster.Snapshot) {
 		spoil(s, nodeA, func(o *cluster.Observation) { o.Server.ReadOnly = cluster.Yes })
+	}, NoActive},
+	{"fail_back_waits", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment = cluster.Assignment{
+			Epoch: 8, Version: 3, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB, SinceMS: now.UnixMilli() - 420_000,
+			Eligible: []cluster.Endpoint{nodeA}, Cause: "failover: refused", Proof: cluster.ProofFenced, Reason: "10.0.21.5:3308 is dead", Actor: "ident1/77",
+		}
+		spoil(s, nodeA, func(o *cluster.Observation) {
+			o.Server.ReadOnly, o.Server.Mark = cluster.Yes, cluster.Mark{Epoch: 7, Active: nodeA}
+		})
+		spoil(s, nodeB, func(o *cluster.Observation) {
+			o.Server.ReadOnly, o.Server.Mark = cluster.No, cluster.Mark{Epoch: 8, Active: nodeB}
+		})
+		order := cluster.Order{Epoch: 8, Version: 3}
+		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Order: order, Closed: order, Deed: cluster.DeedClosed,
+			Locked: []cluster.Account{{User: "app2", Host: "%"}, {User: "app1", Host: "10.0.%"}},
+			Notes:  []cluster.Reason{{Code: cluster.NoteGrants, Text: "the right to lock accounts is missing: GRANT CREATE USER"}}}}
+		s.Reports[nodeB] = map[string]cluster.Report{"host1/ab12cd": {Order: order, Opened: order, Deed: cluster.DeedOpen}}
+		s.Verdict.Candidate = nodeA
+		s.Verdict.Notes = []cluster.Reason{{Code: "fail-back-locked", Text: "failback=follow cannot happen: block_user locks the users of 10.0.21.7:3308 (app1, app2) on 10.0.21.5:3308"}}
+	}, Good},
+	{"outage_held", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment = cluster.Assignment{}
+		spoil(s, nodeA, func(o *cluster.Observation) {
+			o.Server.ReadOnly, o.Server.Mark = cluster.Yes, cluster.Mark{Epoch: 7, Active: nodeA}
+		})
+		delete(s.Observations, nodeB)
+		s.Legacy = cluster.LegacyMode{}
+		s.Reports = nil
+		s.Verdict = &cluster.Verdict{Leader: "ident1/77", Held: true, Reason: cluster.Reason{Code: "unseen",
+			Text: "first start: 10.0.21.5:3308 was active in epoch 7, as its epoch row says, and 10.0.21.7:3308 is not seen: it may hold a newer one"}}
 	}, NoActive},
 	{"wrong_password", func(_ *Subject, s *cluster.Snapshot) {
 		spoil(s, nodeA, func(o *cluster.Observation) {

@@ -214,6 +214,9 @@ func (f *findings) daemons(p cluster.Pair, s cluster.Snapshot) {
 			heard++
 			current++
 			f.agent(srv.Node, a)
+			for _, n := range a.Notes {
+				f.noteOnce(n.Code, fmt.Sprintf("%s: %s", srv.Node, n.Text))
+			}
 		}
 		if len(srv.Agents) > 0 && current == 0 {
 			f.problem(Degraded, CodeAgentAway, "no agent is at work on %s: %s stands still", srv.Node, srv.Agents[0].Name)
@@ -257,6 +260,12 @@ func (f *findings) once(code, text string) {
 	}
 }
 
+func (f *findings) noteOnce(code, text string) {
+	if !slices.Contains(f.t.Notes, cluster.Reason{Code: code, Text: plain(text)}) {
+		f.note(code, "%s", text)
+	}
+}
+
 func (f *findings) records(p cluster.Pair, s cluster.Snapshot) {
 	for _, fault := range s.Faults {
 		f.problem(Degraded, CodeUnreadable, "a record on the bus cannot be read: %s", fault)
@@ -277,6 +286,11 @@ func (f *findings) records(p cluster.Pair, s cluster.Snapshot) {
 	}
 	if newest.Epoch > s.Assignment.Epoch {
 		f.problem(Degraded, CodeForgotten, "the bus has epoch %d, agent %s remembers epoch %d: agents change nothing until identify has rebuilt it", s.Assignment.Epoch, who, newest.Epoch)
+	}
+	for _, srv := range f.t.Servers {
+		if srv.EpochRow != nil && srv.EpochRow.Epoch > s.Assignment.Epoch {
+			f.problem(Degraded, CodeForgotten, "the bus has epoch %d, the epoch row of %s has %d (%s active)", s.Assignment.Epoch, srv.Node, srv.EpochRow.Epoch, srv.EpochRow.Active)
+		}
 	}
 	if s.Assignment.Blocked {
 		f.note(CodeFailoverBlocked, "no further automatic failover until the pair has been whole again")

@@ -163,8 +163,12 @@ type Server struct {
 	SampleAtMost  *Seconds       `json:"sample_age_at_most_seconds,omitempty"`
 	Replication   *Replication   `json:"replication,omitempty"`
 	Executed      string         `json:"executed,omitempty"`
-	Monitors      []MonitorView  `json:"monitors,omitempty"`
-	Agents        []AgentView    `json:"agents,omitempty"`
+	// EpochRow is the row by which the server remembers the last opening.
+	EpochRow *cluster.Mark `json:"epoch_row,omitempty"`
+	// Locked are the accounts that agents have locked.
+	Locked   []cluster.Account `json:"locked,omitempty"`
+	Monitors []MonitorView     `json:"monitors,omitempty"`
+	Agents   []AgentView       `json:"agents,omitempty"`
 
 	// fullAge is the age of the last sample that read everything.
 	fullAge time.Duration
@@ -198,6 +202,8 @@ type AgentView struct {
 	Deed   cluster.Deed `json:"deed,omitempty"`
 	Reason string       `json:"reason,omitempty"`
 	Errant string       `json:"errant,omitempty"`
+	// Notes are what a person should mend for it.
+	Notes []cluster.Reason `json:"notes,omitempty"`
 }
 
 // Verdict is what the leading identify last said.
@@ -205,6 +211,8 @@ type Verdict struct {
 	Leader string         `json:"leader"`
 	Order  string         `json:"order"`
 	Reason cluster.Reason `json:"reason"`
+	// Held reports that nobody takes writes and that a change of role is due and is not made, or not yet.
+	Held bool `json:"held"`
 	// WouldFailOver reports whether an automatic failover would happen if the active died now.
 	WouldFailOver bool             `json:"would_fail_over"`
 	Candidate     cluster.Endpoint `json:"candidate,omitempty"`
@@ -233,5 +241,7 @@ type Protection struct {
 	Unfenced      string             `json:"unfenced,omitempty"`
 	MaxLoss       string             `json:"max_loss,omitempty"`
 	FailoverBlock *Seconds           `json:"failover_block_seconds,omitempty"`
+	Failback      string             `json:"failback,omitempty"`
+	FailbackAfter *Seconds           `json:"failback_after_seconds,omitempty"`
 	Text          []string           `json:"text"`
 }

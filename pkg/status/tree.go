@@ -113,7 +113,7 @@ func (s Style) branches(t Tag) []branch {
 	sym := s.symbols()
 	var out []branch
 	for _, srv := range t.Servers {
-		out = append(out, serverBranch(sym, srv))
+		out = append(out, serverBranch(sym, srv, t.Assignment))
 	}
 	out = append(out, recordBranch(sym, t), whyBranch(sym, t))
 	if t.Request != nil && !t.Request.State.Ended() {
@@ -135,7 +135,7 @@ func (s Style) branches(t Tag) []branch {
 	return append(out, daemonsBranch(t))
 }
 
-func serverBranch(sym symbols, srv Server) branch {
+func serverBranch(sym symbols, srv Server, a *Assignment) branch {
 	mark, word, c := stateWords(sym, srv)
 	role := srv.Role
 	if role == "none" {
@@ -182,6 +182,19 @@ func serverBranch(sym symbols, srv Server) branch {
 			l[0].colour = faint
 		}
 		br.body = append(br.body, l)
+	}
+	if n := len(srv.Locked); n > 0 {
+		names := make([]string, 0, n)
+		for _, l := range srv.Locked[:min(n, 5)] {
+			names = append(names, plain(l.String()))
+		}
+		if n > 5 {
+			names = append(names, fmt.Sprintf("%d more", n-5))
+		}
+		br.body = append(br.body, line{{fmt.Sprintf("locked by its agent: %s", strings.Join(names, ", ")), faint}})
+	}
+	if row := srv.EpochRow; row != nil && (a == nil || row.Epoch != a.Epoch) {
+		br.body = append(br.body, line{{fmt.Sprintf("its epoch row: %s was opened in epoch %d", plain(string(row.Active)), row.Epoch), yellow}})
 	}
 	for _, a := range srv.Agents {
 		if a.Heard != nil && !*a.Heard {
@@ -294,6 +307,9 @@ func whyBranch(sym symbols, t Tag) branch {
 		br.head = br.head.add(yellow, "no verdict of an identify")
 	} else {
 		br.head = br.head.add(plainText, v.Reason.Text)
+		if v.Held {
+			br.body = append(br.body, line{{sym.alarm + " held: ", red}, {"nobody takes writes until this has an end; mmmctl failover decides against the rules", plainText}})
+		}
 		for _, r := range v.Blockers {
 			br.body = append(br.body, line{{sym.alarm + " would not fail over now: ", yellow}, {r.Text, plainText}})
 		}

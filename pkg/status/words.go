@@ -104,7 +104,8 @@ func causeWords(c cluster.Cause) string {
 	return string(c)
 }
 
-func protectionOf(p Policy, a cluster.Assignment) *Protection {
+func protectionOf(sub Subject, a cluster.Assignment) *Protection {
+	p, primary := sub.Policy, sub.Pair.Primary
 	out := &Protection{Durability: cluster.Async, Unfenced: p.Unfenced, MaxLoss: p.MaxLoss}
 	if a.Durability != "" {
 		out.Durability = a.Durability
@@ -139,6 +140,17 @@ func protectionOf(p Policy, a cluster.Assignment) *Protection {
 	if p.FailoverBlock > 0 {
 		out.FailoverBlock = secondsOf(p.FailoverBlock)
 		out.Text = append(out.Text, fmt.Sprintf("failover_block=%g: after an automatic failover none before the pair was whole for %s", p.FailoverBlock.Seconds(), inWords(p.FailoverBlock)))
+	}
+	out.Failback = p.Failback
+	switch p.Failback {
+	case "follow":
+		out.FailbackAfter = secondsOf(p.FailbackAfter)
+		out.Text = append(out.Text, fmt.Sprintf("failback=follow: the role returns to %s when a client of the active has been seen there for %s", primary, inWords(p.FailbackAfter)))
+	case "auto":
+		out.FailbackAfter = secondsOf(p.FailbackAfter)
+		out.Text = append(out.Text, fmt.Sprintf("failback=auto: the role returns to %s when it has been well for %s", primary, inWords(p.FailbackAfter)))
+	case "manual":
+		out.Text = append(out.Text, fmt.Sprintf("failback=manual: the role returns to %s by mmmctl switchover only", primary))
 	}
 	return out
 }

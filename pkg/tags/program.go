@@ -2,8 +2,12 @@ package tags
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -27,6 +31,8 @@ type Making struct {
 	Wake <-chan struct{}
 	// ID names this process among all that work for the same tags.
 	ID string
+	// Loop watches over one loop of the service: see daemon.Manager.
+	Loop func(name string) (beat, end func())
 }
 
 // Options describe a program.
@@ -57,11 +63,13 @@ func Run(parent context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	log, err := daemon.OpenLog(daemon.LogOptions{File: pairs.Log.File, Debug: o.Flags.Debug})
+	log, err := daemon.OpenLog(daemon.LogOptions{Program: o.Program, File: pairs.Log.File, Debug: o.Flags.Debug})
 	if err != nil {
 		return err
 	}
-	p := &program{o: o, id: daemon.NewID(), log: log, logFile: pairs.Log.File, runs: map[cluster.Tag]*running{}}
+	manager := daemon.NewManager(log.Logger)
+	defer manager.Close()
+	p := &program{o: o, id: daemon.NewID(), log: log, logFile: pairs.Log.File, manager: manager, runs: map[cluster.Tag]*running{}}
 	defer func() { _ = log.Close() }()
 	faults.Log(log.Logger)
 
@@ -74,9 +82,11 @@ func Run(parent context.Context, o Options) error {
 	redis := pairs.Redis.OrAddr(o.Flags.Redis)
 	log.Info().Str("version", daemon.BuildInfo().Line(o.Program)).Str("id", p.id).Str("redis", redis.Addr).Msg("started")
 	p.apply(redis, chosen)
+	manager.Ready(p.status())
 	p.mu.Unlock()
 
 	<-ctx.Done()
+	manager.Stopping()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopAll()
@@ -91,6 +101,7 @@ type program struct {
 	log     *daemon.Log
 	ctx     context.Context
 	signals *daemon.Signals
+	manager *daemon.Manager
 
 	mu      sync.Mutex
 	logFile string
@@ -107,6 +118,9 @@ func (p *program) reload() {
 	if p.ctx.Err() != nil {
 		return
 	}
+	p.manager.Reloading()
+	status := ""
+	defer func() { p.manager.Ready(p.status() + status) }()
 	pairs, _ := config.LoadPairs(p.o.Flags.Conf)
 	chosen, faults, err := pairs.Select(p.o.Flags.Tags)
 	if err == nil {
@@ -118,12 +132,23 @@ func (p *program) reload() {
 	faults.Log(p.log.Logger)
 	if err != nil {
 		p.placeLogs()
+		status = "; configuration not reloaded, see the log"
 		p.log.Error().Err(err).Msg("configuration not reloaded, the old one stays")
 		return
 	}
 	p.signals.SetGraceful(config.GracefulSignals(chosen))
 	p.apply(pairs.Redis.OrAddr(p.o.Flags.Redis), chosen)
 	p.log.Info().Int("tags", len(p.runs)).Msg("configuration reloaded")
+}
+
+// status tells people what the process works for.
+func (p *program) status() string {
+	names := slices.Sorted(maps.Keys(p.runs))
+	text := "no tag"
+	if len(names) > 0 {
+		text = strings.Trim(fmt.Sprint(names), "[]")
+	}
+	return text + " over redis " + p.redis.Addr
 }
 
 // placeLogs moves the log of each tag to the file that now has its name.
@@ -198,14 +223,16 @@ func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 }
 
 func (p *program) run(t config.Tag) {
-	log, err := daemon.OpenLog(daemon.LogOptions{Debug: p.o.Flags.Debug})
+	log, err := daemon.OpenLog(daemon.LogOptions{Program: p.o.Program, Debug: p.o.Flags.Debug})
 	if err != nil {
 		p.log.Error().Err(err).Str("tag", string(t.Tag)).Msg("tag not started")
 		return
 	}
 	p.place(log, t)
 	r := &running{tag: t, log: log, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
-	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id}
+	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id, Loop: func(name string) (beat, end func()) {
+		return p.manager.Loop(string(t.Tag)+" "+name, 0)
+	}}
 	if p.o.Listen {
 		m.Wake = r.wake
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -461,5 +462,107 @@ func TestWakeUps(t *testing.T) {
 	stop()
 	if err := <-s.done; err != nil {
 		t.Error(err)
+	}
+}
+
+// systemd listens where the program tells how it is, until the test ends.
+func systemd(t *testing.T, watchdog time.Duration) (next func() string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_PID", "")
+	t.Setenv("WATCHDOG_USEC", fmt.Sprint(watchdog.Microseconds()))
+	return func() string {
+		t.Helper()
+		buf := make([]byte, 4096)
+		if err := socket.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := socket.Read(buf)
+		if err != nil {
+			t.Fatalf("nothing more is told: %v", err)
+		}
+		return string(buf[:n])
+	}
+}
+
+// Nothing answers on port 1: a Redis that is away keeps nobody from being ready.
+func TestServiceManagerIsTold(t *testing.T) {
+	next := systemd(t, 0)
+	s := newSite(t)
+	s.conf(s.pair(1, ""), s.pair(2, ""), s.shared("127.0.0.1:1", "mmm.log"))
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(t.Context())
+	go func() { s.done <- Run(ctx, s.o) }()
+	want := func(message string) {
+		t.Helper()
+		if got := next(); got != message {
+			t.Fatalf("got %q, want %q", got, message)
+		}
+	}
+	want("READY=1\nSTATUS=t1 t2 over redis 127.0.0.1:1")
+	s.signals <- syscall.SIGHUP
+	want("RELOADING=1")
+	want("READY=1\nSTATUS=t1 t2 over redis 127.0.0.1:1")
+	s.conf("broken")
+	s.signals <- syscall.SIGHUP
+	want("RELOADING=1")
+	want("READY=1\nSTATUS=t1 t2 over redis 127.0.0.1:1; configuration not reloaded, see the log")
+	s.signals <- syscall.SIGQUIT
+	want("STOPPING=1\nSTATUS=stopping")
+	s.ends()
+	s.says("mmm.log", `"program":"mmm-test","message":"stopped"`, 1)
+	s.says("t1.log", `"program":"mmm-test","tag":"t1","message":"at work"`, 1)
+}
+
+// Of two tags one stands still: the watchdog is told no more.
+func TestWatchdogMindsEveryTag(t *testing.T) {
+	next := systemd(t, time.Second)
+	s := newSite(t)
+	s.o.New = func(m Making) (Service, error) { return beating{m, m.Tag.Tag == "t2"}, nil }
+	s.conf(s.pair(1, ""), s.pair(2, ""), s.shared("127.0.0.1:1", "mmm.log"))
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(t.Context())
+	go func() { s.done <- Run(ctx, s.o) }()
+	for {
+		message := next()
+		if strings.HasPrefix(message, "STATUS=t2 work stands still for ") {
+			break
+		}
+		if strings.Contains(message, "stands still") {
+			t.Fatal(message)
+		}
+	}
+	// Nothing but the end comes after that.
+	time.AfterFunc(300*time.Millisecond, s.stop)
+	if got := next(); got != "STOPPING=1\nSTATUS=stopping" {
+		t.Errorf("got %q", got)
+	}
+	s.ends()
+	s.says("mmm.log", `"loop":"t2 work"`, 1)
+}
+
+// beating is a service that comes round all the time, or never.
+type beating struct {
+	m     Making
+	still bool
+}
+
+func (b beating) Run(ctx context.Context) {
+	beat, end := b.m.Loop("work")
+	defer end()
+	for ctx.Err() == nil {
+		if !b.still {
+			beat()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }

@@ -168,7 +168,7 @@ func TestTwoAgentsComeToRest(t *testing.T) {
 	s.put(record(2, 3, cluster.PhaseSteady, s.a, s.b))
 	s.must(s.Pair.WaitReplicating(s.within(20 * time.Second)))
 	connections := func() string {
-		n, err := s.a.Value(s.within(time.Second), "SELECT variable_value FROM information_schema.global_status WHERE variable_name='Connections'")
+		n, err := s.a.Status(s.within(time.Second), "Connections")
 		s.must(err)
 		return n
 	}

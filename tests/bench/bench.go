@@ -227,7 +227,7 @@ func (b *bench) openingFloor(ctx context.Context, out io.Writer) error {
 	}
 	var values []float64
 	for range 50 {
-		if err := server.Exec(ctx, "SET GLOBAL read_only=1"); err != nil {
+		if err := server.Exec(ctx, b.lab.Closing()); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -281,7 +281,7 @@ func (b *bench) idle(ctx context.Context, d time.Duration) ([]cost, error) {
 }
 
 func (b *bench) heading(ctx context.Context) error {
-	versions, err := harness.Versions(ctx)
+	versions, err := b.lab.Versions(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,21 +22,22 @@ func main() {
 	bin := flag.String("bin", "bin", "folder with the built programs")
 	runs := flag.Int("runs", 20, "runs of each kind")
 	kinds := flag.String("kinds", "kill,stop", "faults to measure: kill, stop")
+	returns := flag.String("failback", "follow,auto,blocked", "fail-backs to measure: follow, auto, blocked; empty for none")
 	idle := flag.Duration("idle", time.Minute, "how long to watch the idle daemons; 0 for not at all")
 	flag.Parse()
 	if missing := harness.Missing(); len(missing) > 0 {
-		fmt.Fprintf(os.Stderr, "bench: not installed: %s; scripts/deps.sh installs what is missing\n", strings.Join(missing, ", "))
+		fmt.Fprintf(os.Stderr, "bench: not installed: %s; make bench gets what is missing\n", strings.Join(missing, ", "))
 		os.Exit(69)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, *bin, strings.Split(*kinds, ","), *runs, *idle); err != nil {
+	if err := run(ctx, *bin, split(*kinds), split(*returns), *runs, *idle); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, kinds []string, runs int, idle time.Duration) (err error) {
+func run(ctx context.Context, bin string, kinds, returns []string, runs int, idle time.Duration) (err error) {
 	if bin, err = filepath.Abs(bin); err != nil {
 		return fmt.Errorf("find programs: %w", err)
 	}
@@ -76,6 +77,11 @@ func run(ctx context.Context, bin string, kinds []string, runs int, idle time.Du
 		}
 		failoverTable(os.Stdout, kind, results)
 	}
+	for _, kind := range returns {
+		if err := measureFailbacks(ctx, lab, b.programs, kind, runs, os.Stdout); err != nil {
+			return err
+		}
+	}
 	if err := b.openingFloor(ctx, os.Stdout); err != nil {
 		return err
 	}
@@ -83,4 +89,9 @@ func run(ctx context.Context, bin string, kinds []string, runs int, idle time.Du
 		idleTable(os.Stdout, idle, costs)
 	}
 	return nil
+}
+
+// split is a comma-separated list, empty of nothing.
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }

@@ -22,7 +22,7 @@ func main() {
 	bin := flag.String("bin", "bin", "folder with the built programs")
 	flag.Parse()
 	if missing := harness.Missing(); len(missing) > 0 {
-		fmt.Fprintf(os.Stderr, "demo: not installed: %s; scripts/deps.sh installs what is missing\n", strings.Join(missing, ", "))
+		fmt.Fprintf(os.Stderr, "demo: not installed: %s; make demo gets what is missing\n", strings.Join(missing, ", "))
 		os.Exit(69)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

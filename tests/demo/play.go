@@ -112,7 +112,7 @@ func (d *demo) play(ctx context.Context, programs harness.Programs) error {
 }
 
 func (d *demo) setUp(ctx context.Context, programs harness.Programs) (*harness.Site, error) {
-	versions, err := harness.Versions(ctx)
+	versions, err := d.lab.Versions(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -74,8 +75,8 @@ func TestRefusedLoginsAreNotDeath(t *testing.T) {
 								break
 							}
 						}
-						n, err := s.a.Value(ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE user='"+harness.WatcherUser+"'")
-						return n == "0" && err == nil, n + " sessions of the watcher"
+						n, err := s.a.Sessions(ctx, harness.WatcherUser)
+						return n == 0 && err == nil, fmt.Sprintf("%d sessions of the watcher, %v", n, err)
 					})
 				})
 				s.must(monitor.Thaw())
@@ -191,9 +192,7 @@ func TestActiveActiveIsOnlyObserved(t *testing.T) {
 // A pair without GTID replication is refused, with the reason.
 func TestNoGTIDIsRefused(t *testing.T) {
 	s := prepare(t, options{daemons: []string{}})
-	s.must(s.b.Exec(s.short(), "STOP SLAVE"))
-	s.must(s.b.Exec(s.short(), "CHANGE MASTER TO MASTER_USE_GTID=no"))
-	s.must(s.b.Exec(s.short(), "START SLAVE"))
+	s.must(s.b.LeaveGTID(s.short()))
 	s.must(s.StartAll())
 	s.told("no-gtid")
 }

@@ -28,7 +28,7 @@ func TestReceivedIsAppliedBeforeOpening(t *testing.T) {
 		}},
 		{"the SQL thread is stopped", func(s *stage) func() {
 			s.must(s.Daemon(harness.Agent).Freeze())
-			s.must(s.b.Exec(s.short(), "STOP SLAVE SQL_THREAD"))
+			s.must(s.b.Exec(s.short(), "STOP REPLICA SQL_THREAD"))
 			return func() { s.must(s.Daemon(harness.Agent).Thaw()) }
 		}},
 	} {
@@ -49,11 +49,7 @@ func TestReceivedIsAppliedBeforeOpening(t *testing.T) {
 			})
 			channel, err := s.b.Channel(s.short())
 			s.must(err)
-			var domain, server uint32
-			var received uint64
-			if _, err := fmt.Sscanf(channel.Received, "%d-%d-%d", &domain, &server, &received); err != nil {
-				t.Fatalf("received position %q: %v", channel.Received, err)
-			}
+			received := channel.Received(s.a)
 			lagging, err := s.b.OwnTransactions(s.short(), s.a)
 			s.must(err)
 			if received < lagging+100 {
@@ -86,7 +82,7 @@ func TestErrantTransaction(t *testing.T) {
 	// The server writes this row during its own start, before anybody may connect.
 	script := filepath.Join(lab.Dir(), "errant.sql")
 	s.must(os.WriteFile(script, []byte("INSERT INTO app.entry VALUES (4242, 1);\n"), 0o644))
-	s.a.Extra = []string{"--init-file=" + script}
+	s.a.WriteAtStart(script)
 	s.must(s.a.Start(s.short()))
 	var report cluster.Report
 	s.await(20*time.Second, func(ctx context.Context) (err error) {
@@ -131,9 +127,11 @@ func TestErrantTransaction(t *testing.T) {
 // Two servers that each hold what the other lacks: nobody is opened, and it is told.
 func TestDivergentPair(t *testing.T) {
 	s := prepare(t, options{daemons: []string{}})
+	for _, server := range s.Pair.Servers() {
+		s.must(server.Exec(s.short(), "STOP REPLICA"))
+	}
 	for i, server := range s.Pair.Servers() {
-		s.must(server.Exec(s.short(), "STOP SLAVE"))
-		s.must(server.Exec(s.short(), fmt.Sprintf("INSERT INTO app.entry VALUES (4242, %d)", i)))
+		s.must(server.Write(s.short(), true, fmt.Sprintf("INSERT INTO app.entry VALUES (4242, %d)", i)))
 	}
 	s.must(s.StartAll())
 	s.told("divergent")

@@ -133,6 +133,14 @@ func (s *stage) short() context.Context {
 	return ctx
 }
 
+// halt stops a server cleanly.
+func (s *stage) halt(server *harness.Server) error {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	defer cancel()
+	return server.Stop(ctx)
+}
+
 func (s *stage) start(name string, env ...string) *harness.Daemon {
 	s.Helper()
 	d, err := s.Start(name, env...)
@@ -275,6 +283,17 @@ func (s *stage) settle(active *harness.Server, writers ...*harness.Writer) harne
 	return tally
 }
 
+// closes waits until a server that woke is closed.
+func (s *stage) closes(server *harness.Server) {
+	s.Helper()
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the woken server is closed", func(ctx context.Context) (bool, string) {
+			closed, err := server.ReadOnly(ctx)
+			return err == nil && closed, "open"
+		})
+	})
+}
+
 // rejoined checks how a restarted server came back: closed, and replicating
 // when it holds nothing of its own, in quarantine when it does.
 func (s *stage) rejoined(old, active *harness.Server) (quarantine bool) {
@@ -319,21 +338,14 @@ func (s *stage) client(server *harness.Server, user string) *sql.Conn {
 	return conn
 }
 
-// local executes statements as root without the binary log.
+// local executes statements as root without the binary log, on a closed server too.
 func (s *stage) local(server *harness.Server, statements ...string) {
 	s.Helper()
-	conn, err := server.Admin().Conn(s.short())
-	s.must(err)
-	defer conn.Close()
-	for _, statement := range append([]string{"SET sql_log_bin=0"}, append(statements, "SET sql_log_bin=1")...) {
-		if _, err := conn.ExecContext(s.short(), statement); err != nil {
-			s.Fatalf("%s on %s: %v", statement, server.Addr(), err)
-		}
-	}
+	s.must(server.Write(s.short(), false, statements...))
 }
 
 // cut ends every session of a user.
 func (s *stage) cut(server *harness.Server, user string) {
 	s.Helper()
-	s.must(server.Exec(s.short(), "KILL USER '"+user+"'"))
+	s.must(server.Cut(s.short(), user))
 }

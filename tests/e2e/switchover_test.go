@@ -77,8 +77,8 @@ func TestSwitchoverRollsBack(t *testing.T) {
 			}
 			s.await(5*time.Second, func(ctx context.Context) error {
 				return harness.Until(ctx, "the session holds for more than a second", func(ctx context.Context) (bool, string) {
-					text, err := s.a.Value(ctx, "SELECT time_ms > 1300 FROM information_schema.processlist WHERE user = '"+harness.AppUser+"'")
-					return err == nil && text == "1", fmt.Sprint(text, err)
+					held, err := s.a.IdleFor(ctx, harness.AppUser, 1300*time.Millisecond)
+					return err == nil && held, fmt.Sprint(held, err)
 				})
 			})
 			out, err := s.Tool(s.short(), "mmmctl", "switchover", "--tag", harness.ServiceTag, "--yes")

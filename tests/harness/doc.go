@@ -1,6 +1,6 @@
 // Package harness builds a laboratory of real servers on the loopback
-// interface: mariadbd pairs in circular GTID replication, redis-server, the
-// daemons of mmm-manager with files in the predecessor's form, and the clients
+// interface: pairs of MariaDB or MySQL, as MMM_DB says, in circular GTID
+// replication, redis-server, the daemons of mmm-manager with files in the predecessor's form, and the clients
 // of an application that fails over by itself.
 //
 // End-to-end tests, the demo and the benchmark share it, so it reports errors

@@ -36,6 +36,8 @@ type Lab struct {
 	log      io.Writer
 	cred     *syscall.Credential
 	launcher *launcher
+	flavor   Flavor
+	programs sync.Mutex
 
 	template sync.Mutex
 	tmplDir  string
@@ -64,7 +66,7 @@ func NewLab(opts Options) (*Lab, error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("open laboratory folder %s: %w", dir, err)
 	}
-	l := &Lab{dir: dir, log: opts.Log, launcher: newLauncher(), keep: opts.Keep}
+	l := &Lab{dir: dir, log: opts.Log, launcher: newLauncher(), flavor: ChosenFlavor(), keep: opts.Keep}
 	if opts.Keep {
 		if err := os.WriteFile(filepath.Join(dir, keepFile), nil, 0o600); err != nil {
 			return nil, fmt.Errorf("mark laboratory folder: %w", err)
@@ -78,6 +80,9 @@ func NewLab(opts Options) (*Lab, error) {
 	}
 	return l, nil
 }
+
+// Flavor is the kind of its database servers.
+func (l *Lab) Flavor() Flavor { return l.flavor }
 
 // Dir is the working folder.
 func (l *Lab) Dir() string { return l.dir }

@@ -93,34 +93,11 @@ func (p *Pair) WaitReplicating(ctx context.Context) error {
 	return nil
 }
 
-// ReplicateFrom points s at source by GTID and starts replication.
-func (s *Server) ReplicateFrom(ctx context.Context, source *Server) error {
-	change := fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', "+
-		"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=1",
-		source.port, ReplUser, Password)
-	if err := s.Exec(ctx, change); err != nil {
-		return err
-	}
-	return s.Exec(ctx, "START SLAVE")
-}
-
-// Channel is what a test needs of SHOW SLAVE STATUS.
+// Channel is what a test needs of SHOW REPLICA STATUS.
 type Channel struct {
 	IO, SQL           string
-	Received          string // Gtid_IO_Pos
+	received          string
 	IOError, SQLError string
-}
-
-// Channel reads the server's replication channel; IO and SQL are empty when there is none.
-func (s *Server) Channel(ctx context.Context) (Channel, error) {
-	row, err := s.row(ctx, "SHOW SLAVE STATUS")
-	if err != nil {
-		return Channel{}, err
-	}
-	return Channel{
-		IO: row["Slave_IO_Running"], SQL: row["Slave_SQL_Running"], Received: row["Gtid_IO_Pos"],
-		IOError: row["Last_IO_Error"], SQLError: row["Last_SQL_Error"],
-	}, nil
 }
 
 // WaitReplicates waits until the server receives and applies.
@@ -147,11 +124,6 @@ func (s *Server) Value(ctx context.Context, query string, args ...any) (string, 
 		return "", fmt.Errorf("ask %s: %w", s.Addr(), err)
 	}
 	return value.String, nil
-}
-
-// BinlogState is gtid_binlog_state: everything that ever entered the server's binary log.
-func (s *Server) BinlogState(ctx context.Context) (string, error) {
-	return s.Value(ctx, "SELECT @@global.gtid_binlog_state")
 }
 
 // row reads the first row of a query by column names; an empty map when there is none.

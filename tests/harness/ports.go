@@ -11,12 +11,14 @@ import (
 
 var ports = struct {
 	sync.Mutex
-	given map[int]bool
-}{given: map[int]bool{}}
+	given map[int]net.Listener
+}{given: map[int]net.Listener{}}
 
 // FreePort finds a loopback TCP port that nobody listens on, outside the range
 // from which the kernel takes ports of outgoing connections, so that it stays
-// free while a server is down. It gives no port twice.
+// free while a server is down. It gives no port twice, nor one that another
+// program of the laboratory has been given and that is still at work: each port
+// is claimed by a name in the kernel that goes with the program.
 func FreePort() (int, error) {
 	low, high := 20000, 32000
 	var from, to int
@@ -35,15 +37,20 @@ func FreePort() (int, error) {
 	defer ports.Unlock()
 	for range 1000 {
 		port := low + rand.IntN(high-low)
-		if ports.given[port] {
+		if ports.given[port] != nil {
+			continue
+		}
+		claim, err := net.Listen("unix", fmt.Sprintf("@mmm-port-%d", port))
+		if err != nil {
 			continue
 		}
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
+			_ = claim.Close()
 			continue
 		}
 		_ = ln.Close()
-		ports.given[port] = true
+		ports.given[port] = claim
 		return port, nil
 	}
 	return 0, errors.New("find a free loopback port: none of 1000 tried")

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ func (l *launcher) start(cmd *exec.Cmd) error {
 }
 
 type processSpec struct {
+	name     string // for messages; the file's name when empty
 	path     string
 	args     []string
 	dir      string
@@ -68,7 +70,7 @@ func (l *Lab) start(spec processSpec) (*Process, error) {
 	if spec.asServer {
 		cmd.SysProcAttr.Credential = l.cred
 	}
-	p := &Process{name: filepath.Base(spec.path), cmd: cmd, done: make(chan struct{})}
+	p := &Process{name: cmp.Or(spec.name, filepath.Base(spec.path)), cmd: cmd, done: make(chan struct{})}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

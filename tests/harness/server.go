@@ -21,19 +21,20 @@ type ServerOptions struct {
 	// ID is server_id.
 	ID uint32
 	// AutoReplicate lets replication start together with the server; without it
-	// the server starts with skip-slave-start.
+	// the server starts without.
 	AutoReplicate bool
-	// Extra are further options of mariadbd, after the laboratory's own.
+	// Extra are further options of the server, after the laboratory's own.
 	Extra []string
 }
 
-// Server is one mariadbd with its own data folder; it may be stopped and
+// Server is one database server with its own data folder; it may be stopped and
 // started any number of times. read_only is 1 after each start.
 type Server struct {
 	lab  *Lab
 	opts ServerOptions
 	dir  string
 	port int
+	uuid string // of its transactions, on MySQL
 	// Starts begin with these; a test may change them while the server is down.
 	Extra []string
 
@@ -77,7 +78,7 @@ func (s *Server) Addr() cluster.Endpoint {
 func (s *Server) ID() uint32 { return s.opts.ID }
 
 // Admin is a pool of connections of root over the server's socket. root
-// bypasses read_only and has the connection slot reserved for administrators.
+// bypasses read_only (Write super_read_only too) and has the connection slot reserved for administrators.
 func (s *Server) Admin() *sql.DB { return s.admin }
 
 // Process is the server's present process, nil before the first start.
@@ -103,7 +104,10 @@ func (s *Server) Reset(ctx context.Context) error {
 	if err := os.RemoveAll(data); err != nil {
 		return fmt.Errorf("reset %s: %w", s.Addr(), err)
 	}
-	return s.lab.run(ctx, s.dir, "", "cp", "-a", "--reflink=auto", template, data)
+	if err := s.lab.run(ctx, s.dir, "", "cp", "-a", "--reflink=auto", "--sparse=always", template, data); err != nil {
+		return err
+	}
+	return s.identify(data)
 }
 
 // Start starts the server and waits until it answers.
@@ -119,28 +123,23 @@ func (s *Server) Launch() error {
 	if p := s.Process(); p != nil && p.Running() {
 		return fmt.Errorf("start %s: it runs already", s.Addr())
 	}
-	bin, err := findProgram("mariadbd")
+	server, err := s.lab.serverProgram()
 	if err != nil {
 		return err
 	}
-	args := append(baseOptions(filepath.Join(s.dir, "data"), s.dir),
+	args := append(server.args, s.lab.flavor.baseOptions(filepath.Join(s.dir, "data"), s.dir)...)
+	args = append(args,
 		"--port="+strconv.Itoa(s.port),
 		"--bind-address=127.0.0.1",
 		"--socket="+s.socket(),
 		"--pid-file="+filepath.Join(s.dir, "pid"),
 		"--log-error="+filepath.Join(s.dir, "error.log"),
 		"--server-id="+strconv.FormatUint(uint64(s.opts.ID), 10),
-		"--log-bin=bin", "--relay-log=relay", "--binlog-format=ROW",
-		"--log-slave-updates=ON", "--gtid-strict-mode=ON",
-		"--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1",
-		"--relay-log-recovery=ON", "--slave-net-timeout=4",
-		"--read-only=1", "--max-connections=80",
+		"--max-connections=80",
 	)
-	if !s.opts.AutoReplicate {
-		args = append(args, "--skip-slave-start")
-	}
+	args = append(args, s.lab.flavor.pairOptions(s.opts.AutoReplicate)...)
 	p, err := s.lab.start(processSpec{
-		path: bin, args: append(args, s.Extra...), dir: s.dir, asServer: true,
+		name: server.name, path: server.path, args: append(args, s.Extra...), dir: s.dir, asServer: true,
 		env: []string{"HOME=" + s.dir, "TMPDIR=" + s.dir},
 	})
 	if err != nil {
@@ -176,8 +175,13 @@ func (s *Server) WaitReady(ctx context.Context) error {
 // Kill sends SIGKILL and waits until the process is gone.
 func (s *Server) Kill() { s.Process().Kill() }
 
-// Stop shuts the server down cleanly.
-func (s *Server) Stop(ctx context.Context) error { return s.Process().Stop(ctx, syscall.SIGTERM) }
+// Stop shuts the server down cleanly, without an idle session of root, for
+// which MySQL would wait ten seconds.
+func (s *Server) Stop(ctx context.Context) error {
+	s.admin.SetMaxIdleConns(0)
+	defer s.admin.SetMaxIdleConns(1)
+	return s.Process().Stop(ctx, syscall.SIGTERM)
+}
 
 // Exec executes one statement as root.
 func (s *Server) Exec(ctx context.Context, statement string, args ...any) error {

@@ -101,6 +101,7 @@ func (s *Site) WriteFiles(opts SiteOptions) error {
 		{"charset", "utf8"},
 		{"connect_timeout", "1"},
 		{"try_on_failure", "3"},
+		{"state_file", filepath.Join(s.dir, "mmm-agent.state")},
 	}}
 	return errors.Join(err, WriteConfig(s.AgentConf, mysql.With(opts.Agent), redis,
 		Section{"log", []Key{{"logfile", filepath.Join(s.dir, "mmm-agent.log")}}}))

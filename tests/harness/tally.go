@@ -3,7 +3,6 @@ package harness
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // Tally compares what clients were told with what a server holds.
@@ -77,22 +76,4 @@ func (s *Server) Rows(ctx context.Context) (map[Row]bool, error) {
 		return nil, fmt.Errorf("read rows of %s: %w", s.Addr(), err)
 	}
 	return present, nil
-}
-
-// OwnTransactions is the highest sequence number of the transactions that
-// started on origin, as this server has them in its binary log; 0 when none.
-func (s *Server) OwnTransactions(ctx context.Context, origin *Server) (uint64, error) {
-	state, err := s.BinlogState(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var highest uint64
-	for entry := range strings.SplitSeq(state, ",") {
-		var domain, server uint32
-		var seq uint64
-		if n, _ := fmt.Sscanf(strings.TrimSpace(entry), "%d-%d-%d", &domain, &server, &seq); n == 3 && server == origin.ID() {
-			highest = max(highest, seq)
-		}
-	}
-	return highest, nil
 }

@@ -67,8 +67,9 @@ func (s *Site) WaitChange(ctx context.Context, above cluster.Epoch, active *Serv
 
 // readChange puts a change together from events, newest first. The times of the
 // steps count from the moment that the fault was seen; the script's own entries
-// carry Redis's clock, which is this machine's: the first entry of the epoch was
-// written right after "decided".
+// carry Redis's clock, which is this machine's: the first entry of the epoch, and
+// of a planned change the one that begins it in the epoch before, was written right
+// after "decided".
 func readChange(events []cluster.Event, above cluster.Epoch, active cluster.Endpoint) (Change, bool) {
 	var end, first *cluster.Event
 	for i := range events {
@@ -76,6 +77,9 @@ func readChange(events []cluster.Event, above cluster.Epoch, active cluster.Endp
 		a := e.Assignment
 		switch {
 		case a.Epoch <= above:
+			if end != nil && end.Assignment.Planned() && first.Assignment.Phase != cluster.PhaseSwitching && a.Phase == cluster.PhaseSwitching {
+				first = e
+			}
 			continue
 		case end == nil && a.Phase == cluster.PhaseSteady && a.Active == active && len(e.Steps) > 0:
 			end = e

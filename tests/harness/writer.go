@@ -267,7 +267,7 @@ func judge(err error) outcome {
 		return rowTaken
 	case errors.As(err, &answer):
 		switch answer.Number {
-		case 1053, 1317, 1927: // shutdown, interrupted, killed: maybe after the commit
+		case 1053, 1317, 1927, 3169: // shutdown, interrupted, killed: maybe after the commit
 			return rowUnknown
 		}
 		return rowRefused

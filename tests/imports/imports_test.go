@@ -37,13 +37,16 @@ var levels = map[string]level{
 	"pkg/lease":     pure,
 	"pkg/reconcile": pure,
 
+	"pkg/mail":      adapter,
 	"pkg/mysqlnode": adapter,
 	"pkg/redisbus":  adapter,
+	"pkg/statefile": adapter,
 
 	"pkg/agent":    service,
 	"pkg/control":  service,
 	"pkg/identify": service,
 	"pkg/monitor":  service,
+	"pkg/notify":   service,
 	"pkg/status":   service,
 
 	"pkg/config": process,
@@ -57,11 +60,13 @@ var levels = map[string]level{
 
 // owners are the only folders that talk to an outside system, by the package it takes.
 var owners = map[string][]string{
-	"database/sql":                   {"pkg/mysqlnode"},
-	"github.com/go-sql-driver/mysql": {"pkg/mysqlnode"},
-	"github.com/redis/go-redis/v9":   {"pkg/redisbus"},
-	"gopkg.in/ini.v1":                {"pkg/config"},
-	"github.com/spf13/cobra":         {"pkg/daemon", "cmd"},
+	"database/sql":                     {"pkg/mysqlnode"},
+	"github.com/go-sql-driver/mysql":   {"pkg/mysqlnode"},
+	"github.com/redis/go-redis/v9":     {"pkg/redisbus"},
+	"github.com/wneessen/go-mail":      {"pkg/mail"},
+	"github.com/wneessen/go-mail/smtp": {"pkg/mail"},
+	"gopkg.in/ini.v1":                  {"pkg/config"},
+	"github.com/spf13/cobra":           {"pkg/daemon", "cmd"},
 }
 
 // impure are packages of the standard library that no pure package imports.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/config"
+	"github.com/mmm-manager/mmm-manager/pkg/mail"
+	"github.com/mmm-manager/mmm-manager/pkg/notify"
+	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+)
+
+// mailer mails the changes of role beside the agent, on connections of its own.
+// What it knows outlives a reload.
+type mailer struct {
+	memory *notify.Memory
+	last   chan struct{} // closed when the one started last has ended
+}
+
+// start begins with a new configuration when the one before has ended, which
+// nobody waits for. Nothing runs when send_mail is off.
+func (m *mailer) start(ctx context.Context, c *config.Agent, r config.Redis, id string, log zerolog.Logger) {
+	if m.memory == nil {
+		m.memory = notify.NewMemory()
+	}
+	before, memory := m.last, m.memory
+	ended := make(chan struct{})
+	m.last = ended
+	go func() {
+		defer close(ended)
+		if before != nil {
+			<-before
+		}
+		if c.SendMail && ctx.Err() == nil {
+			tell(ctx, c, r, id, memory, log)
+		}
+	}()
+}
+
+// wait waits until the last one has ended.
+func (m *mailer) wait() {
+	if m.last != nil {
+		<-m.last
+	}
+}
+
+func tell(ctx context.Context, c *config.Agent, r config.Redis, id string, memory *notify.Memory, log zerolog.Logger) {
+	host, err := os.Hostname()
+	if err != nil {
+		log.Warn().Err(err).Msg("the name of this machine cannot be read, mail is sent as localhost")
+	}
+	e := c.Email
+	s, err := mail.New(mail.Options{Server: e.Server, Port: e.Port, User: e.User, Password: e.Password, TLS: e.TLS,
+		Sender: e.Sender, Receivers: e.Receivers, Host: host})
+	if err != nil {
+		log.Error().Err(err).Msg("no mail is sent")
+		return
+	}
+	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Name: "mmm-agent mail"})
+	defer bus.Close()
+	o := notify.Options{ID: id, Bus: noticesOf{bus}, Send: senderOf{s}, Memory: memory, Log: log}
+	if c.Members != nil {
+		o.Only = slices.Sorted(maps.Keys(c.Members))
+	}
+	notify.New(o).Run(ctx)
+}
+
+// noticesOf gives a redisbus.Bus the notifier's words.
+type noticesOf struct{ *redisbus.Bus }
+
+func (b noticesOf) Claim(ctx context.Context, u cluster.UniqSign, n notify.Notice, agent string, ttl time.Duration) (notify.Claim, error) {
+	c, err := b.ClaimNotice(ctx, u, redisbus.Notice(n), agent, ttl)
+	return notify.Claim{State: notify.ClaimState(c.State), Born: c.Born, Wait: c.Wait}, err
+}
+
+func (b noticesOf) Told(ctx context.Context, u cluster.UniqSign, n notify.Notice, agent string) error {
+	return b.NoticeTold(ctx, u, redisbus.Notice(n), agent)
+}
+
+func (b noticesOf) Release(ctx context.Context, u cluster.UniqSign, n notify.Notice, agent string) error {
+	return b.ReleaseNotice(ctx, u, redisbus.Notice(n), agent)
+}
+
+func (b noticesOf) Forget(ctx context.Context, u cluster.UniqSign, n notify.Notice, told bool) error {
+	return b.ForgetNotice(ctx, u, redisbus.Notice(n), told)
+}
+
+func (b noticesOf) Listen(ctx context.Context, hear func(cluster.UniqSign)) {
+	s := b.Subscribe(ctx, redisbus.Channels{All: true})
+	defer s.Close()
+	for w := range s.C() {
+		switch w.Kind {
+		case redisbus.KindAssignment, redisbus.KindReport, redisbus.KindVerdict, redisbus.KindResubscribed:
+			hear(w.UniqSign)
+		}
+	}
+}
+
+// senderOf gives a mail.Sender the notifier's words.
+type senderOf struct{ *mail.Sender }
+
+func (s senderOf) Send(ctx context.Context, m notify.Mail, to []string) (notify.Sent, error) {
+	r, err := s.Sender.Send(ctx, mail.Message(m), to)
+	return notify.Sent{To: r.Sent, Left: r.Left, By: r.By}, err
+}

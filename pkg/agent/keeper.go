@@ -1,0 +1,267 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// ErrStoreBusy: another process had or has the store; it is loaded again before
+// it is written.
+var ErrStoreBusy = errors.New("another process has the store")
+
+// Store keeps what agents must not forget on disk.
+type Store interface {
+	// Load returns what is kept, beside any error as much as could be read.
+	Load() (map[cluster.UniqSign]cluster.Memory, error)
+	// Save puts the memory of these pairs in place of what is kept of them; it
+	// is on disk when Save returns nil.
+	Save(map[cluster.UniqSign]cluster.Memory) error
+}
+
+const (
+	// diskWait is how long anything waits for the disk: a disk that hangs must
+	// not keep a server open.
+	diskWait = time.Second
+	// lazily is how long what may wait does wait to be written with other things.
+	lazily    = time.Second
+	diskRetry = 2 * time.Second
+)
+
+var errDisk = errors.New("the disk does not answer")
+
+// keeper writes the memory of all pairs to the store, side by side with
+// everything else. Only the newest state is ever written.
+type keeper struct {
+	store Store // nil keeps nothing
+	log   zerolog.Logger
+	// absorb takes what another process had written.
+	absorb func(map[cluster.UniqSign]cluster.Memory)
+	wake   chan struct{}
+
+	mu      sync.Mutex
+	all     map[cluster.UniqSign]cluster.Memory
+	version uint64                             // of all
+	saved   uint64                             // the version on disk
+	tried   uint64                             // the newest version that was written or could not be
+	epochs  map[cluster.UniqSign]cluster.Epoch // on disk
+	urgent  bool
+	ended   chan struct{} // closed and replaced whenever an attempt ends
+	trouble string
+}
+
+func newKeeper(s Store, log zerolog.Logger, remembers map[cluster.UniqSign]cluster.Memory) *keeper {
+	k := &keeper{store: s, log: log, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		all: map[cluster.UniqSign]cluster.Memory{}, epochs: map[cluster.UniqSign]cluster.Epoch{}}
+	for u, m := range remembers {
+		k.all[u] = m.Clone()
+	}
+	if s != nil {
+		found, err := k.load()
+		for u, m := range found {
+			k.all[u] = k.all[u].Join(m)
+			if err == nil {
+				k.epochs[u] = m.Record.Epoch
+			}
+		}
+		k.ending(err)
+		if len(remembers) > 0 {
+			k.version++
+		}
+	}
+	return k
+}
+
+// load reads the store. What another process is still writing is known from it
+// and not ours.
+func (k *keeper) load() (map[cluster.UniqSign]cluster.Memory, error) {
+	found, err := k.store.Load()
+	if errors.Is(err, ErrStoreBusy) {
+		for u, m := range found {
+			j := cluster.Memory{Record: m.Record, Learned: m.Locked}
+			found[u] = j.Join(cluster.Memory{Learned: m.Learned})
+		}
+	}
+	return found, err
+}
+
+// memory is what is known of one pair.
+func (k *keeper) memory(u cluster.UniqSign) cluster.Memory {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.all[u].Clone()
+}
+
+func (k *keeper) memories() map[cluster.UniqSign]cluster.Memory {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.all)
+}
+
+// change edits the memory of one pair, to be written at once or lazily.
+func (k *keeper) change(u cluster.UniqSign, now bool, edit func(*cluster.Memory)) {
+	k.mu.Lock()
+	m := k.all[u].Clone()
+	edit(&m)
+	k.all[u] = m
+	k.version++
+	k.urgent = k.urgent || now
+	k.mu.Unlock()
+	poke(k.wake)
+}
+
+// keeps reports whether an epoch of u is on disk, or nothing is to be.
+func (k *keeper) keeps(u cluster.UniqSign, e cluster.Epoch) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.store == nil || k.epochs[u] >= e
+}
+
+// wait returns nil when everything up to now is on disk. It waits for diskWait
+// at most.
+func (k *keeper) wait(ctx context.Context) error {
+	if k.store == nil {
+		return nil
+	}
+	timer := time.NewTimer(diskWait)
+	defer timer.Stop()
+	k.mu.Lock()
+	version := k.version
+	k.urgent = true
+	k.mu.Unlock()
+	poke(k.wake)
+	for {
+		k.mu.Lock()
+		saved, tried, ended, trouble := k.saved, k.tried, k.ended, k.trouble
+		k.mu.Unlock()
+		switch {
+		case saved >= version:
+			return nil
+		case tried >= version:
+			return errors.New(trouble)
+		}
+		select {
+		case <-ended:
+		case <-timer.C:
+			k.mu.Lock()
+			k.trouble = errDisk.Error()
+			k.mu.Unlock()
+			k.log.Error().Msg("the agent's memory is not on disk in time")
+			return errDisk
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// said is why memory is not kept, empty when it is.
+func (k *keeper) said() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.trouble
+}
+
+// run writes until ctx ends, and then what is left to write.
+func (k *keeper) run(ctx context.Context) {
+	if k.store == nil {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	waits := false // the timer runs for something to write
+	for {
+		select {
+		case <-ctx.Done():
+			k.save()
+			return
+		case <-k.wake:
+			k.mu.Lock()
+			urgent := k.urgent
+			k.mu.Unlock()
+			if !urgent {
+				if !waits {
+					waits = true
+					timer.Reset(lazily)
+				}
+				continue
+			}
+		case <-timer.C:
+		}
+		k.save()
+		waits = false
+		timer.Reset(diskRetry)
+	}
+}
+
+// save writes what is newer than the disk, after taking over what another
+// process has left there.
+func (k *keeper) save() {
+	k.mu.Lock()
+	version, all := k.version, maps.Clone(k.all)
+	k.urgent = false
+	due := k.saved < version || k.trouble != ""
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	err := k.store.Save(all)
+	if errors.Is(err, ErrStoreBusy) {
+		var found map[cluster.UniqSign]cluster.Memory
+		if found, err = k.load(); !errors.Is(err, ErrStoreBusy) {
+			version, all = k.takeOver(found)
+			err = errors.Join(err, k.store.Save(all))
+		}
+	}
+	k.mu.Lock()
+	k.tried = max(k.tried, version)
+	if err == nil {
+		k.saved = max(k.saved, version)
+		for u, m := range all {
+			k.epochs[u] = m.Record.Epoch
+		}
+	}
+	k.mu.Unlock()
+	k.ending(err)
+}
+
+// takeOver joins what another process has left with what is known.
+func (k *keeper) takeOver(found map[cluster.UniqSign]cluster.Memory) (uint64, map[cluster.UniqSign]cluster.Memory) {
+	k.mu.Lock()
+	for u, m := range found {
+		k.all[u] = k.all[u].Join(m)
+	}
+	k.version++
+	version, all := k.version, maps.Clone(k.all)
+	k.mu.Unlock()
+	if k.absorb != nil {
+		k.absorb(found)
+	}
+	return version, all
+}
+
+// ending notes how an attempt went, and wakes who waits for it.
+func (k *keeper) ending(err error) {
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	k.mu.Lock()
+	before := k.trouble
+	k.trouble = said
+	close(k.ended)
+	k.ended = make(chan struct{})
+	k.mu.Unlock()
+	switch {
+	case said == before:
+	case said != "":
+		k.log.Error().Err(err).Msg("the agent's memory cannot be kept on disk")
+	default:
+		k.log.Info().Msg("the agent's memory is kept on disk again")
+	}
+}

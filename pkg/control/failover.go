@@ -1,0 +1,77 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+)
+
+// FailoverTimeout is how long a failover by override may take before its
+// request ends; what was begun goes on.
+const FailoverTimeout = 30 * time.Second
+
+// Failover is an operator's override: To becomes active although something
+// keeps an automatic failover from it.
+type Failover struct {
+	Pair cluster.Pair
+	// Policy is the tag's, for what is told beforehand.
+	Policy  failover.Policy
+	To      cluster.Endpoint
+	Reason  string
+	Force   bool
+	Timeout time.Duration
+	// Confirm is shown what will happen and what is known to be lost; an error
+	// ends it before anything is filed.
+	Confirm func(Plan) error
+	// Progress is told each thing as it is seen, with the time since the request was filed.
+	Progress func(time.Duration, string)
+}
+
+// Failover files the request and follows it to its end. Only identify refuses:
+// it has watched the pair, this program has looked once.
+func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
+	out := Outcome{Tag: fo.Pair.Tag, To: fo.To}
+	if fo.Timeout <= 0 {
+		fo.Timeout = FailoverTimeout
+	}
+	if !fo.Pair.Has(fo.To) {
+		return out, noSuchNode(fo.Pair, fo.To)
+	}
+	sw := Switchover{Pair: fo.Pair, To: fo.To, Timeout: fo.Timeout, Progress: fo.Progress}
+	snap, err := s.led(ctx, sw)
+	if err != nil {
+		return out, err
+	}
+	out.Active, out.Epoch, out.From = activeOf(snap), snap.Assignment.Epoch, fo.Pair.Other(fo.To)
+	req := cluster.Request{
+		ID: s.opt.NewID(), Verb: cluster.VerbFailover, To: fo.To, Actor: s.opt.Actor, Reason: fo.Reason, Force: fo.Force,
+		State: cluster.RequestFiled, TimeoutMS: fo.Timeout.Milliseconds(),
+	}
+	if fo.Confirm != nil {
+		if err := fo.Confirm(overridePlan(fo, snap, req)); err != nil {
+			return out, err
+		}
+	}
+	return s.file(ctx, sw, req, snap, out)
+}
+
+func overridePlan(fo Failover, snap cluster.Snapshot, req cluster.Request) Plan {
+	from := fo.Pair.Other(fo.To)
+	p := Plan{Verb: cluster.VerbFailover, Tag: fo.Pair.Tag, From: from, To: fo.To, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
+	p.Steps = []string{
+		"the role is taken away: from now on nobody may be open",
+		fmt.Sprintf("%s is closed if an agent reaches it", from),
+		fmt.Sprintf("%s applies what it received", fo.To),
+		fmt.Sprintf("%s becomes active and takes writes, whatever %s has besides", fo.To, from),
+		fmt.Sprintf("when %s comes back it is closed and compared; what only it has keeps it out of replication until a person has looked", from),
+	}
+	f := failover.Foresee(failover.View{Snapshot: snap, ID: snap.Leader.ID, Leading: true}, fo.Policy, req)
+	p.Warnings = f.Told
+	if f.Refusal.Code != "" {
+		p.Warnings = append(p.Warnings, "as it looks from here it will be refused: "+f.Refusal.Text)
+	}
+	return p
+}

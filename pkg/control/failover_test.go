@@ -1,0 +1,140 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+)
+
+// outage is a bus on which nodeB took over in epoch 7 and died, and nodeA is back.
+func outage() *fakeBus {
+	b := newBus()
+	b.snap.Assignment = cluster.Assignment{Epoch: 7, Version: 3, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, Blocked: true}
+	server := cluster.Server{Flavor: cluster.MariaDB, GTIDMode: true, ReadOnly: cluster.Yes, Executed: "0-1-10", Identity: "1"}
+	old := server
+	old.Executed, old.Identity, old.Mark = "0-1-10,0-2-14", "2", cluster.Mark{Epoch: 7, Active: nodeB}
+	server.Mark = cluster.Mark{Epoch: 6, Active: nodeA}
+	b.snap.Observations = map[cluster.Endpoint]map[string]cluster.Observation{
+		nodeA: {"m": {Monitor: "m", Node: nodeA, Server: server}},
+		nodeB: {"m": {Monitor: "m", Node: nodeB, Cause: cluster.CauseRefused, Server: old, LastGoodMS: 1, UnansweredMS: 2, EndedMS: 60_000}},
+	}
+	b.snap.Reports = map[cluster.Endpoint]map[string]cluster.Report{
+		nodeA: {"a": {Agent: "a", Node: nodeA, Deed: cluster.DeedClosed}},
+		nodeB: {"a": {Agent: "a", Node: nodeB, Deed: cluster.DeedUnreachable, Cause: cluster.CauseRefused}},
+	}
+	b.snap.Pause = &cluster.Pause{Actor: "eve"}
+	return b
+}
+
+func override() Failover {
+	return Failover{Pair: pair, To: nodeA, Reason: "fire", Force: true,
+		Policy: failover.Policy{Pair: pair, Interval: time.Second, ConnectTimeout: time.Second, TryTimes: 2, FailoverBlock: time.Minute, MaxLoss: 0}}
+}
+
+func TestFailoverTellsWhatIsLost(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*fakeBus)
+		want  []string
+	}{
+		{"the old active is known", func(*fakeBus) {}, []string{
+			"against the rules: 10.0.21.5:3308 is to be active, not 10.0.21.7:3308",
+			"the record: epoch 7.3, phase steady, active 10.0.21.7:3308",
+			"lost: at least 4 transactions of 10.0.21.7:3308 that 10.0.21.5:3308 never received, by the last sample of 10.0.21.7:3308: 0-2-14",
+			"has not been seen replicating from 10.0.21.7:3308 in epoch 7",
+			"is not closed unless an agent still reaches it", "overruled: automatic changes are paused by eve", "overruled: failover_block",
+			"max_loss is 0", "the epoch row of 10.0.21.7:3308: 10.0.21.7:3308 was opened in epoch 7"}},
+		{"it never answered", func(b *fakeBus) {
+			b.snap.Observations[nodeB] = map[string]cluster.Observation{"m": {Monitor: "m", Node: nodeB, Cause: cluster.CauseConnectTimeout}}
+		}, []string{"unknown: what 10.0.21.7:3308 has"}},
+		{"nothing is remembered", func(b *fakeBus) { b.snap.Assignment = cluster.Assignment{} }, []string{"there is no assignment"}},
+		{"it is alive", func(b *fakeBus) {
+			o := b.snap.Observations[nodeB]["m"]
+			o.Cause = cluster.CauseNone
+			b.snap.Observations[nodeB]["m"] = o
+		}, []string{"as it looks from here it will be refused: 10.0.21.7:3308, the active, is alive: use mmmctl switchover"}},
+		{"in quarantine", func(b *fakeBus) {
+			b.snap.Reports[nodeA]["a"] = cluster.Report{Agent: "a", Node: nodeA, Deed: cluster.DeedQuarantine, Order: cluster.Order{Epoch: 7, Version: 3}, Reason: "it has 0-1-99"}
+		}, []string{"forced although 10.0.21.5:3308 is in quarantine: it has 0-1-99"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := outage()
+			c.spoil(b)
+			var text bytes.Buffer
+			fo := override()
+			fo.Confirm = func(p Plan) error {
+				PrintPlan(&text, p)
+				return &Error{Code: "declined", Exit: ExitFailed}
+			}
+			if _, err := service(b).Failover(context.Background(), fo); err == nil || len(b.filed) > 0 {
+				t.Fatalf("declined, and yet filed %v (%v)", b.filed, err)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(text.String(), w) {
+					t.Errorf("does not say %q:\n%s", w, text.String())
+				}
+			}
+		})
+	}
+}
+
+func TestFailoverEnds(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*fakeBus)
+		to    cluster.Endpoint
+		exit  int
+		filed bool
+	}{
+		{"done", func(b *fakeBus) { b.onFile = answer(cluster.RequestDone, "10.0.21.5:3308 is active") }, nodeA, 0, true},
+		{"refused", func(b *fakeBus) { b.onFile = answer(cluster.RequestRefused, "it does not answer") }, nodeA, ExitRefused, true},
+		{"not finished", func(b *fakeBus) { b.onFile = answer(cluster.RequestFailed, "it goes on by itself") }, nodeA, ExitUnknown, true},
+		{"nobody takes it", func(*fakeBus) {}, nodeA, ExitFailed, true},
+		{"to a stranger", func(*fakeBus) {}, "10.9.9.9:3306", ExitNotFound, false},
+		{"nobody leads", func(b *fakeBus) { b.snap.Leader = cluster.Leader{} }, nodeA, ExitFailed, false},
+		{"without a record", func(b *fakeBus) {
+			b.snap.Assignment = cluster.Assignment{}
+			b.onFile = answer(cluster.RequestDone, "10.0.21.5:3308 is active")
+		}, nodeA, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := outage()
+				c.spoil(b)
+				fo := override()
+				fo.To = c.to
+				_, err := service(b).Failover(context.Background(), fo)
+				var e *Error
+				if c.exit == 0 && err != nil || c.exit != 0 && (!errors.As(err, &e) || e.Exit != c.exit) {
+					t.Errorf("got %v, want exit %d", err, c.exit)
+				}
+				if len(b.filed) > 0 != c.filed {
+					t.Fatalf("filed %v", b.filed)
+				}
+				if c.filed {
+					if r := b.filed[0]; r.Verb != cluster.VerbFailover || r.To != nodeA || !r.Force || r.Reason != "fire" || r.Actor != "dba@jump" || r.TimeoutMS != 30_000 {
+						t.Errorf("filed %+v", r)
+					}
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestSwitchoverTellsThatTheRoleReturns(t *testing.T) {
+	b := newBus()
+	for to, want := range map[cluster.Endpoint]bool{nodeB: true, nodeA: false} {
+		p := planOf(Switchover{Pair: pair, Return: "failback=auto, after 1m0s"}, b.snap, pair.Other(to), to)
+		if got := strings.Contains(strings.Join(p.Warnings, "; "), "the role returns to 10.0.21.5:3308 by itself: failback=auto, after 1m0s"); got != want {
+			t.Errorf("to %s: warnings %q", to, p.Warnings)
+		}
+	}
+}

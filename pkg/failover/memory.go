@@ -1,0 +1,238 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// causeRebuilt is the cause of a record rebuilt from memory. What happened in the
+// epoch that was remembered is not known to the end.
+const causeRebuilt = "Redis lost the assignment"
+
+// memory is the newest assignment that anybody but Redis remembers.
+type memory struct {
+	record cluster.Assignment
+	// own: this process has watched the pair since, so that nobody can know
+	// better; an agent's file and a server's row may be older than another's.
+	own  bool
+	mark bool // it is a server's row
+}
+
+// contradicts reports whether a is another record of the same number.
+func (s *situation) contradicts(a cluster.Assignment) bool {
+	return a.Order() == s.rec.Order() && (a.Phase != s.rec.Phase || a.Active != s.rec.Active || a.From != s.rec.From || a.To != s.rec.To)
+}
+
+// remembered is what this process, the agents and the servers' rows remember.
+func (s *situation) remembered() memory {
+	best := memory{record: s.st.remember, own: true}
+	for _, node := range s.p.Pair.Members() {
+		for _, r := range s.v.Snapshot.Reports[node] {
+			if !sound(r.Remembers) {
+				continue
+			}
+			if best.record.Order().Before(r.Remembers.Order()) || best.record.Order() == s.rec.Order() && s.contradicts(r.Remembers) {
+				best = memory{record: r.Remembers}
+			}
+		}
+	}
+	mark := s.newestMark()
+	opened := mark.Epoch == best.record.Epoch && mark.Active == heir(best.record) && best.record.Phase == cluster.PhaseRevoked
+	if mark.Epoch > best.record.Epoch || opened && !best.own {
+		version := best.record.Version
+		if !opened {
+			version = 0
+		}
+		best = memory{mark: true, record: cluster.Assignment{Epoch: mark.Epoch, Version: version, Phase: cluster.PhaseSteady,
+			Active: mark.Active, Passive: s.p.Pair.Other(mark.Active), From: s.p.Pair.Other(mark.Active), To: mark.Active}}
+	}
+	return best
+}
+
+// credible reports whether a pair may have come to epoch e. One that is believed
+// leaves room for all that are to come after it.
+func credible(e cluster.Epoch) bool { return e <= cluster.MaxEpoch/2 }
+
+// sound reports whether a is a record as identify writes it.
+func sound(a cluster.Assignment) bool {
+	if !a.Exists() || !credible(a.Epoch) || a.Version > uint64(cluster.MaxEpoch/2) {
+		return false
+	}
+	switch a.Phase {
+	case cluster.PhaseRevoked:
+		return a.Active == "" && a.From != "" && a.To != "" && a.From != a.To
+	case cluster.PhaseSteady, cluster.PhaseOpening, cluster.PhaseSwitching:
+		return a.Active != "" && a.Active != a.Passive
+	}
+	return false
+}
+
+// newestMark is the newest epoch row of any server that a sample is known of.
+func (s *situation) newestMark() cluster.Mark {
+	var newest cluster.Mark
+	for _, node := range s.p.Pair.Members() {
+		if m := s.m[node].server.Mark; s.m[node].known && credible(m.Epoch) && m.Epoch > newest.Epoch {
+			newest = m
+		}
+	}
+	return newest
+}
+
+// highestEpoch is the highest epoch that Redis or anybody remembers.
+func (s *situation) highestEpoch() cluster.Epoch {
+	return max(s.rec.Epoch, s.remembered().record.Epoch)
+}
+
+// heir is who is to be active by what a names: its active, or who was about to be.
+func heir(a cluster.Assignment) cluster.Endpoint {
+	if a.Active != "" {
+		return a.Active
+	}
+	return a.To
+}
+
+// vouched reports whether a memory that may be out of date can be believed: when
+// the server that it does not name answers, and no row speaks against it.
+func (s *situation) vouched(best memory) (cluster.Reason, bool) {
+	if best.own {
+		return cluster.Reason{}, true
+	}
+	named := s.m[heir(best.record)]
+	other := s.m[s.p.Pair.Other(named.node)]
+	if other.life != alive {
+		return why(Amnesia, "%s is not seen and may remember a newer epoch than %d: it is waited for, or a person decides (mmmctl failover): %s",
+			other.node, best.record.Epoch, orUnseen(other)), false
+	}
+	if p := best.record.Phase; named.life != alive && (p == cluster.PhaseRevoked || p == cluster.PhaseOpening) {
+		return why(Amnesia, "%s was about to be opened in epoch %d, and may have been; it is waited for, or a person decides (mmmctl failover): %s",
+			named.node, best.record.Epoch, orUnseen(named)), false
+	}
+	if !best.mark {
+		return cluster.Reason{}, true
+	}
+	return s.undisputed(cluster.Mark{Epoch: best.record.Epoch, Active: named.node}, named, other)
+}
+
+// undisputed reports whether the servers themselves agree with the newest row,
+// which names one of them: what is to be seen of them must not tell another story.
+func (s *situation) undisputed(mark cluster.Mark, named, other *member) (cluster.Reason, bool) {
+	if no, ok := s.unreadable(named, other); !ok {
+		return no, false
+	}
+	if named.life != alive {
+		return cluster.Reason{}, true // it is named, and waited for
+	}
+	if named.server.Mark.Epoch < mark.Epoch {
+		return why(Divergent, "the epoch row of %s says that %s was opened in epoch %d, and %s has no such row: it has lost transactions, a person must decide (mmmctl failover)",
+			other.node, named.node, mark.Epoch, named.node), false
+	}
+	if other.server.ReadOnly == cluster.No && other.server.Sessions > 0 && named.server.ReadOnly != cluster.No {
+		return why(Divergent, "the newest epoch row names %s (epoch %d), and %s is writable and in use: a person must decide (mmmctl failover)",
+			named.node, mark.Epoch, other.node), false
+	}
+	lacks := other.executed.Minus(named.executed)
+	if named.server.ReadOnly == cluster.No {
+		lacks = s.errant(named, other) // its sample may be older than the other's
+	}
+	if other.server.Mark.Epoch == mark.Epoch && !lacks.IsEmpty() {
+		return why(Divergent, "the epoch rows name %s (epoch %d), and %s has what it lacks: %s; a person must decide (mmmctl failover)",
+			named.node, mark.Epoch, other.node, short(lacks.String())), false
+	}
+	return cluster.Reason{}, true
+}
+
+// outdatedBy reports whether best is newer than the record, or another one of
+// the same number.
+func (s *situation) outdatedBy(best memory) bool {
+	if !best.record.Exists() || best.mark && !s.rec.Exists() && !s.anyRecord() {
+		return false
+	}
+	return s.rec.Order().Before(best.record.Order()) || s.contradicts(best.record)
+}
+
+// adrift reports whether the record is known to be outdated, and what is
+// remembered is not believed: the record then says nothing of who is active.
+func (s *situation) adrift() bool {
+	best := s.remembered()
+	if !s.outdatedBy(best) {
+		return false
+	}
+	if s.stranger(best.record) != "" {
+		return true
+	}
+	_, ok := s.vouched(best)
+	return !ok
+}
+
+// stranger is a server that a names and that is no member; empty when all are.
+func (s *situation) stranger(a cluster.Assignment) cluster.Endpoint {
+	for _, e := range []cluster.Endpoint{a.Active, a.Passive, a.From, a.To} {
+		if e != "" && !s.p.Pair.Has(e) {
+			return e
+		}
+	}
+	return ""
+}
+
+func ruleRebuild(s *situation) (Decision, bool) {
+	best := s.remembered()
+	if !s.outdatedBy(best) {
+		s.st.lostSince = 0
+		return Decision{}, false
+	}
+	if s.st.lostSince == 0 {
+		s.st.lostSince = s.now
+	}
+	who := "a daemon remembers " + best.record.Order().String()
+	if best.mark {
+		who = fmt.Sprintf("the epoch row of a server names %s for epoch %d", best.record.Active, best.record.Epoch)
+	}
+	if waited := s.now - s.st.lostSince; waited < StartGrace {
+		s.again(StartGrace - waited)
+		return hold(why(Amnesia, "Redis has %s, %s: nothing moves while the others are heard", describe(s.rec), who))
+	}
+	if e := s.stranger(best.record); e != "" {
+		return hold(why(NotAMember, "Redis has %s, %s, and %s is not a member: correct mmm.conf, or decide by mmmctl failover", describe(s.rec), who, e))
+	}
+	if no, ok := s.vouched(best); !ok {
+		return hold(why(no.Code, "Redis has %s, %s: nothing moves: %s", describe(s.rec), who, no.Text))
+	}
+	next := best.record.Clone()
+	next.Epoch, next.Version = max(s.rec.Epoch, best.record.Epoch)+1, 1
+	next.Cause, next.Actor = causeRebuilt, ""
+	if next.Phase == cluster.PhaseSwitching {
+		next.Phase = cluster.PhaseSteady
+	}
+	if !best.own {
+		next.Eligible = nil // of that epoch, and perhaps long ago
+	}
+	if best.mark {
+		next.Proof = cluster.ProofGone
+		if s.m[next.Passive].server.ReadOnly == cluster.No {
+			next.Proof = cluster.RiskBothOpen
+		}
+	}
+	s.st.marks = nil
+	return s.change("rebuilt", next, why(Amnesia, "Redis had %s; rebuilt, since %s", describe(s.rec), who), true), true
+}
+
+// anyRecord reports whether anybody remembers a whole record.
+func (s *situation) anyRecord() bool {
+	return s.st.remember.Exists() || slices.ContainsFunc(s.p.Pair.Members(), func(e cluster.Endpoint) bool {
+		for _, r := range s.v.Snapshot.Reports[e] {
+			if sound(r.Remembers) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func describe(a cluster.Assignment) string {
+	if !a.Exists() {
+		return "no assignment"
+	}
+	return "the assignment " + a.Order().String()
+}
