@@ -34,7 +34,8 @@ for extra; do
       want systemd systemd-analyze
       ;;
     mysql)
-      if scripts/servers list | grep -q '^mysql *none'; then
+      # Not piped: grep -q leaves early, and the pipe would fail by SIGPIPE.
+      if grep -q '^mysql *none' <<<"$(scripts/servers list)"; then
         want debootstrap debootstrap
         want wget wget
       fi
