@@ -97,9 +97,12 @@ install_all() {
     done
   fi
   tell_systemd
+  # A packager wants no advice.
+  if [[ -n $root ]]; then return; fi
   cat <<END
-installed in $root$prefix; the configuration is in $root$conf
-next: edit it, then mmmctl check-config, then
+installed in $prefix; the configuration is in $conf
+next: edit it, then as root
+  mmmctl check-config && mmmctl check
   systemctl enable --now mmm-monitor@TAG mmm-identify@TAG mmm-agent
 END
 }
@@ -125,7 +128,8 @@ uninstall_all() {
     if [[ -d $name ]]; then rmdir --ignore-fail-on-non-empty "$name"; fi
   done
   tell_systemd
-  echo "removed from $root$prefix; configuration, state, logs and the account mmm stay; running daemons go on"
+  if [[ -n $root ]]; then return; fi
+  echo "removed from $prefix; configuration, state, logs and the account mmm stay; running daemons go on"
 }
 
 case ${1:-} in

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"maps"
 	"os"
 	"slices"
@@ -56,19 +57,24 @@ func tell(ctx context.Context, c *config.Agent, r config.Redis, id string, memor
 		log.Warn().Err(err).Msg("the name of this machine cannot be read, mail is sent as localhost")
 	}
 	e := c.Email
-	s, err := mail.New(mail.Options{Server: e.Server, Port: e.Port, User: e.User, Password: e.Password, TLS: e.TLS,
-		Sender: e.Sender, Receivers: e.Receivers, Host: host})
+	o := mail.Options{Server: e.Server, Port: e.Port, User: e.User, Password: e.Password, TLS: e.TLS,
+		Sender: e.Sender, Receivers: e.Receivers, Host: host}
+	if e.CA != "" {
+		o.RootCAs = x509.NewCertPool()
+		o.RootCAs.AppendCertsFromPEM([]byte(e.CA))
+	}
+	s, err := mail.New(o)
 	if err != nil {
 		log.Error().Err(err).Msg("no mail is sent")
 		return
 	}
 	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Name: "mmm-agent mail"})
 	defer bus.Close()
-	o := notify.Options{ID: id, Bus: noticesOf{bus}, Send: senderOf{s}, Memory: memory, Log: log}
+	n := notify.Options{ID: id, Bus: noticesOf{bus}, Send: senderOf{s}, Memory: memory, Log: log}
 	if c.Members != nil {
-		o.Only = slices.Sorted(maps.Keys(c.Members))
+		n.Only = slices.Sorted(maps.Keys(c.Members))
 	}
-	notify.New(o).Run(ctx)
+	notify.New(n).Run(ctx)
 }
 
 // noticesOf gives a redisbus.Bus the notifier's words.

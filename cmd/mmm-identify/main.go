@@ -24,7 +24,7 @@ func command() *cobra.Command {
 	var flags *daemon.Flags
 	var table bool
 	cmd := &cobra.Command{
-		Use:   "mmm-identify",
+		Use:   "mmm-identify --tag TAG[,TAG...]",
 		Short: "Decide which server of a pair is active, and publish it",
 		Long: `Decide which server of a pair is active, and publish it.
 

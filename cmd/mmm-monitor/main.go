@@ -67,7 +67,8 @@ func workOf(t config.Tag) work {
 
 func service(m tags.Making) (tags.Service, error) {
 	w := workOf(m.Tag)
-	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Loop: m.Loop, Log: m.Log})
+	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Denied: mysqlnode.Refused,
+		Loop: m.Loop, Log: m.Log})
 }
 
 func (w work) open(e cluster.Endpoint) (monitor.Node, error) {

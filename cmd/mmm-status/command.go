@@ -72,7 +72,7 @@ On a terminal it draws a tree; elsewhere it prints the predecessor's text.`,
 			return p.run(cmd.Context())
 		},
 	}
-	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: config.Complete})
+	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, TagDefault: "all", Complete: config.Complete})
 	f := cmd.Flags()
 	f.StringVarP(&p.form, "output", "o", "", "form: legacy, tree or json (default tree on a terminal, else legacy); --format is the same")
 	f.StringVar(&p.colour, "color", "auto", "colours: auto, always or never")

@@ -159,3 +159,9 @@ func TestInterval(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpNamesTheDefaultOfTag(t *testing.T) {
+	if _, out, _ := run("--help"); !strings.Contains(out, "or all (default all)") {
+		t.Errorf("the help of --tag:\n%s", out)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -13,11 +14,13 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 )
 
-func main() { os.Exit(daemon.Main(command())) }
+func main() { os.Exit(daemon.Main(command(filepath.Base(os.Args[0])))) }
 
-func command() *cobra.Command {
+// command is the program under the name by which it was called: it is installed
+// as mmm-sign-gen too, the predecessor's name.
+func command(name string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "mmm-uniqsign",
+		Use:   name,
 		Short: "Print a new uniqsign, the identity of a pair in mmm.conf and in Redis",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := uuid.NewRandom()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
@@ -14,7 +15,7 @@ func TestUniqSign(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		var out, errs bytes.Buffer
-		if code := daemon.Execute(command(), nil, &out, &errs); code != 0 || errs.Len() > 0 {
+		if code := daemon.Execute(command("mmm-uniqsign"), nil, &out, &errs); code != 0 || errs.Len() > 0 {
 			t.Fatal(code, errs.String())
 		}
 		if !want.MatchString(out.String()) || seen[out.String()] {
@@ -26,7 +27,18 @@ func TestUniqSign(t *testing.T) {
 
 func TestUniqSignTakesNoArguments(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := daemon.Execute(command(), []string{"x"}, &out, &errs); code != daemon.ExitUsage || out.Len() > 0 {
+	if code := daemon.Execute(command("mmm-uniqsign"), []string{"x"}, &out, &errs); code != daemon.ExitUsage || out.Len() > 0 {
 		t.Errorf("%d %q %q", code, out.String(), errs.String())
+	}
+}
+
+// Under the predecessor's name it speaks of no program that nobody called.
+func TestItNamesItselfAsItWasCalled(t *testing.T) {
+	for _, arg := range []string{"--help", "--version", "x"} {
+		var out, errs bytes.Buffer
+		daemon.Execute(command("mmm-sign-gen"), []string{arg}, &out, &errs)
+		if said := out.String() + errs.String(); !strings.Contains(said, "mmm-sign-gen") || strings.Contains(said, "mmm-uniqsign") {
+			t.Errorf("%s: %s", arg, said)
+		}
 	}
 }

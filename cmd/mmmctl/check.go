@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -92,20 +90,20 @@ func (p *program) agentLogin(path string, asked bool) (*config.Agent, error) {
 	return agent, nil
 }
 
-// starts asks the bus how a monitor found read_only when it first met each
+// starts asks the bus how a monitor found the switches when it first met each
 // server after a start. Without a bus or a monitor that is not known.
-func (p *program) starts(ctx context.Context, pairs *config.Pairs, t config.Tag) map[cluster.Endpoint]cluster.Tri {
+func (p *program) starts(ctx context.Context, pairs *config.Pairs, t config.Tag) map[cluster.Endpoint]mysqlnode.AtStart {
 	bus := p.open(pairs)
 	defer func() { _ = bus.Close() }()
 	snap, err := bus.Snapshot(ctx, t.UniqSign)
 	if err != nil {
 		return nil
 	}
-	out := map[cluster.Endpoint]cluster.Tri{}
+	out := map[cluster.Endpoint]mysqlnode.AtStart{}
 	for node, views := range snap.Observations {
 		for _, o := range views {
 			if o.ReadOnlyAtStart != cluster.Unknown {
-				out[node] = o.ReadOnlyAtStart
+				out[node] = mysqlnode.AtStart{ReadOnly: o.ReadOnlyAtStart, SuperReadOnly: o.SuperReadOnlyAtStart}
 			}
 		}
 	}
@@ -116,11 +114,11 @@ func (p *program) starts(ctx context.Context, pairs *config.Pairs, t config.Tag)
 type inspector struct {
 	tag    config.Tag
 	agent  *config.Agent
-	starts map[cluster.Endpoint]cluster.Tri
+	starts map[cluster.Endpoint]mysqlnode.AtStart
 	facts  map[cluster.Endpoint]func() *mysqlnode.Facts
 }
 
-func newInspector(t config.Tag, agent *config.Agent, starts map[cluster.Endpoint]cluster.Tri) *inspector {
+func newInspector(t config.Tag, agent *config.Agent, starts map[cluster.Endpoint]mysqlnode.AtStart) *inspector {
 	i := &inspector{tag: t, agent: agent, starts: starts, facts: map[cluster.Endpoint]func() *mysqlnode.Facts{}}
 	for _, node := range t.Members() {
 		i.facts[node] = sync.OnceValue(func() *mysqlnode.Facts { return i.read(node) })
@@ -183,7 +181,7 @@ func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]con
 	}
 	defer func() { _ = c.Close() }()
 	other := i.tag.Other(what.Node)
-	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, ReadOnlyAtStart: i.starts[what.Node], Peer: other,
+	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, AtStart: i.starts[what.Node], Peer: other,
 		Ours: i.users(), PeerFacts: i.facts[other]()})
 	if err != nil {
 		return nil, loginError(err)
@@ -203,160 +201,4 @@ func loginError(err error) error {
 		e.Code, e.Exit = strings.ReplaceAll(string(cause), " ", "-"), control.ExitRefused
 	}
 	return e
-}
-
-func (p *program) checkConfigCommand() *cobra.Command {
-	var agentConf string
-	cmd := &cobra.Command{
-		Use:   "check-config [FILE...]",
-		Short: "Check configuration files of both kinds",
-		Long: `check-config reads the files, tells mmm.conf from mmm-agent.conf by what is in
-them, and prints every fault. Unknown keys are errors here. It connects to nothing.
-
-Without FILE it reads the files of --conf and --agent-conf, and without these the
-two in /etc/mmm-manager that exist. With --tag it reads mmm.conf only, and what is
-wrong with other tags does not count. Exit codes: 0 good, 7 no such tag, 78 not good.`,
-		Args: cobra.ArbitraryArgs,
-	}
-	cmd.Flags().StringVar(&agentConf, "agent-conf", daemon.DefaultAgentConf, "the agent's `FILE`")
-	_ = cmd.MarkFlagFilename("agent-conf", "conf")
-	cmd.RunE = p.verb(func(_ context.Context, args []string) error {
-		var files []checkedFile
-		if len(p.flags.Tags) > 0 {
-			if len(args) > 0 || cmd.Flags().Changed("agent-conf") {
-				return daemon.Usagef("--tag is for mmm.conf: name it with --conf, and no other file")
-			}
-			one, err := checkTags(p.flags.Conf, p.flags.Tags)
-			if err != nil {
-				return err
-			}
-			return p.printFiles(append(files, one))
-		}
-		conf, agent := cmd.Flags().Changed("conf"), cmd.Flags().Changed("agent-conf")
-		for _, path := range args {
-			files = append(files, checkFile(path))
-		}
-		if conf || len(args) == 0 && !agent {
-			files = append(files, checkPairs(p.flags.Conf))
-		}
-		if agent {
-			files = append(files, checkAgent(agentConf))
-		} else if _, err := os.Stat(agentConf); len(args) == 0 && !conf && !errors.Is(err, os.ErrNotExist) {
-			files = append(files, checkAgent(agentConf))
-		}
-		return p.printFiles(files)
-	})
-	return cmd
-}
-
-// checkedFile is what check-config says of one file.
-type checkedFile struct {
-	File   string       `json:"file"`
-	Kind   string       `json:"kind"`
-	Good   bool         `json:"good"`
-	Faults []foundFault `json:"faults"`
-}
-
-type foundFault struct {
-	Line     int    `json:"line,omitempty"`
-	Section  string `json:"section,omitempty"`
-	Key      string `json:"key,omitempty"`
-	Severity string `json:"severity"`
-	Text     string `json:"text"`
-	Hint     string `json:"hint,omitempty"`
-	line     string
-}
-
-// checkTags leaves out what concerns other tags.
-func checkTags(path string, tags []string) (checkedFile, error) {
-	pairs, _ := config.LoadPairs(path)
-	_, faults, err := pairs.Select(tags)
-	var none *config.NoSuchTag
-	if errors.As(err, &none) {
-		return checkedFile{}, err
-	}
-	return checkedOf(path, "mmm.conf", faults), nil
-}
-
-func checkPairs(path string) checkedFile {
-	_, faults := config.LoadPairs(path)
-	return checkedOf(path, "mmm.conf", faults)
-}
-
-func checkAgent(path string) checkedFile {
-	_, faults := config.LoadAgent(path)
-	return checkedOf(path, "mmm-agent.conf", faults)
-}
-
-// checkFile takes a file for mmm-agent.conf when it has the section [mysql], and
-// one without any section for what its name says.
-func checkFile(path string) checkedFile {
-	agent := checkAgent(path)
-	for _, f := range agent.Faults {
-		switch {
-		case f.Line > 0:
-		case f.Section == "mysql":
-			return checkPairs(path)
-		case f.Section == "" && !strings.Contains(filepath.Base(path), "agent"):
-			return checkPairs(path)
-		}
-	}
-	return agent
-}
-
-func (c checkedFile) errors() int {
-	n := 0
-	for _, f := range c.Faults {
-		if f.Severity == "error" {
-			n++
-		}
-	}
-	return n
-}
-
-func checkedOf(path, kind string, faults *config.Faults) checkedFile {
-	c := checkedFile{File: path, Kind: kind, Good: faults.ErrStrict() == nil, Faults: []foundFault{}}
-	for _, f := range faults.All() {
-		severity := "error"
-		if f.Warning && !f.Strict {
-			severity = "warning"
-		} else {
-			f.Warning = false
-		}
-		c.Faults = append(c.Faults, foundFault{f.Line, f.Section, f.Key, severity, f.Text, f.Hint, f.String()})
-	}
-	return c
-}
-
-func (p *program) printFiles(files []checkedFile) error {
-	code := 0
-	for _, f := range files {
-		if !f.Good {
-			code = daemon.ExitConfig
-		}
-	}
-	if p.form == "json" {
-		if err := control.PrintJSON(p.out, "files", files); err != nil {
-			return err
-		}
-		return silently(code)
-	}
-	for _, f := range files {
-		for _, x := range f.Faults {
-			fmt.Fprintln(p.out, x.line)
-		}
-		if f.Good {
-			fmt.Fprintf(p.out, "%s: good (%s)\n", f.File, f.Kind)
-		} else {
-			fmt.Fprintf(p.out, "%s: %s (%s)\n", f.File, counted(f.errors(), "error"), f.Kind)
-		}
-	}
-	return silently(code)
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

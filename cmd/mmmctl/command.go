@@ -55,7 +55,7 @@ unreachable, 78 configuration.`,
 			return nil
 		},
 	}
-	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, Complete: config.Complete})
+	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, TagDefault: "all to list, history and check; other verbs need it", Complete: config.Complete})
 	cmd.PersistentFlags().StringVarP(&p.form, "output", "o", "text", "form: text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.AddCommand(p.switchoverCommand(), p.failoverCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.checkCommand(), p.checkConfigCommand())

@@ -154,6 +154,10 @@ func TestCheckConfig(t *testing.T) {
 	conf, agent := write(t, "one.conf", pairs("127.0.0.1:1")), write(t, "two.conf", agentText)
 	typo := write(t, "typo.conf", strings.Replace(pairs("127.0.0.1:1"), "user=", "intervall=3\nuser=", 1))
 	beside := write(t, "beside.conf", pairs("127.0.0.1:1")+"[other]\nprimaryhost=127.0.0.1\nintervall=3\n")
+	open := write(t, "three.conf", agentText)
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	poor := write(t, "poor.conf", strings.Replace(agentText, "user=mmm", "try_on_failure=x", 1))
 	for _, c := range []struct {
 		args []string
@@ -161,6 +165,7 @@ func TestCheckConfig(t *testing.T) {
 		want []string
 	}{
 		{[]string{conf, agent}, 0, []string{conf + ": good (mmm.conf)", agent + ": good (mmm-agent.conf)"}},
+		{[]string{open}, 0, []string{"everyone on this machine can read it", open + ": good (mmm-agent.conf)"}},
 		{[]string{"--conf", conf}, 0, []string{"good (mmm.conf)"}},
 		{[]string{"--agent-conf", agent}, 0, []string{"good (mmm-agent.conf)"}},
 		{[]string{"--agent-conf", agent, "--conf", typo}, 78, []string{"good (mmm-agent.conf)", `"interval"`, "1 error (mmm.conf)"}},
@@ -190,6 +195,38 @@ func TestCheckConfig(t *testing.T) {
 		if strings.Contains(out+err, "canary") {
 			t.Errorf("%v: shows a password", c.args)
 		}
+	}
+}
+
+// Without arguments the usual files are read, of which a host may have one only.
+func TestCheckConfigOfTheUsualFiles(t *testing.T) {
+	dir := t.TempDir()
+	conf, agent := filepath.Join(dir, "mmm.conf"), filepath.Join(dir, "mmm-agent.conf")
+	told := func() string {
+		var all []string
+		for _, f := range checkUsual(conf, agent) {
+			all = append(all, fmt.Sprint(filepath.Base(f.File), " ", f.Good))
+			for _, x := range f.Faults {
+				all = append(all, x.line)
+			}
+		}
+		return strings.Join(all, "\n")
+	}
+	const hint = ": there is no such file (name another: mmmctl check-config FILE)"
+	if got, want := told(), "mmm.conf false\n"+conf+hint+"\nmmm-agent.conf false\n"+agent+hint; got != want {
+		t.Errorf("neither is there: %s", got)
+	}
+	if err := os.WriteFile(agent, []byte(agentText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); got != "mmm-agent.conf true" {
+		t.Errorf("on a host of agents: %s", got)
+	}
+	if err := os.WriteFile(conf, []byte(pairs("127.0.0.1:1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); got != "mmm.conf true\nmmm-agent.conf true" {
+		t.Errorf("both are there: %s", got)
 	}
 }
 

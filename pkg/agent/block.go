@@ -16,7 +16,7 @@ const (
 	// accountsEvery is how often the accounts of a server are looked at.
 	accountsEvery = 5 * time.Second
 	// tendAgain is the pause after something that belongs to a role and did not
-	// succeed: it waits for a person.
+	// succeed: it waits for a person. A missing grant waits for fullEvery only.
 	tendAgain = 30 * time.Second
 	// markLasts is how long the epoch row counts as it was last seen.
 	markLasts = time.Minute
@@ -30,6 +30,11 @@ const (
 	noteSpared  = "spared"
 	noteMark    = "mark"
 	noteNewer   = "newer mark"
+	// For want of a privilege.
+	noteSample   = "sample"
+	noteSessions = "sessions"
+	noteStep     = "step"
+	noteSeal     = "seal"
 )
 
 // blocking is what accounts are locked on the passive, and which never.
@@ -60,7 +65,7 @@ func (w *worker) readAccounts(ctx context.Context, in reconcile.Input) error {
 		if w.isLost(err) {
 			return err
 		}
-		w.accounts.After = w.now() + tendAgain
+		w.accounts.After = w.again(err)
 		w.trouble(noteRead, cluster.NoteAccounts, "accounts cannot be read", err)
 		return nil
 	}
@@ -285,10 +290,13 @@ func (w *worker) outcome(key, code, what string, err error) {
 
 // again is when a step that belongs to a role may be tried again.
 func (w *worker) again(err error) time.Duration {
-	if err != nil {
-		return w.now() + tendAgain
+	switch {
+	case err == nil:
+		return w.now() + sampleEvery
+	case w.refused(err):
+		return w.now() + fullEvery
 	}
-	return w.now() + sampleEvery
+	return w.now() + tendAgain
 }
 
 // seal sets super_read_only on a server that is closed without it.
@@ -302,6 +310,10 @@ func (w *worker) seal(ctx context.Context, in reconcile.Input) error {
 		w.memory.SealAfter = w.now() + sampleEvery
 		if w.isLost(err) {
 			return err
+		}
+		if w.refused(err) {
+			w.trouble(noteSeal, cluster.NoteGrants, "super_read_only is not set", err)
+			return nil
 		}
 		w.log.Warn().Err(err).Msg("super_read_only is not set")
 		return nil
@@ -379,9 +391,19 @@ func (w *worker) isLost(err error) bool {
 	return false
 }
 
+// refused reports whether err is the want of a privilege. The next try is then on
+// another session: one that is open goes on without what is granted meanwhile.
+func (w *worker) refused(err error) bool {
+	if !w.p.a.o.Refused(err) {
+		return false
+	}
+	w.links.renew()
+	return true
+}
+
 // trouble notes what could not be done: for want of a grant, or under code.
 func (w *worker) trouble(key, code, what string, err error) {
-	if w.p.a.o.Refused(err) {
+	if w.refused(err) {
 		code = cluster.NoteGrants
 	}
 	w.setNote(key, code, fmt.Sprintf("%s: %v", what, err))

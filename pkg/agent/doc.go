@@ -14,6 +14,11 @@
 // again: whoever closes the server ends that session, so that an agent that was
 // paused between its check and the opening cannot open when it wakes.
 //
+// Privileges. A session keeps those that it had at its log-in. One that lacks some
+// works on until another has taken its place, which is dialled once per sample
+// interval, so that a grant takes effect without a restart and a server that
+// takes nobody in loses nobody. What is lacking is a note for a person.
+//
 // Users. Accounts that match the configured patterns may log in on the active
 // only. They are locked before a closing, in a switchover right after it, since that
 // may be refused; and released before an opening; always without the binary log. What is locked stands on record first, on disk and in

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -25,7 +26,8 @@ type fakeBus struct {
 	onCheck   func() // called once after the next read of the record alone
 	saved     int
 	locked    map[cluster.Endpoint][]cluster.Account
-	noNotes   bool // nothing can be noted about accounts
+	noNotes   bool          // nothing can be noted about accounts
+	slow      time.Duration // how long a snapshot takes
 }
 
 func newFakeBus() *fakeBus {
@@ -47,6 +49,10 @@ func (b *fakeBus) Pairs(context.Context) ([]cluster.UniqSign, error) {
 }
 
 func (b *fakeBus) Snapshot(context.Context, cluster.UniqSign) (cluster.Snapshot, error) {
+	b.mu.Lock()
+	slow := b.slow
+	b.mu.Unlock()
+	<-time.After(slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.away {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -54,6 +55,8 @@ type fakeServer struct {
 	mark     cluster.Mark
 	marks    int             // transactions that wrote the epoch row
 	denied   map[string]bool // what our account may not do
+	lacks    map[string]bool // what sessions opened from now on may not do
+	full     bool            // it takes no more connections
 	broken   map[string]bool // what fails for another reason
 	stuck    map[string]bool // what never answers
 	onLock   func()          // runs before accounts are locked, without any lock
@@ -216,8 +219,11 @@ func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
+	if s.full {
+		return nil, causeError{cluster.CauseTooMany}
+	}
 	s.w.nextID++
-	c := &fakeConn{s: s, id: s.w.nextID, broken: make(chan struct{})}
+	c := &fakeConn{s: s, id: s.w.nextID, broken: make(chan struct{}), lacks: maps.Clone(s.lacks)}
 	s.sessions[c.id] = c
 	return c, nil
 }
@@ -227,7 +233,18 @@ type fakeConn struct {
 	id       uint64
 	broken   chan struct{}
 	dead     bool
-	stopping bool // it waits for the receiving thread
+	stopping bool            // it waits for the receiving thread
+	lacks    map[string]bool // as at its log-in
+}
+
+// may runs f as do does, unless the session lacks the privilege.
+func (c *fakeConn) may(ctx context.Context, name string, f func(s *fakeServer) error) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if c.lacks[name] {
+			return fmt.Errorf("%s: %w", name, errDenied)
+		}
+		return f(s)
+	})
 }
 
 func (c *fakeConn) ID() uint64              { return c.id }
@@ -278,15 +295,18 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 }
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
-	err = c.do(ctx, func(s *fakeServer) error {
+	err = c.may(ctx, "sample", func(s *fakeServer) error {
 		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch}
+		if c.lacks["process"] {
+			srv.Sessions = -1
+		}
 		return nil
 	})
 	return srv, err
 }
 
 func (c *fakeConn) Channel(ctx context.Context) (ch cluster.Channel, err error) {
-	err = c.do(ctx, func(s *fakeServer) error { ch = s.ch; return nil })
+	err = c.may(ctx, "sample", func(s *fakeServer) error { ch = s.ch; return nil })
 	return ch, err
 }
 
@@ -296,7 +316,7 @@ func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err err
 }
 
 func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
-	return c.do(ctx, func(s *fakeServer) error {
+	return c.may(ctx, "close", func(s *fakeServer) error {
 		if s.locker != 0 {
 			return fmt.Errorf("set read_only: %w", agent.ErrLockWait)
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -24,15 +25,20 @@ type links struct {
 	work, spare Conn
 	queue       <-chan error // the outcome of the closing order that waits on the spare
 	results     chan dialled
-	dialling    [2]bool
-	next        [2]time.Duration // not before, by the agent's clock
-	born        time.Duration    // when the working connection was opened
-	short       int              // working connections in a row that did not last
+	dialling    [uses]bool
+	next        [uses]time.Duration // not before, by the agent's clock
+	born        time.Duration       // when the working connection was opened
+	// poor: the working connection lacked a privilege. A session keeps what it had
+	// at its log-in, so that another is to take its place; it works on until then.
+	poor  bool
+	short int // working connections in a row that did not last
 }
 
 const (
 	forWork = iota
 	forSpare
+	forPoor // in place of a working connection that lacks a privilege
+	uses
 )
 
 type dialled struct {
@@ -41,45 +47,64 @@ type dialled struct {
 	err  error
 }
 
-func newLinks(n Node) links { return links{node: n, results: make(chan dialled, 2)} }
+func newLinks(n Node) links { return links{node: n, results: make(chan dialled, uses)} }
+
+// wants reports whether a connection is missing for use.
+func (l *links) wants(use int) bool {
+	switch use {
+	case forWork:
+		return l.work == nil
+	case forSpare:
+		return l.work != nil && l.spare == nil
+	}
+	return l.work != nil && l.poor
+}
 
 // dial starts what is missing and due; it returns at once.
 func (l *links) dial(ctx context.Context, now time.Duration) {
-	if l.work == nil {
-		l.begin(ctx, forWork, now)
-	} else if l.spare == nil {
-		l.begin(ctx, forSpare, now)
+	for use := range uses {
+		if !l.wants(use) || l.dialling[use] || now < l.next[use] {
+			continue
+		}
+		l.dialling[use] = true
+		go func() {
+			conn, err := l.node.Connect(ctx)
+			l.results <- dialled{use, conn, err}
+		}()
 	}
-}
-
-func (l *links) begin(ctx context.Context, use int, now time.Duration) {
-	if l.dialling[use] || now < l.next[use] {
-		return
-	}
-	l.dialling[use] = true
-	go func() {
-		conn, err := l.node.Connect(ctx)
-		l.results <- dialled{use, conn, err}
-	}()
 }
 
 // wait is how long until the next dial is due, at most most.
 func (l *links) wait(now, most time.Duration) time.Duration {
-	use := forWork
-	if l.work != nil {
-		use = forSpare
-		if l.spare != nil {
-			return most
+	for use := range uses {
+		if l.wants(use) && !l.dialling[use] {
+			most = max(0, min(most, l.next[use]-now))
 		}
 	}
-	if l.dialling[use] {
-		return most
+	return most
+}
+
+// renew has another session take the place of the working one, once per sample
+// interval at most.
+func (l *links) renew() {
+	if l.work != nil && !l.poor {
+		l.poor = true
+		l.next[forPoor] = max(l.next[forPoor], l.born+sampleEvery)
 	}
-	return max(0, min(most, l.next[use]-now))
 }
 
 func (l *links) brokenWork() <-chan struct{}  { return broken(l.work) }
 func (l *links) brokenSpare() <-chan struct{} { return broken(l.spare) }
+
+// ended reports whether a connection has ended.
+func ended(c Conn) bool {
+	select {
+	case <-c.Broken():
+		return true
+	default:
+		return false
+	}
+}
 
 func broken(c Conn) <-chan struct{} {
 	if c == nil {
@@ -114,7 +139,7 @@ func (l *links) dropSpare() {
 
 // shut closes everything and waits for dials under way, whose context has ended.
 func (l *links) shut() {
-	for l.dialling[forWork] || l.dialling[forSpare] {
+	for slices.Contains(l.dialling[:], true) {
 		d := <-l.results
 		l.dialling[d.use] = false
 		if d.conn != nil {
@@ -155,12 +180,24 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		}
 		return
 	}
-	if d.use == forSpare || l.work != nil {
+	if d.use == forPoor && l.work != nil {
+		if ended(d.conn) {
+			_ = d.conn.Close()
+			l.next[forPoor] = w.now() + dialAgainLater
+			return
+		}
+		_ = l.work.Close()
+		l.work, w.retryAt = nil, 0
+		if !w.memory.Queued {
+			l.dropSpare() // it is as poor
+		}
+	}
+	if l.work != nil {
 		l.dropSpare()
 		l.spare = d.conn
 		return
 	}
-	l.work, l.born = d.conn, w.now()
+	l.work, l.born, l.poor = d.conn, w.now(), false
 	w.read(ctx, true)
 }
 
@@ -179,6 +216,10 @@ func (w *worker) queueEnded(ctx context.Context, err error) {
 	}
 	w.log.Info().Msg("the queued closing order was carried out")
 	w.read(ctx, true)
+	if w.links.poor {
+		// The order is not seen to be carried out: it is queued again, not at once.
+		w.links.next[forSpare] = w.now() + sampleEvery
+	}
 }
 
 // ended gives up a working connection that ended while it was idle or in use.

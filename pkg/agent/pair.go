@@ -49,6 +49,9 @@ type busState struct {
 	orderTick   uint64
 	reports     map[cluster.Endpoint][]cluster.Report // of other agents
 	reportsTick uint64
+	// former are the reports that this process left before a reload: what was
+	// closed under an order stays closed under it, whoever did it.
+	former map[cluster.Endpoint]cluster.Report
 }
 
 func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error) {
@@ -164,6 +167,14 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 	}
 	b.known, b.record, b.legacy, b.incarnation = true, snap.Assignment, snap.Legacy, snap.Incarnation
 	b.reports, b.reportsTick = map[cluster.Endpoint][]cluster.Report{}, p.a.nextTick()
+	if b.former == nil {
+		b.former = map[cluster.Endpoint]cluster.Report{}
+		for _, e := range p.members {
+			if r, ok := snap.Reports[e][p.a.o.ID]; ok {
+				b.former[e] = r
+			}
+		}
+	}
 	for _, e := range p.members {
 		for id, r := range snap.Reports[e] {
 			if id != p.a.o.ID {
@@ -294,7 +305,10 @@ func (p *pair) setOwn(r cluster.Report) {
 func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	peers := slices.Clone(p.bus.reports[peer])
+	mine, peers := slices.Clone(p.bus.reports[self]), slices.Clone(p.bus.reports[peer])
+	if r, ok := p.bus.former[self]; ok {
+		mine = append(mine, r)
+	}
 	if r, ok := p.own[peer]; ok {
 		peers = append(peers, r)
 	}
@@ -304,7 +318,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 		OrderTick: p.bus.orderTick,
 		Theirs:    p.samples[peer],
 		Owned:     p.ledger.ownedOn(peer, p.bus.orderTick),
-		MyReports: p.bus.reports[self], PeerReports: peers, ReportsTick: p.bus.reportsTick,
+		MyReports: mine, PeerReports: peers, ReportsTick: p.bus.reportsTick,
 		Tries: p.a.o.TryOnFailure,
 	}
 }

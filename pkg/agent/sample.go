@@ -52,6 +52,14 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 		w.fullAt = w.now() + fullEvery
 	}
 	w.sampleAt = w.now() + sampleEvery
+	w.denied = ""
+	w.clear(noteSample)
+	if srv.ReadOnly != cluster.Yes || srv.SuperReadOnly != cluster.No {
+		w.clear(noteSeal)
+	}
+	if full {
+		w.hidden(srv.Sessions < 0)
+	}
 	if before.Cause != cluster.CauseNone || before.Began == 0 {
 		// What did not hold before it went away says nothing of a server that is back.
 		w.starts, w.memory.StartAfter = 0, 0
@@ -68,10 +76,28 @@ func (w *worker) unanswered(cause cluster.Cause, err error) {
 	before := w.sample.Cause
 	w.sample.Cause = cause
 	w.sample.Failures++
-	if before != cause {
+	w.denied = ""
+	if w.refused(err) {
+		w.denied = err.Error()
+		w.trouble(noteSample, cluster.NoteGrants, "the server cannot be sampled", err)
+	} else if before != cause {
 		w.log.Warn().Str("cause", string(cause)).Err(err).Msg("server does not answer")
 	}
 	w.publish(before != cause || w.sample.Failures <= w.p.a.o.TryOnFailure)
+}
+
+// hidden takes whether the server hides the sessions of others from us. A
+// session that begins or ends while it is sampled looks the same, once.
+func (w *worker) hidden(is bool) {
+	switch {
+	case !is:
+		w.clear(noteSessions)
+	case w.blind:
+		w.setNote(noteSessions, cluster.NoteGrants, "the sessions of others are hidden from us, so that none of them is ended when the server is closed: PROCESS is missing (mmmctl check shows the GRANT)")
+	}
+	if w.blind = is; is {
+		w.links.renew()
+	}
 }
 
 // publish shows the sample to the peer's worker, and wakes it when it may
@@ -113,6 +139,7 @@ func (w *worker) note(ctx context.Context, in reconcile.Input) {
 	}
 	if !p.Has(w.failedKind) {
 		w.failure = cluster.Reason{}
+		w.clear(noteStep)
 	}
 	if len(p.Steps) == 0 || w.failure.Code != "" || p.Deed != cluster.DeedNone {
 		w.tell(in)
@@ -128,8 +155,12 @@ func (w *worker) keep(ctx context.Context, in reconcile.Input) {
 	_ = w.timed(in, "wait for disk", func() error { return w.p.a.keeper.wait(ctx) })
 }
 
-// tell saves a report, at once when something changed that others act on.
+// tell saves a report, at once when something changed that others act on. Before
+// the bus was read it would take the place of what this process left there.
 func (w *worker) tell(in reconcile.Input) {
+	if !in.Known && w.report.Agent == "" {
+		return
+	}
 	p, m := w.plan, w.memory
 	r := cluster.Report{
 		Agent: w.p.a.o.ID, Node: w.self,
@@ -146,6 +177,9 @@ func (w *worker) tell(in reconcile.Input) {
 	}
 	if p.Risk != "" {
 		r.Reason = "risk: " + p.Risk
+	}
+	if w.denied != "" && p.Reason.Code == reconcile.CodeUnreachable {
+		r.Reason = w.denied
 	}
 	if w.failure.Code != "" {
 		r.Deed, r.Reason = cluster.DeedFailed, w.failure.Text

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,8 @@ type worker struct {
 	stopping   <-chan error
 	stoppingOn uint64
 	sample     reconcile.Sample
+	denied     string // why the last sample was refused for want of a privilege
+	blind      bool   // the last full sample showed our own sessions only
 	memory     reconcile.Memory
 	plan       reconcile.Plan
 	refusal    string // why the last switchover step was refused
@@ -219,6 +222,7 @@ func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
 	}
 	w.retries, w.retryAt = 0, 0
 	w.failure = cluster.Reason{}
+	w.clear(noteStep)
 	return true
 }
 
@@ -230,6 +234,9 @@ func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Ste
 	w.retries++
 	w.retryAt = w.now() + pause/2 + rand.N(pause)
 	text := fmt.Sprintf("%s: %v", s.Kind, err)
+	if w.refused(err) {
+		w.setNote(noteStep, cluster.NoteGrants, text)
+	}
 	// A session that ended says nothing of the step: another agent that closes the
 	// server ends it. Who decides is told only when the next ones end too.
 	if w.p.a.o.Cause(err) != cluster.CauseReset || w.retries > endedSessions {
@@ -314,6 +321,10 @@ func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
 	}
 	if len(w.steps) >= mostSteps {
 		w.steps = w.steps[1:]
+	}
+	if err != nil && w.p.a.o.Refused(err) {
+		// Tried again and again until somebody grants it.
+		w.steps = slices.DeleteFunc(slices.Clone(w.steps), func(old cluster.Step) bool { return old.Name == name && old.Err == s.Err })
 	}
 	w.steps = append(w.steps, s)
 	return err

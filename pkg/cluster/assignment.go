@@ -1,6 +1,9 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Phase is where a pair stands between two assignments.
 type Phase string
@@ -19,15 +22,16 @@ const (
 	PhaseSwitching Phase = "switching"
 )
 
-// Proof names how it is known that the old active takes no more writes; the
-// texts are shown to people.
+// Proof names how it is known that the old active takes no more writes, as it
+// stands on the wire; Words gives what people read.
 type Proof string
 
 // Proofs, and what stands in their place.
 const (
-	ProofNone     Proof = ""
-	ProofFenced   Proof = "fence acknowledged"
-	ProofGone     Proof = "no server was open before"
+	ProofNone   Proof = ""
+	ProofFenced Proof = "fence acknowledged"
+	ProofGone   Proof = "no server was open before"
+	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
 	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
 	ProofLegacy Proof = "none (predecessor's agent)"
@@ -42,7 +46,17 @@ const (
 )
 
 // IsRisk reports whether p is less than a proof.
-func (p Proof) IsRisk() bool { return p == ProofLegacy || len(p) > 5 && p[:5] == "risk:" }
+func (p Proof) IsRisk() bool {
+	return p == ProofLegacy || p == ProofOperator || strings.HasPrefix(string(p), "risk:")
+}
+
+// Words says for people what p is; empty for ProofNone.
+func (p Proof) Words() string {
+	if p == ProofOperator {
+		return "no proof that the old active is closed: decided by an operator's override"
+	}
+	return string(p)
+}
 
 // Causes of an assignment that was planned: the old active was alive.
 const (
@@ -87,7 +101,9 @@ type Assignment struct {
 	Proof   Proof  `json:"proof,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Actor   string `json:"actor,omitempty"`
-	// Loss says what the new active did not receive, in words; empty when nothing is known to be missing.
+	// Loss says what the new active did not receive and in which epoch that was,
+	// in words; empty when nothing is known to be missing, and once the server that
+	// held it has been made whole.
 	Loss string `json:"loss,omitempty"`
 	// EpochTable is the replicated table, schema.table, in which the active
 	// remembers its epoch before it is opened; empty for none.

@@ -63,12 +63,12 @@ func TestOnlySilenceMayBeDeath(t *testing.T) {
 			t.Errorf("%q may be death", c)
 		}
 	}
-	for _, p := range []Proof{ProofLegacy, RiskRefused, RiskHung, RiskHungUnasked, RiskSilent, RiskWaited, RiskUnseen, RiskBothOpen} {
+	for _, p := range []Proof{ProofLegacy, RiskRefused, RiskHung, RiskHungUnasked, RiskSilent, RiskWaited, RiskUnseen, RiskBothOpen, ProofOperator} {
 		if !p.IsRisk() {
 			t.Errorf("%q is no risk", p)
 		}
 	}
-	for _, p := range []Proof{ProofNone, ProofFenced, ProofGone, ProofOperator} {
+	for _, p := range []Proof{ProofNone, ProofFenced, ProofGone} {
 		if p.IsRisk() {
 			t.Errorf("%q is a risk", p)
 		}

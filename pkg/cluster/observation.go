@@ -96,6 +96,10 @@ func (c Channel) Replicates(source Endpoint) bool {
 	return c.Configured && c.Source == source && c.IO == ThreadYes && c.SQL == ThreadYes
 }
 
+// Lags reports whether the delay is worth a word: a busy replica that is well
+// shows 1 s now and then.
+func (c Channel) Lags() bool { return c.Delay >= 2 }
+
 // Stopped reports whether both threads are stopped.
 func (c Channel) Stopped() bool {
 	return c.Configured && c.IO == ThreadNo && c.SQL == ThreadNo
@@ -171,6 +175,8 @@ type Observation struct {
 	// ReadOnlyAtStart is read_only at the first contact after the server's last
 	// start; not known when the monitor was not there in the first seconds.
 	ReadOnlyAtStart Tri `json:"read_only_at_start,omitempty"`
+	// SuperReadOnlyAtStart is super_read_only then; not known where there is none.
+	SuperReadOnlyAtStart Tri `json:"super_read_only_at_start,omitempty"`
 	// ReceivedMax is the union of all received positions that this monitor run
 	// has seen of the node, in gtid text.
 	ReceivedMax string `json:"received_max,omitempty"`

@@ -26,7 +26,7 @@ type Step struct {
 
 // Codes of an agent's notes.
 const (
-	NoteGrants    = "grants-missing" // the agent's account lacks a privilege that a step needed
+	NoteGrants    = "grants-missing" // the agent's account lacks a privilege that a step or the sampling needs
 	NoteStateFile = "state-file"     // the agent cannot keep its memory on disk
 	NoteEpochRow  = "epoch-row"      // the epoch could not be written to the server
 	NoteAccounts  = "accounts"       // accounts could not be locked or released

@@ -1,6 +1,9 @@
 package cluster
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // RequestState is how far an operator's request has come.
 type RequestState string
@@ -124,6 +127,17 @@ type Verdict struct {
 	Candidate Endpoint `json:"candidate,omitempty"`
 	// Notes are things a person should know that block nothing.
 	Notes []Reason `json:"notes,omitempty"`
+}
+
+// Unsaid gives those of more whose words said does not hold already.
+func Unsaid(said Reason, more []Reason) []Reason {
+	var rest []Reason
+	for _, r := range more {
+		if !strings.Contains(said.Text, r.Text) {
+			rest = append(rest, r)
+		}
+	}
+	return rest
 }
 
 // Event is one entry of the audit trail.

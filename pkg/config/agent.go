@@ -49,6 +49,10 @@ type Email struct {
 	User      string
 	Password  cluster.Secret
 	TLS       string // opportunistic, required or off
+	// CA is the text of the file that email_tls_ca names: PEM certificates that
+	// vouch for the server; empty for those of the system. Kept as text, so that a
+	// reload sees a changed file.
+	CA string
 }
 
 // DefaultStateFile is where an agent keeps what it must not forget.
@@ -142,6 +146,9 @@ func (r *reader) email(a *Agent) {
 	e.User, _ = r.text("email_user", "")
 	e.Password = r.secret("email_password")
 	e.TLS = r.choice("email_tls", "opportunistic", "opportunistic", "required", "off")
+	if e.CA = r.certificates("email_tls_ca"); e.CA != "" && e.TLS == "off" {
+		r.warn("email_tls_ca", "vouches for nobody while email_tls is off", "email_tls=required")
+	}
 	e.Receivers = r.list("email_receiver")
 	for _, text := range e.Receivers {
 		r.address("email_receiver", text)

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -277,6 +279,43 @@ func TestSignalsOfASharedSectionHoldForAllTags(t *testing.T) {
 	a, faults := parse("mmm-agent.conf", []byte("[redis]\nhost=127.0.0.1:6379\nsignals=graceful\n[mysql]\nuser=u\npassword=\n")).agent(0o600)
 	if len(faults.All()) > 0 || a.Signals != SignalsGraceful {
 		t.Error(faults.All(), a.Signals)
+	}
+}
+
+func TestCertificatesForMail(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	for path, want := range map[string]string{
+		file("ca.pem", ca):                         "",
+		file("ca.pem", ca) + "\nemail_tls=off":     "vouches for nobody while email_tls is off",
+		file("key.pem", "no certificate: hunter2"): "holds no certificate",
+		file("big.pem", strings.Repeat(ca, 2000)):  "holds no certificate",
+		dir:                         "holds no certificate",
+		filepath.Join(dir, "other"): "no such file",
+	} {
+		a, faults := parse("mmm-agent.conf", []byte("[mysql]\nuser=u\npassword=\nemail_tls_ca="+path+"\n[redis]\nhost=127.0.0.1:6379\n")).agent(0o600)
+		good := want == "" || strings.Contains(path, "off")
+		if (a.Email.CA == ca) != good {
+			t.Errorf("%s: %d bytes of certificates", path, len(a.Email.CA))
+		}
+		var told []string
+		for _, x := range faults.All() {
+			told = append(told, x.String())
+		}
+		all := strings.Join(told, "\n")
+		if (want == "") != (all == "") || !strings.Contains(all, want) || want != "" && !strings.HasPrefix(all, "mmm-agent.conf:4: ") || strings.Contains(all, "hunter2") {
+			t.Errorf("%s: %s", path, all)
+		}
 	}
 }
 

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"crypto/x509"
 	"fmt"
 	"math"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -98,6 +100,30 @@ func (r *reader) secret(key string) cluster.Secret {
 		r.warn(key, "ends with a quote, which is taken as a part of it", "put the whole value in quotes")
 	}
 	return cluster.Secret(v)
+}
+
+// certificates reads the file of PEM certificates that the key names and gives
+// its text.
+func (r *reader) certificates(key string) string {
+	path, ok := r.text(key, "")
+	if !ok {
+		return ""
+	}
+	const hint = "name a file of certificates in PEM, which the user of this program can read"
+	info, err := os.Stat(path)
+	var data []byte
+	if err == nil && info.Mode().IsRegular() && info.Size() <= maxSize {
+		data, err = os.ReadFile(path)
+	}
+	switch {
+	case err != nil:
+		r.fault(key, shown(path)+" cannot be read: "+cause(err), hint)
+	case !x509.NewCertPool().AppendCertsFromPEM(data):
+		r.fault(key, shown(path)+" holds no certificate", hint)
+	default:
+		return string(data)
+	}
+	return ""
 }
 
 func (r *reader) list(key string) []string {

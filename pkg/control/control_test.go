@@ -10,7 +10,19 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
+
+// Nobody is active, so there is nothing to switch: the way out is named as a line to paste.
+func TestSwitchoverWithoutAnActiveNamesTheOverride(t *testing.T) {
+	b := newBus()
+	b.snap.Assignment = cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseRevoked, From: nodeA, To: nodeB}
+	_, err := service(b).Switchover(context.Background(), Switchover{Asked: Asked{Pair: pair}})
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, `mmmctl failover --tag mysql3308 --to 10.0.21.7:3308 --reason "..."`) {
+		t.Errorf("got %+v", e)
+	}
+}
 
 // answer plays an identify that takes the request and ends it.
 func answer(state cluster.RequestState, words string) func(*fakeBus) {
@@ -69,12 +81,12 @@ func TestSwitchoverEnds(t *testing.T) {
 		{"another is running", func(b *fakeBus) {
 			b.snap.Request = &cluster.Request{ID: "x", Actor: "eve@jump", State: cluster.RequestRunning}
 		}, Switchover{}, ExitRefused, "eve@jump", false, nodeA},
-		{"to a stranger", func(*fakeBus) {}, Switchover{To: "10.9.9.9:3306"}, ExitNotFound, "no server of tag", false, ""},
-		{"to the active", func(*fakeBus) {}, Switchover{To: nodeA}, 0, "", false, nodeA},
+		{"to a stranger", func(*fakeBus) {}, Switchover{Asked: Asked{To: "10.9.9.9:3306"}}, ExitNotFound, "no server of tag", false, ""},
+		{"to the active", func(*fakeBus) {}, Switchover{Asked: Asked{To: nodeA}}, 0, "", false, nodeA},
 		{"nobody is active", func(b *fakeBus) {
 			b.snap.Assignment.Active, b.snap.Assignment.Phase = "", cluster.PhaseRevoked
 		}, Switchover{}, ExitRefused, "nobody is active", false, ""},
-		{"a person says no", func(*fakeBus) {}, Switchover{Confirm: func(Plan) error { return &Error{Exit: ExitFailed, Message: "no"} }}, ExitFailed, "no", false, nodeA},
+		{"a person says no", func(*fakeBus) {}, Switchover{Asked: Asked{Confirm: func(Plan) error { return &Error{Exit: ExitFailed, Message: "no"} }}}, ExitFailed, "no", false, nodeA},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,11 +128,11 @@ func TestSwitchoverTellsProgress(t *testing.T) {
 		b.onFile = answer(cluster.RequestDone, "done")
 		var plan bytes.Buffer
 		var told []string
-		_, err := service(b).Switchover(context.Background(), Switchover{
+		_, err := service(b).Switchover(context.Background(), Switchover{Asked: Asked{
 			Pair:     pair,
 			Confirm:  func(p Plan) error { PrintPlan(&plan, p); return nil },
 			Progress: func(_ time.Duration, text string) { told = append(told, text) },
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,9 +156,21 @@ func TestPlanWarns(t *testing.T) {
 	o := b.snap.Observations[nodeB]["m"]
 	o.Server.Channel.Delay = 7
 	b.snap.Observations[nodeB]["m"] = o
-	p := planOf(Switchover{Pair: pair}, b.snap, nodeA, nodeB)
+	p := planOf(Switchover{Asked: Asked{Pair: pair}}, b.snap, nodeA, nodeB)
 	if got := strings.Join(p.Warnings, "; "); !strings.Contains(got, "paused by eve") || !strings.Contains(got, "7 s behind") {
 		t.Errorf("warnings: %s", got)
+	}
+	a := b.snap.Observations[nodeA]["m"]
+	a.Cause = cluster.CauseRefused
+	b.snap.Observations[nodeA]["m"] = a
+	p = planOf(Switchover{Asked: Asked{Pair: pair}}, b.snap, nodeA, nodeB)
+	if got := strings.Join(p.Warnings, "; "); !strings.Contains(got, `when it is dead, use mmmctl failover --tag mysql3308 --to 10.0.21.7:3308 --reason "..."`) {
+		t.Errorf("warnings of a dead active: %s", got)
+	}
+	o.Server.Channel.Delay = 1
+	b.snap.Observations[nodeB]["m"] = o
+	if got := strings.Join(planOf(Switchover{Asked: Asked{Pair: pair}}, b.snap, nodeA, nodeB).Warnings, "; "); strings.Contains(got, "behind") {
+		t.Errorf("a delay that comes and goes is a warning: %s", got)
 	}
 }
 
@@ -155,7 +179,7 @@ func TestInterruptedSwitchoverIsWithdrawn(t *testing.T) {
 		b := newBus()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, err := service(b).Switchover(ctx, Switchover{Pair: pair})
+		_, err := service(b).Switchover(ctx, Switchover{Asked: Asked{Pair: pair}})
 		var e *Error
 		if !errors.As(err, &e) || e.Exit != ExitFailed || e.Code != "withdrawn" {
 			t.Fatalf("got %v", err)
@@ -216,6 +240,29 @@ mysql3309  u2        none            no record  0      no      no mmm-identify l
 	}
 }
 
+// A steady record whose active takes no writes is not called steady, and the
+// reason of a hold, which is its first blocker too, stands there once.
+func TestListOfAPairWithoutAnActive(t *testing.T) {
+	block := cluster.Reason{Code: failover.Blocked, Text: "the last automatic failover was in epoch 7"}
+	for _, c := range []struct {
+		phase cluster.Phase
+		v     cluster.Verdict
+		want  string
+		why   string
+	}{
+		{cluster.PhaseSteady, cluster.Verdict{Held: true, Reason: cluster.Reason{Text: "a is dead; held: " + block.Text}, Blockers: []cluster.Reason{block, {Text: "paused by eve"}}},
+			"held", "a is dead; held: " + block.Text + "; also: paused by eve"},
+		{cluster.PhaseSteady, cluster.Verdict{Reason: cluster.Reason{Text: "well"}, Notes: []cluster.Reason{{Code: failover.ActiveClosed, Text: "a is read_only"}}}, "no active", "well"},
+		{cluster.PhaseRevoked, cluster.Verdict{Held: true, Reason: cluster.Reason{Text: "waits"}}, "revoked", "waits"},
+	} {
+		b := newBus()
+		b.snap.Assignment.Phase, b.snap.Verdict = c.phase, &c.v
+		if r := service(b).List(context.Background(), []cluster.Pair{pair})[0]; r.Phase != c.want || r.Why != c.why {
+			t.Errorf("phase %q, why %q; want %q, %q", r.Phase, r.Why, c.want, c.why)
+		}
+	}
+}
+
 func TestHistoryIsNewestLast(t *testing.T) {
 	b := newBus()
 	b.events = []cluster.Event{
@@ -223,6 +270,7 @@ func TestHistoryIsNewestLast(t *testing.T) {
 			Assignment: cluster.Assignment{Epoch: 8, Version: 3, From: nodeA, To: nodeB, Active: nodeB, Proof: cluster.RiskRefused, Loss: "2 transactions"},
 			Steps:      []cluster.Step{{Name: "killed", MS: 0}, {Name: "open", MS: 181.25, Err: "late\x1b[2J"}}},
 		{ID: "1795234329000-0", Kind: "assigned", Assignment: cluster.Assignment{Epoch: 7, Version: 1, Active: nodeA}},
+		{ID: "1795234328000-0", Kind: "steady", Assignment: cluster.Assignment{Epoch: 6, Version: 3, From: nodeB, To: nodeA, Active: nodeA, Proof: cluster.ProofOperator}},
 	}
 	got, err := service(b).History(context.Background(), pair, 10)
 	if err != nil {
@@ -232,7 +280,9 @@ func TestHistoryIsNewestLast(t *testing.T) {
 	if err := PrintHistory(&out, got); err != nil {
 		t.Fatal(err)
 	}
-	want := `2026-11-21T04:12:09.000Z  mysql3308  epoch 7.1  assigned  active 10.0.21.5:3308
+	want := `2026-11-21T04:12:08.000Z  mysql3308  epoch 6.3  steady  10.0.21.7:3308 -> 10.0.21.5:3308
+    proof  no proof that the old active is closed: decided by an operator's override
+2026-11-21T04:12:09.000Z  mysql3308  epoch 7.1  assigned  active 10.0.21.5:3308
 2026-11-21T04:12:10.000Z  mysql3308  epoch 8.3  failover  10.0.21.5:3308 -> 10.0.21.7:3308
     why    refused
     proof  risk: its port refused connections

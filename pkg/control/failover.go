@@ -16,18 +16,10 @@ const FailoverTimeout = 30 * time.Second
 // Failover is an operator's override: To becomes active although something
 // keeps an automatic failover from it.
 type Failover struct {
-	Pair cluster.Pair
+	Asked
 	// Policy is the tag's, for what is told beforehand.
-	Policy  failover.Policy
-	To      cluster.Endpoint
-	Reason  string
-	Force   bool
-	Timeout time.Duration
-	// Confirm is shown what will happen and what is known to be lost; an error
-	// ends it before anything is filed.
-	Confirm func(Plan) error
-	// Progress is told each thing as it is seen, with the time since the request was filed.
-	Progress func(time.Duration, string)
+	Policy failover.Policy
+	Force  bool
 }
 
 // Failover files the request and follows it to its end. Only identify refuses:
@@ -40,8 +32,7 @@ func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
 	if !fo.Pair.Has(fo.To) {
 		return out, noSuchNode(fo.Pair, fo.To)
 	}
-	sw := Switchover{Pair: fo.Pair, To: fo.To, Timeout: fo.Timeout, Progress: fo.Progress}
-	snap, err := s.led(ctx, sw)
+	snap, err := s.led(ctx, fo.Pair)
 	if err != nil {
 		return out, err
 	}
@@ -55,7 +46,7 @@ func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
 			return out, err
 		}
 	}
-	return s.file(ctx, sw, req, snap, out)
+	return s.file(ctx, fo.Asked, req, snap, out)
 }
 
 func overridePlan(fo Failover, snap cluster.Snapshot, req cluster.Request) Plan {

@@ -34,7 +34,7 @@ func outage() *fakeBus {
 }
 
 func override() Failover {
-	return Failover{Pair: pair, To: nodeA, Reason: "fire", Force: true,
+	return Failover{Asked: Asked{Pair: pair, To: nodeA, Reason: "fire"}, Force: true,
 		Policy: failover.Policy{Pair: pair, Interval: time.Second, ConnectTimeout: time.Second, TryTimes: 2, FailoverBlock: time.Minute, MaxLoss: 0}}
 }
 
@@ -130,11 +130,36 @@ func TestFailoverEnds(t *testing.T) {
 }
 
 func TestSwitchoverTellsThatTheRoleReturns(t *testing.T) {
-	b := newBus()
-	for to, want := range map[cluster.Endpoint]bool{nodeB: true, nodeA: false} {
-		p := planOf(Switchover{Pair: pair, Return: "failback=auto, after 1m0s"}, b.snap, pair.Other(to), to)
-		if got := strings.Contains(strings.Join(p.Warnings, "; "), "the role returns to 10.0.21.5:3308 by itself: failback=auto, after 1m0s"); got != want {
-			t.Errorf("to %s: warnings %q", to, p.Warnings)
+	locked := []cluster.Account{{User: "app", Host: "%"}, {User: "batch", Host: "%"}}
+	for _, c := range []struct {
+		name     string
+		to       cluster.Endpoint
+		failback failover.Failback
+		users    []string
+		locked   []cluster.Account
+		want     string // empty: nothing of it
+	}{
+		{"auto", nodeB, failover.FailbackAuto, nil, nil, "the role returns to 10.0.21.5:3308 by itself: failback=auto, after 1m0s"},
+		{"auto, users locked", nodeB, failover.FailbackAuto, []string{"app"}, locked, "failback=auto, after 1m0s"},
+		{"towards home", nodeA, failover.FailbackAuto, nil, nil, ""},
+		{"manual", nodeB, failover.FailbackManual, []string{"app"}, locked, ""},
+		{"follow", nodeB, failover.FailbackFollow, []string{"app"}, nil, "failback=follow, when a client of the active has been seen there for 1m0s"},
+		{"follow, one user is free", nodeB, failover.FailbackFollow, []string{"app", "web"}, locked, "failback=follow, when a client"},
+		{"follow, all are locked", nodeB, failover.FailbackFollow, []string{"app"}, locked,
+			"failback=follow cannot happen: block_user locks the users of 10.0.21.7:3308 (app) on 10.0.21.5:3308"},
+		{"follow, nobody is connected", nodeB, failover.FailbackFollow, nil, locked,
+			"failback=follow cannot happen for the users that block_user locks on 10.0.21.5:3308 (app, batch)"},
+		{"follow, all are locked, towards home", nodeA, failover.FailbackFollow, []string{"app"}, locked, ""},
+	} {
+		b, from := newBus(), pair.Other(c.to)
+		o := b.snap.Observations[from]["m"]
+		o.Server.Users = c.users
+		b.snap.Observations[from]["m"] = o
+		b.snap.Reports = map[cluster.Endpoint]map[string]cluster.Report{c.to: {"a": {Locked: c.locked}}}
+		p := planOf(Switchover{Asked: Asked{Pair: pair}, Failback: c.failback, FailbackAfter: time.Minute}, b.snap, from, c.to)
+		got := strings.Join(p.Warnings, "; ")
+		if !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, "failback") {
+			t.Errorf("%s: warnings %q, want %q", c.name, got, c.want)
 		}
 	}
 }

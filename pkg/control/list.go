@@ -2,12 +2,14 @@ package control
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
 // Row is one tag in the list.
@@ -15,11 +17,13 @@ type Row struct {
 	Tag      cluster.Tag      `json:"tag"`
 	UniqSign cluster.UniqSign `json:"uniqsign"`
 	Active   cluster.Endpoint `json:"active,omitempty"`
-	Phase    string           `json:"phase"`
-	Epoch    cluster.Epoch    `json:"epoch"`
-	Paused   bool             `json:"paused"`
-	PausedBy string           `json:"paused_by,omitempty"`
-	Why      string           `json:"why"`
+	// Phase is the record's, or what is true in its place: held or no active
+	// where nobody takes writes, predecessor or no record where there is none.
+	Phase    string        `json:"phase"`
+	Epoch    cluster.Epoch `json:"epoch"`
+	Paused   bool          `json:"paused"`
+	PausedBy string        `json:"paused_by,omitempty"`
+	Why      string        `json:"why"`
 	// Error is set when the tag could not be read; then nothing else is known.
 	Error *Error `json:"error,omitempty"`
 }
@@ -51,6 +55,14 @@ func (r *Row) fill(s cluster.Snapshot) {
 			r.Phase = "predecessor"
 		}
 	}
+	if v := s.Verdict; v != nil && s.Assignment.Phase == cluster.PhaseSteady {
+		switch {
+		case v.Held:
+			r.Phase = "held"
+		case slices.ContainsFunc(v.Notes, func(n cluster.Reason) bool { return n.Code == failover.ActiveClosed }):
+			r.Phase = "no active"
+		}
+	}
 	if s.Pause != nil {
 		r.Paused, r.PausedBy = true, s.Pause.Actor
 	}
@@ -58,10 +70,13 @@ func (r *Row) fill(s cluster.Snapshot) {
 	case s.Verdict != nil:
 		r.Why = s.Verdict.Reason.Text
 		var no []string
-		for _, b := range s.Verdict.Blockers {
+		for _, b := range cluster.Unsaid(s.Verdict.Reason, s.Verdict.Blockers) {
 			no = append(no, b.Text)
 		}
-		if len(no) > 0 {
+		switch {
+		case len(no) > 0 && s.Verdict.Held:
+			r.Why += "; also: " + strings.Join(no, "; ")
+		case len(no) > 0:
 			r.Why += "; would not fail over now: " + strings.Join(no, "; ")
 		}
 	case s.Leader.ID != "":

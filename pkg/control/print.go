@@ -96,7 +96,7 @@ func PrintHistory(w io.Writer, events []Happening) error {
 			reason = a.Reason
 		}
 		for _, l := range []struct{ name, text string }{
-			{"why", reason}, {"proof", string(a.Proof)}, {"loss", a.Loss}, {"by", e.Actor},
+			{"why", reason}, {"proof", a.Proof.Words()}, {"loss", a.Loss}, {"by", e.Actor},
 		} {
 			if l.text != "" {
 				fmt.Fprintf(&b, "    %-6s %s\n", l.name, printable(l.text))

@@ -1,12 +1,14 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
 // Times of a switchover.
@@ -22,19 +24,26 @@ const (
 	OpenGrace = 20 * time.Second
 )
 
-// Switchover is what an operator asks for.
-type Switchover struct {
+// Asked is what an operator asks for, whatever the verb.
+type Asked struct {
 	Pair cluster.Pair
-	// To is who is to be active; empty means the other server.
+	// To is who is to be active; empty means the other server, in a switchover only.
 	To      cluster.Endpoint
 	Reason  string
 	Timeout time.Duration
-	// Return says when the role returns to the primary host by itself; empty when it does not.
-	Return string
-	// Confirm is shown what will happen; an error ends it before anything is filed.
+	// Confirm is shown what will happen and what is known to be lost; an error
+	// ends it before anything is filed.
 	Confirm func(Plan) error
 	// Progress is told each thing as it is seen, with the time since the request was filed.
 	Progress func(time.Duration, string)
+}
+
+// Switchover moves the role to To while both servers are well.
+type Switchover struct {
+	Asked
+	// Failback and FailbackAfter are the tag's, to say when the role returns.
+	Failback      failover.Failback
+	FailbackAfter time.Duration
 }
 
 // Plan says what a switchover or a failover by override will do, before it is asked for.
@@ -71,7 +80,7 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 	if sw.To != "" && !sw.Pair.Has(sw.To) {
 		return out, noSuchNode(sw.Pair, sw.To)
 	}
-	snap, err := s.led(ctx, sw)
+	snap, err := s.led(ctx, sw.Pair)
 	if err != nil {
 		return out, err
 	}
@@ -82,7 +91,7 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 	out.Active = out.From
 	switch {
 	case out.From == "":
-		return out, &Error{Code: "no-active", Exit: ExitRefused, Hint: "mmm-status says why; mmmctl failover names one against the rules",
+		return out, &Error{Code: "no-active", Exit: ExitRefused, Hint: "mmm-status says why; against the rules: " + failover.OverrideCommand(sw.Pair.Tag, cmp.Or(sw.To, snap.Assignment.To, "HOST:PORT")),
 			Message: fmt.Sprintf("nobody is active in tag %s, so there is no role to move; nothing was filed", sw.Pair.Tag)}
 	case out.From == out.To:
 		out.State, out.Answer = cluster.RequestDone, fmt.Sprintf("%s is active already: nothing to do", out.To)
@@ -97,7 +106,7 @@ func (s *Service) Switchover(ctx context.Context, sw Switchover) (Outcome, error
 		ID: s.opt.NewID(), Verb: cluster.VerbSwitchover, To: out.To, Actor: s.opt.Actor, Reason: sw.Reason,
 		State: cluster.RequestFiled, TimeoutMS: sw.Timeout.Milliseconds(),
 	}
-	return s.file(ctx, sw, req, snap, out)
+	return s.file(ctx, sw.Asked, req, snap, out)
 }
 
 func noSuchNode(p cluster.Pair, e cluster.Endpoint) *Error {
@@ -107,8 +116,8 @@ func noSuchNode(p cluster.Pair, e cluster.Endpoint) *Error {
 }
 
 // file files req and follows it to its end.
-func (s *Service) file(ctx context.Context, sw Switchover, req cluster.Request, snap cluster.Snapshot, out Outcome) (Outcome, error) {
-	if err := s.opt.Bus.FileRequest(ctx, sw.Pair.UniqSign, req); err != nil {
+func (s *Service) file(ctx context.Context, ask Asked, req cluster.Request, snap cluster.Snapshot, out Outcome) (Outcome, error) {
+	if err := s.opt.Bus.FileRequest(ctx, ask.Pair.UniqSign, req); err != nil {
 		if errors.Is(err, ErrBusy) {
 			return out, &Error{Code: "busy", Exit: ExitRefused, Message: err.Error(), Hint: "mmm-status shows it; try again when it has ended", Err: err}
 		}
@@ -116,14 +125,14 @@ func (s *Service) file(ctx context.Context, sw Switchover, req cluster.Request, 
 		return out, &Error{Code: "outcome-unknown", Exit: ExitUnknown, Err: err,
 			Message: fmt.Sprintf("file the request: %v; it is not known whether it was filed", err), Hint: "look at mmm-status before you try again"}
 	}
-	return s.follow(ctx, sw, req, snap, out)
+	return s.follow(ctx, ask, req, snap, out)
 }
 
 // led reads the pair once an identify leads it.
-func (s *Service) led(ctx context.Context, sw Switchover) (cluster.Snapshot, error) {
+func (s *Service) led(ctx context.Context, p cluster.Pair) (cluster.Snapshot, error) {
 	end := time.Now().Add(LeaderWait)
 	for {
-		snap, err := s.opt.Bus.Snapshot(ctx, sw.Pair.UniqSign)
+		snap, err := s.opt.Bus.Snapshot(ctx, p.UniqSign)
 		if err != nil {
 			return snap, unreachable(err)
 		}
@@ -132,8 +141,8 @@ func (s *Service) led(ctx context.Context, sw Switchover) (cluster.Snapshot, err
 		}
 		if !time.Now().Before(end) {
 			return snap, &Error{Code: "no-identify", Exit: ExitFailed,
-				Message: fmt.Sprintf("nobody answers: no mmm-identify leads tag %s; nothing was filed", sw.Pair.Tag),
-				Hint:    fmt.Sprintf("start it: mmm-identify --tag %s", sw.Pair.Tag)}
+				Message: fmt.Sprintf("nobody answers: no mmm-identify leads tag %s; nothing was filed", p.Tag),
+				Hint:    fmt.Sprintf("start it: mmm-identify --tag %s", p.Tag)}
 		}
 		if !s.wait(ctx, look) {
 			return snap, &Error{Code: "interrupted", Exit: ExitFailed, Message: "interrupted; nothing was filed", Err: ctx.Err()}
@@ -153,8 +162,14 @@ func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Pla
 	if snap.Pause != nil {
 		p.Warnings = append(p.Warnings, pausedWords(*snap.Pause)+": a switchover by hand is not held back by that")
 	}
-	if sw.Return != "" && to == sw.Pair.Secondary {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("the role returns to %s by itself: %s; mmmctl pause holds it back", from, sw.Return))
+	if text := returns(sw, snap, from, to); text != "" {
+		p.Warnings = append(p.Warnings, text)
+	}
+	for _, o := range snap.Observations[from] {
+		if o.Cause.MayBeDead() {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s, the active, does not answer monitor %s: %s; when it is dead, use %s",
+				from, o.Monitor, o.Cause, failover.OverrideCommand(sw.Pair.Tag, to)))
+		}
 	}
 	for _, o := range snap.Observations[to] {
 		c := o.Server.Channel
@@ -163,11 +178,34 @@ func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Pla
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s does not answer monitor %s: %s", to, o.Monitor, o.Cause))
 		case !c.Replicates(from):
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s does not replicate from %s as monitor %s sees it", to, from, o.Monitor))
-		case c.Delay > 0:
+		case c.Lags():
 			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is %d s behind", to, c.Delay))
 		}
 	}
 	return p
+}
+
+// returns says when the role comes back to the primary host by itself, or why it
+// never will; empty where that is no question.
+func returns(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) string {
+	when := fmt.Sprintf("after %s", sw.FailbackAfter)
+	switch {
+	case to != sw.Pair.Secondary:
+		return ""
+	case sw.Failback == failover.FailbackFollow:
+		// What is locked on the passive now is locked on the other afterwards.
+		var users []string
+		for _, o := range snap.Observations[from] {
+			users = append(users, o.Server.Users...)
+		}
+		if no, ok := failover.LockedOut(to, from, users, snap.Reports[to]); ok {
+			return no.Text
+		}
+		when = fmt.Sprintf("when a client of the active has been seen there for %s", sw.FailbackAfter)
+	case sw.Failback != failover.FailbackAuto:
+		return ""
+	}
+	return fmt.Sprintf("the role returns to %s by itself: failback=%s, %s; mmmctl pause holds it back", from, sw.Failback, when)
 }
 
 func sessions(snap cluster.Snapshot, node cluster.Endpoint) string {
@@ -179,17 +217,17 @@ func sessions(snap cluster.Snapshot, node cluster.Endpoint) string {
 	return ""
 }
 
-func (s *Service) follow(ctx context.Context, sw Switchover, req cluster.Request, before cluster.Snapshot, out Outcome) (Outcome, error) {
+func (s *Service) follow(ctx context.Context, ask Asked, req cluster.Request, before cluster.Snapshot, out Outcome) (Outcome, error) {
 	began := time.Now()
 	tell := func(text string) {
-		if sw.Progress != nil {
-			sw.Progress(time.Since(began), text)
+		if ask.Progress != nil {
+			ask.Progress(time.Since(began), text)
 		}
 	}
 	tell("filed")
 	f := &follower{req: req, last: before, tell: tell}
 	for {
-		snap, err := s.opt.Bus.Snapshot(ctx, sw.Pair.UniqSign)
+		snap, err := s.opt.Bus.Snapshot(ctx, ask.Pair.UniqSign)
 		if err == nil {
 			f.see(snap)
 			out.Active, out.Epoch = activeOf(snap), snap.Assignment.Epoch
@@ -205,25 +243,25 @@ func (s *Service) follow(ctx context.Context, sw Switchover, req cluster.Request
 		case f.gone:
 			return out, f.unknown("its record is gone from the bus before an answer was read")
 		case f.req.State == cluster.RequestFiled && waited >= AnswerWait:
-			return s.withdraw(ctx, sw, f, out, fmt.Sprintf("nobody has taken it for %s", AnswerWait))
-		case waited >= AnswerWait+sw.Timeout+OpenGrace:
+			return s.withdraw(ctx, ask.Pair.UniqSign, f, out, fmt.Sprintf("nobody has taken it for %s", AnswerWait))
+		case waited >= AnswerWait+ask.Timeout+OpenGrace:
 			return out, f.unknown(fmt.Sprintf("it has not ended after %s", waited.Round(time.Second)))
 		}
 		if !s.wait(ctx, look) {
-			return s.withdraw(ctx, sw, f, out, "no longer followed: interrupted")
+			return s.withdraw(ctx, ask.Pair.UniqSign, f, out, "no longer followed: interrupted")
 		}
 	}
 }
 
 // withdraw takes back a request that nobody has begun, so that it does not
 // surprise anybody later.
-func (s *Service) withdraw(ctx context.Context, sw Switchover, f *follower, out Outcome, why string) (Outcome, error) {
+func (s *Service) withdraw(ctx context.Context, u cluster.UniqSign, f *follower, out Outcome, why string) (Outcome, error) {
 	if f.req.State != cluster.RequestFiled {
 		return out, f.unknown(why)
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if taken, err := s.opt.Bus.WithdrawRequest(clean, sw.Pair.UniqSign, f.req.ID); err != nil || !taken {
+	if taken, err := s.opt.Bus.WithdrawRequest(clean, u, f.req.ID); err != nil || !taken {
 		return out, f.unknown(why)
 	}
 	out.State, out.Answer = cluster.RequestRefused, fmt.Sprintf("withdrawn before anybody had begun it: %s; %s", why, f.leads())

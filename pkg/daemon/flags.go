@@ -30,6 +30,8 @@ type Flags struct {
 type FlagOptions struct {
 	Conf string // default of --conf; empty: none of the shared flags at all
 	Tag  bool   // has --tag
+	// TagDefault says for the help what holds without --tag.
+	TagDefault string
 	// RequireTag: --tag must be given.
 	RequireTag bool
 	// Complete lists the tags in a configuration file, for the shell's completion; may be nil.
@@ -50,7 +52,11 @@ func NewFlags(cmd *cobra.Command, o FlagOptions) *Flags {
 	fs.BoolVar(&f.Debug, "debug", false, "log every sample and step")
 	_ = cmd.MarkPersistentFlagFilename("conf", "conf")
 	if o.Tag {
-		fs.VarP((*tags)(&f.Tags), "tag", "t", "sections of the configuration to work for, joined by commas, or all")
+		usage := "sections of the configuration to work for, joined by commas, or all"
+		if o.TagDefault != "" {
+			usage += " (default " + o.TagDefault + ")"
+		}
+		fs.VarP((*tags)(&f.Tags), "tag", "t", usage)
 		_ = cmd.RegisterFlagCompletionFunc("tag", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			if o.Complete == nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp

@@ -66,8 +66,12 @@ func (s *situation) blocked() cluster.Reason {
 }
 
 func (s *situation) notEligible(active, candidate *member) cluster.Reason {
-	return why(NotEligible, "%s has not been seen replicating from %s in epoch %d, or not since it was away, and may lack what %s took: it waits for %s, or for a person (mmmctl failover)",
-		candidate.node, active.node, s.rec.Epoch, active.node, active.node)
+	return why(NotEligible, "%s, and may lack what %s took: it waits for %s, or for a person (mmmctl failover)",
+		s.notSeen(active, candidate), active.node, active.node)
+}
+
+func (s *situation) notSeen(active, candidate *member) string {
+	return fmt.Sprintf("%s has not been seen replicating from %s in epoch %d, or not since it was away", candidate.node, active.node, s.rec.Epoch)
 }
 
 func orUnseen(m *member) string {
@@ -121,22 +125,29 @@ func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (clust
 	case !known:
 		return why(MaxLoss, "how much %s lacks is not known, since no position of %s was ever read, and max_loss is %d", candidate.node, active.node, s.p.MaxLoss), false
 	case n > uint64(s.p.MaxLoss):
-		return why(MaxLoss, "%s lacks %d transactions of %s, and max_loss is %d", candidate.node, n, active.node, s.p.MaxLoss), false
+		return why(MaxLoss, "%s lacks %s of %s, and max_loss is %d", candidate.node, plural(n, "transaction"), active.node, s.p.MaxLoss), false
 	}
 	return cluster.Reason{}, true
 }
 
-func (s *situation) lossText(active *member, have gtid.Set) string {
+// lossText says what the failover of the epoch leaves behind on active. It names
+// the epoch, since a record rebuilt in a later one keeps it.
+func (s *situation) lossText(epoch cluster.Epoch, active *member, have gtid.Set) string {
 	n, exact, known := s.loss(active, have)
+	var text string
 	switch {
 	case !known:
-		return "not known: no position of the old active was ever read"
+		text = "not known: no position of the old active was ever read"
 	case n == 0:
 		return ""
-	case exact:
-		return fmt.Sprintf("at least %d transactions, by the last sample of %s: %s", n, active.node, short(active.executed.Minus(have).String()))
+	default:
+		about, upTo := "", ""
+		if !exact {
+			about, upTo = "about ", "up to "
+		}
+		text = fmt.Sprintf("at least %s%s, by the last sample of %s: %s%s", about, plural(n, "transaction"), active.node, upTo, short(active.executed.Minus(have).String()))
 	}
-	return fmt.Sprintf("at least about %d transactions, by the last sample of %s: up to %s", n, active.node, short(active.executed.Minus(have).String()))
+	return fmt.Sprintf("%s; of the failover in epoch %d", text, epoch)
 }
 
 // sampledSince reports whether some monitor that sees source fail has an
@@ -197,7 +208,7 @@ func (s *situation) legacyFailover(next cluster.Assignment, active, candidate *m
 	next.Phase, next.Active, next.Passive = cluster.PhaseSteady, candidate.node, active.node
 	next.Proof = cluster.ProofLegacy
 	next.Blocked = s.p.FailoverBlock > 0
-	next.Loss = s.lossText(active, candidate.executed)
+	next.Loss = s.lossText(next.Epoch, active, candidate.executed)
 	d := s.change("failover", next, active.reason, true)
 	d.Transition.Event.Steps = s.st.timeline()
 	return d

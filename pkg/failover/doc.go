@@ -10,7 +10,7 @@
 //     in a new assignment, and never falls.
 //  2. A server is named active after another only in phase opening, and only
 //     when the other is closed with a proof, or the policy accepted less and the
-//     record says "risk", or an operator's override is the proof, by name.
+//     record says "risk", or that an operator's override did without a proof.
 //  3. Nobody is named active by an automatic change who was not seen
 //     replicating from the active in this epoch, holds a transaction of its own
 //     that the active lacks, or has received something that it has not applied.

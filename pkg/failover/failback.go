@@ -97,6 +97,9 @@ func (s *situation) dateHome() {
 		}
 	}
 	if no, ok := s.returnable(active, primary); !ok {
+		if never, is := s.lockedOut(primary); is {
+			no = never
+		}
 		h.waits, h.first = &no, 0
 		h.note(all)
 		return
@@ -150,10 +153,10 @@ func (s *situation) returnable(active, primary *member) (cluster.Reason, bool) {
 		return no, false
 	}
 	if !s.rec.IsEligible(primary.node) {
-		return s.notEligible(active, primary), false
+		return why(NotEligible, "%s; mmmctl switchover moves it earlier", s.notSeen(active, primary)), false
 	}
 	if d := primary.server.Channel.Delay; d < 0 || d > WholeLag {
-		return why(Lagging, "%s is %d seconds behind", primary.node, d), false
+		return behind(primary), false
 	}
 	return cluster.Reason{}, true
 }
@@ -171,18 +174,42 @@ func (s *situation) asksFor(primary *member, sample cluster.Server) (cluster.Rea
 			return cluster.Reason{}, true
 		}
 	}
+	if no, ok := s.lockedOut(primary); ok {
+		return no, false
+	}
+	return why(FailbackWaits, "the role returns to %s when a client of %s has been seen there for %s", primary.node, s.rec.Active, s.p.FailbackAfter), false
+}
+
+// lockedOut reports whether nobody is left whom failback=follow could follow.
+func (s *situation) lockedOut(primary *member) (cluster.Reason, bool) {
+	if s.p.Failback != FailbackFollow {
+		return cluster.Reason{}, false
+	}
+	return LockedOut(s.rec.Active, primary.node, slices.Collect(maps.Keys(s.st.home.users)), primary.reports)
+}
+
+// LockedOut says why failback=follow cannot bring the role from active back to
+// primary: agents report that block_user locks the users of active. Where none
+// of these is known yet, it says so of those that are locked.
+func LockedOut(active, primary cluster.Endpoint, users []string, reports map[string]cluster.Report) (cluster.Reason, bool) {
 	locked := map[string]bool{}
-	for _, r := range primary.reports {
+	for _, r := range reports {
 		for _, a := range r.Locked {
 			locked[a.User] = true
 		}
 	}
-	shut := slices.Sorted(maps.Keys(h.users))
-	if len(shut) > 0 && !slices.ContainsFunc(shut, func(u string) bool { return !locked[u] }) {
-		return why(FailbackLocked, "failback=follow cannot happen: block_user locks the users of %s (%s) on %s, so that none can show itself there; use failback=auto, or mmmctl switchover",
-			s.rec.Active, short(strings.Join(shut, ", ")), primary.node), false
+	const instead = "use failback=auto, or mmmctl switchover"
+	switch {
+	case len(locked) == 0:
+		return cluster.Reason{}, false
+	case len(users) == 0:
+		return why(FailbackLocked, "failback=follow cannot happen for the users that block_user locks on %s (%s): none of them can show itself there; %s",
+			primary, short(strings.Join(slices.Sorted(maps.Keys(locked)), ", ")), instead), true
+	case slices.ContainsFunc(users, func(u string) bool { return !locked[u] }):
+		return cluster.Reason{}, false
 	}
-	return why(FailbackWaits, "the role returns to %s when a client of %s has been seen there for %s", primary.node, s.rec.Active, s.p.FailbackAfter), false
+	return why(FailbackLocked, "failback=follow cannot happen: block_user locks the users of %s (%s) on %s, so that none can show itself there; %s",
+		active, short(strings.Join(slices.Sorted(slices.Values(users)), ", ")), primary, instead), true
 }
 
 // failbackDue reports whether the conditions have held long enough, and how long is left.

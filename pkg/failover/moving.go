@@ -106,11 +106,14 @@ func rulePromote(s *situation) (Decision, bool) {
 	from, to := s.m[s.rec.From], s.m[s.rec.To]
 	proof, _ := s.proof(from, to)
 	if proof != "" {
-		note := ""
-		if proof != cluster.ProofFenced {
-			note = string(proof)
+		switch proof {
+		case cluster.ProofFenced:
+			s.st.mark("closed", "", s.now)
+		case cluster.ProofOperator:
+			s.st.mark("not closed", proof.Words(), s.now)
+		default:
+			s.st.mark("closed", proof.Words(), s.now)
 		}
-		s.st.mark("closed", note, s.now)
 	}
 	ready, drained := s.drained(to)
 	if drained {
@@ -129,8 +132,8 @@ func rulePromote(s *situation) (Decision, bool) {
 	next.Proof, next.Target = proof, have.String()
 	is, _ := s.overridden()
 	next.Blocked = s.p.FailoverBlock > 0 && !is
-	next.Loss = s.lossText(from, have)
-	because := why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof)
+	next.Loss = s.lossText(next.Epoch, from, have)
+	because := why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof.Words())
 	if is {
 		because.Text = s.rec.Reason + "; " + because.Text
 	}

@@ -165,7 +165,7 @@ func (s *situation) lives(active *member) *cluster.Reason {
 	return nil
 }
 
-// operatorProof is proof under an override: the old active is closed where an
+// operatorProof is what stands for a proof under an override: the old active is closed where an
 // agent reaches it, and is not waited for where none does.
 func (s *situation) operatorProof(from *member, forced bool) (cluster.Proof, cluster.Reason) {
 	since := s.now - s.st.phaseIn
@@ -252,8 +252,8 @@ func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	case !known:
 		tell("unknown: what %s has, no position of it was read since the monitors began; whatever it took and %s did not receive is left behind", other.node, to.node)
 	case n > 0:
-		tell("lost: at least %d transactions of %s that %s never received, by the last sample of %s: %s",
-			n, other.node, to.node, other.node, short(other.executed.Minus(have).String()))
+		tell("lost: at least %s of %s that %s never received, by the last sample of %s: %s",
+			plural(n, "transaction"), other.node, to.node, other.node, short(other.executed.Minus(have).String()))
 	case other.life != alive:
 		tell("unknown: what %s took after its last sample; by that sample %s lacks nothing", other.node, to.node)
 	default:

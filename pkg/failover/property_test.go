@@ -192,13 +192,13 @@ func lawful(before, next cluster.Assignment, reports map[cluster.Endpoint]map[st
 	if w.last.Rule == "give-back" {
 		old = next.Active // To was never opened; the old active itself must have acknowledged
 	}
-	if closed := reports[old]["agent"].Closed; !next.Proof.IsRisk() && next.Proof != cluster.ProofOperator && !atLeast(closed, before.Order()) {
+	if closed := reports[old]["agent"].Closed; !next.Proof.IsRisk() && !atLeast(closed, before.Order()) {
 		return fmt.Errorf("proof %q, but nobody acknowledged %s closed under %s", next.Proof, old, before.Order())
 	}
 	if next.Proof == cluster.ProofOperator && before.Cause != causeOverride && before.Cause != causeForced {
-		return fmt.Errorf("an operator's proof where none was asked for it")
+		return fmt.Errorf("an operator's word in place of a proof where none was asked for it")
 	}
-	if next.Proof.IsRisk() && w.policy.Unfenced == UnfencedWait && w.last.Rule == "promote" {
+	if next.Proof.IsRisk() && next.Proof != cluster.ProofOperator && w.policy.Unfenced == UnfencedWait && w.last.Rule == "promote" {
 		return fmt.Errorf("a risk was taken under unfenced=wait")
 	}
 	if w.last.Rule == "give-back" {

@@ -48,6 +48,14 @@ const (
 	ActiveClosed      = "active-closed"
 )
 
+// plural counts things: "1 second", "2 seconds".
+func plural[N int64 | uint64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 func why(code, format string, args ...any) cluster.Reason {
 	return cluster.Reason{Code: code, Text: fmt.Sprintf(format, args...)}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -262,6 +263,19 @@ func (w *world) expect(args map[string]string) error {
 			got = strings.ReplaceAll(rec.Cause, " ", "_")
 		case "lossy":
 			got = strconv.FormatBool(rec.Loss != "")
+		case "loss": // a part of it
+			if got = strings.ReplaceAll(rec.Loss, " ", "_"); strings.Contains(got, want) {
+				continue
+			}
+		case "steps": // of the timeline, with what is noted at them
+			if w.last.Transition != nil {
+				for _, s := range w.last.Transition.Event.Steps {
+					got += "," + strings.ReplaceAll(s.Name+":"+s.Err, " ", "_")
+				}
+			}
+			if strings.Contains(got, ","+want) {
+				continue
+			}
 		case "code":
 			got = w.last.Verdict.Reason.Code
 		case "blocker":
@@ -276,6 +290,18 @@ func (w *world) expect(args map[string]string) error {
 				got += n.Code + ","
 			}
 			if strings.Contains(got, want+",") {
+				continue
+			}
+		case "unnoted":
+			if !slices.ContainsFunc(w.last.Verdict.Notes, func(n cluster.Reason) bool { return n.Code == want }) {
+				continue
+			}
+			got = "noted"
+		case "says": // a part of a note's words
+			for _, n := range w.last.Verdict.Notes {
+				got += strings.ReplaceAll(n.Text, " ", "_") + "; "
+			}
+			if strings.Contains(got, want) {
 				continue
 			}
 		case "request":

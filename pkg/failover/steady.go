@@ -25,6 +25,7 @@ func ruleEligible(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Eligible = append(slices.Clone(next.Eligible), passive.node)
+	next.Loss = "" // who holds what was left behind has been made whole; history keeps it
 	d := s.change("eligible", next, why(Steady, "%s replicates from %s and may take over", passive.node, active.node), false)
 	d.Transition.Next.Reason = s.rec.Reason
 	d.Transition.Next.Actor = s.rec.Actor
@@ -181,8 +182,8 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 			notes = append(notes, why(NotReplicating, "%s replicates from %s, not from %s", passive.node, ch.Source, active.node))
 		case ch.IO != cluster.ThreadYes || ch.SQL != cluster.ThreadYes:
 			notes = append(notes, why(NotReplicating, "%s does not replicate: IO thread %s, SQL thread %s %s%s", passive.node, ch.IO, ch.SQL, short(ch.IOError), short(ch.SQLError)))
-		case ch.Delay > 0:
-			notes = append(notes, why(Lagging, "%s is %d seconds behind", passive.node, ch.Delay))
+		case ch.Lags():
+			notes = append(notes, behind(passive))
 		}
 	}
 	if active.life == alive && passive.life != alive {

@@ -51,7 +51,17 @@ func (s *situation) switchable(r *cluster.Request, active, passive *member) (clu
 	case r.To != "" && r.To != passive.node:
 		return why(NotAMember, "%s is not a member of this pair: %s and %s are", r.To, active.node, passive.node), false
 	}
-	return s.movable(active, passive)
+	no, ok := s.movable(active, passive)
+	if !ok && active.life == dead {
+		no.Text += "; use " + OverrideCommand(s.p.Pair.Tag, passive.node)
+	}
+	return no, ok
+}
+
+// OverrideCommand is the command line by which an operator makes to active
+// though the active is dead.
+func OverrideCommand(tag cluster.Tag, to cluster.Endpoint) string {
+	return fmt.Sprintf(`mmmctl failover --tag %s --to %s --reason "..."`, tag, to)
 }
 
 // movable checks what a planned change of role needs of the two servers.
@@ -78,7 +88,7 @@ func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
 		return why(NotReplicating, "%s does not replicate from %s", passive.node, active.node), false
 	}
 	if d := passive.server.Channel.Delay; d > MaxSwitchLag {
-		return why(Lagging, "%s is %d seconds behind; a switchover is begun at %d or fewer", passive.node, d, MaxSwitchLag), false
+		return why(Lagging, "%s; a switchover is begun at %d or fewer", behind(passive).Text, MaxSwitchLag), false
 	}
 	for _, m := range []*member{active, passive} {
 		if !m.hasAgent() {
@@ -86,6 +96,15 @@ func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
 		}
 	}
 	return cluster.Reason{}, true
+}
+
+// behind says by how much a replica lags.
+func behind(m *member) cluster.Reason {
+	d := m.server.Channel.Delay
+	if d < 0 {
+		return why(Lagging, "how far %s is behind is not known", m.node)
+	}
+	return why(Lagging, "%s is %s behind", m.node, plural(d, "second"))
 }
 
 // ruleCommit is the point of no return of a switchover.

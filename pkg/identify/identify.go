@@ -187,7 +187,7 @@ func (s *Service) act(ctx context.Context, d failover.Decision) (bool, error) {
 		s.state = s.state.Wrote(a)
 		s.log.Info().Str("event", d.Transition.Event.Kind).Uint64("epoch", uint64(a.Epoch)).Uint64("version", a.Version).
 			Str("phase", string(a.Phase)).Str("active", string(a.Active)).Str("passive", string(a.Passive)).
-			Str("proof", string(a.Proof)).Str("reason", d.Transition.Event.Reason).Msg("assignment changed")
+			Str("proof", a.Proof.Words()).Str("reason", d.Transition.Event.Reason).Msg("assignment changed")
 		return true, nil
 	case d.Answer != nil:
 		if err := s.o.Bus.SaveRequest(ctx, s.u, s.o.ID, s.lease.Token(), *d.Answer); err != nil {

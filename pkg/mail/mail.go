@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/mail"
 	"strings"
 	"time"
@@ -35,7 +36,8 @@ type Options struct {
 	User     string
 	Password cluster.Secret
 	TLS      string
-	// RootCAs vouch for the server; nil for those of the system.
+	// RootCAs vouch for the server, nil for those of the system. Given, they are
+	// asked even where TLS is only opportunistic.
 	RootCAs *x509.CertPool
 	// Sender is who the mail is from; empty for mmm-manager at this machine.
 	Sender    string
@@ -73,12 +75,14 @@ type Sender struct {
 	o         Options
 	from      mail.Address
 	receivers map[string]mail.Address
+	connect   func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // New checks the addresses of o.
 func New(o Options) (*Sender, error) {
 	o.Host = hostName(o.Host)
-	s := &Sender{o: o, from: mail.Address{Address: "mmm-manager@" + o.Host}, receivers: map[string]mail.Address{}}
+	s := &Sender{o: o, from: mail.Address{Address: "mmm-manager@" + o.Host}, receivers: map[string]mail.Address{},
+		connect: (&net.Dialer{Timeout: dialTimeout}).DialContext}
 	if o.Sender != "" {
 		a, err := parseAddress(o.Sender)
 		if err != nil {

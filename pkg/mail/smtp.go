@@ -110,7 +110,7 @@ func data(c *smtp.Client, text []byte) error {
 
 // dial connects, greets, encrypts and logs in.
 func (s *Sender) dial(ctx context.Context, addr string) (*smtp.Client, error) {
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+	conn, err := s.connect(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -172,12 +172,13 @@ func (s *Sender) greet(ctx context.Context, conn net.Conn) (*smtp.Client, error)
 	return c, nil
 }
 
-// tlsConfig verifies the server where that was asked for or a password follows;
-// encryption that is only opportunistic is better unverified than not at all.
+// tlsConfig verifies the server where that was asked for, somebody was named to
+// vouch for it, or a password follows; encryption that is only opportunistic is
+// better unverified than not at all.
 func (s *Sender) tlsConfig() *tls.Config {
 	return &tls.Config{
 		ServerName: s.o.Server, MinVersion: tls.VersionTLS12, RootCAs: s.o.RootCAs,
-		InsecureSkipVerify: s.o.TLS != TLSRequired && s.o.User == "",
+		InsecureSkipVerify: s.o.TLS != TLSRequired && s.o.User == "" && s.o.RootCAs == nil,
 	}
 }
 

@@ -146,7 +146,8 @@ func TestEncryptionAndPasswords(t *testing.T) {
 		loggedIn bool
 	}{
 		{"STARTTLS is used when it is offered", harness.MailOptions{TLS: true}, nil, "", true, false},
-		{"a certificate nobody vouches for is good enough where nothing is required", harness.MailOptions{TLS: true}, func(o *mail.Options) { o.RootCAs = x509.NewCertPool() }, "", true, false},
+		{"a certificate nobody vouches for is good enough where nothing is required", harness.MailOptions{TLS: true}, func(o *mail.Options) { o.RootCAs = nil }, "", true, false},
+		{"who was named to vouch for the server is asked", harness.MailOptions{TLS: true}, func(o *mail.Options) { o.RootCAs = x509.NewCertPool() }, "certificate", false, false},
 		{"required without STARTTLS", harness.MailOptions{}, func(o *mail.Options) { o.TLS = mail.TLSRequired }, "offers no STARTTLS", false, false},
 		{"required with a certificate that nobody vouches for", harness.MailOptions{TLS: true}, func(o *mail.Options) { o.TLS, o.RootCAs = mail.TLSRequired, x509.NewCertPool() }, "certificate", false, false},
 		{"required and verified", harness.MailOptions{TLS: true}, func(o *mail.Options) { o.TLS = mail.TLSRequired }, "", true, false},
@@ -184,6 +185,51 @@ func TestEncryptionAndPasswords(t *testing.T) {
 			}
 			if mails, _ := s.Mails(); len(mails) > 0 {
 				t.Errorf("%d mails arrived", len(mails))
+			}
+		})
+	}
+}
+
+// On port 465 the connection begins with TLS; STARTTLS is not asked for.
+func TestPort465BeginsWithTLS(t *testing.T) {
+	const user, password = "mmm", "s3cret word"
+	for _, c := range []struct {
+		name   string
+		server harness.MailOptions
+		change func(o *mail.Options)
+		fault  string
+	}{
+		{"without a password", harness.MailOptions{Implicit: true}, nil, ""},
+		{"log in", harness.MailOptions{Implicit: true, User: user, Password: password}, func(o *mail.Options) { o.User, o.Password = user, password }, ""},
+		{"required and verified", harness.MailOptions{Implicit: true}, func(o *mail.Options) { o.TLS = mail.TLSRequired }, ""},
+		{"required with a certificate that nobody vouches for", harness.MailOptions{Implicit: true}, func(o *mail.Options) { o.TLS, o.RootCAs = mail.TLSRequired, nil }, "begin TLS: "},
+		{"no password to a server that nobody vouches for", harness.MailOptions{Implicit: true, User: user, Password: password}, func(o *mail.Options) { o.User, o.Password, o.RootCAs = user, password, nil }, "begin TLS: "},
+		{"a server that does not begin with TLS", harness.MailOptions{TLS: true}, nil, "begin TLS: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, c.server)
+			o := options(t, s)
+			o.Port = 465
+			if c.change != nil {
+				c.change(&o)
+			}
+			m := sender(t, o)
+			m.DialInstead(s.Addr())
+			r, err := send(t, m, message(), nil)
+			if c.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fault) || len(r.Left) != 2 || strings.Contains(err.Error(), password) {
+					t.Errorf("%+v, %v: want %q, and both receivers worth another try", r, err, c.fault)
+				}
+				if mails, _ := s.Mails(); len(mails) > 0 {
+					t.Errorf("%d mails arrived", len(mails))
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := only(t, s); !got.TLS || got.Authenticated != (o.User != "") {
+				t.Errorf("TLS %v, logged in %v", got.TLS, got.Authenticated)
 			}
 		})
 	}

@@ -24,6 +24,9 @@ func (w *Watch) report(o cluster.Observation) {
 	}
 	if !was.began || was.cause != w.said.cause || was.text != w.said.text {
 		text, hint := diagnose(o.Cause)
+		if o.Error != "" && o.Error == w.rec.denied {
+			text, hint = "the server denies our user a privilege", "run mmmctl check, which shows the GRANT; it takes effect at the next sample"
+		}
 		w.do(Say{Warn: !o.Answered(), Text: text, Hint: hint, Err: o.Error})
 	}
 	if !o.Answered() {

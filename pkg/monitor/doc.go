@@ -12,6 +12,8 @@
 //     source;
 //   - a probe without an answer stays pending on the pinned connection, so that
 //     a server that wakes is heard at once, while new connects go on beside it;
+//   - a session keeps the privileges that it had at its log-in, so that one which
+//     lacks some is replaced at the next sample; the old one goes on until then;
 //   - what changed is published when it changed, silence exactly when it has
 //     lasted try_times x connect_timeout, and anything else at its interval.
 //

@@ -47,12 +47,14 @@ type (
 		Server  cluster.Server
 		Channel cluster.Channel
 	}
-	// Failed says that Op ended without an answer, or with an error reply.
+	// Failed says that Op ended without an answer, or with an error reply; Denied
+	// when that says that our account lacks a privilege.
 	Failed struct {
-		Link  Link
-		Op    Op
-		Cause cluster.Cause
-		Text  string
+		Link   Link
+		Op     Op
+		Cause  cluster.Cause
+		Text   string
+		Denied bool
 	}
 	// Ended says that the connection Link ended while open.
 	Ended struct{ Link Link }

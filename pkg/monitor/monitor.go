@@ -32,6 +32,8 @@ type Options struct {
 	Open func(cluster.Endpoint) (Node, error)
 	// Cause classifies the errors of Node and Conn.
 	Cause func(error) cluster.Cause
+	// Denied reports whether an error of a Conn is the want of a privilege; may be nil.
+	Denied func(error) bool
 	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
 	// whatever servers and Redis do, and end when it ends.
 	Loop func(name string) (beat, end func())
@@ -49,6 +51,9 @@ type Monitor struct {
 func New(opt Options) (*Monitor, error) {
 	if opt.Loop == nil {
 		opt.Loop = func(string) (beat, end func()) { return func() {}, func() {} }
+	}
+	if opt.Denied == nil {
+		opt.Denied = func(error) bool { return false }
 	}
 	m := &Monitor{opt: opt, log: opt.Log.With().Str("tag", string(opt.Tag.Pair.Tag)).Logger()}
 	for _, e := range opt.Tag.Members() {
@@ -85,7 +90,7 @@ func (m *Monitor) Run(ctx context.Context) {
 		p := &prober{
 			watch: NewWatch(Settings{Monitor: t.Monitor, Run: m.opt.Run, Node: e, Other: t.Other(e),
 				Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes}),
-			node: m.nodes[i], exclude: t.Exclude, cause: m.opt.Cause, now: now,
+			node: m.nodes[i], exclude: t.Exclude, cause: m.opt.Cause, denied: m.opt.Denied, now: now,
 			publish: func(p Publish) {
 				if !t.Legacy {
 					p.Legacy = nil

@@ -65,6 +65,9 @@ func (w *Watch) connectFailed(now time.Duration, e ConnectFailed) {
 	}
 	w.dial.link = 0
 	if w.pinned.link != 0 && !w.out.open {
+		if w.renewAt != 0 {
+			w.nextSample = now
+		}
 		return
 	}
 	silent := e.Cause.MayBeDead() || e.Cause == cluster.CauseUnreachable

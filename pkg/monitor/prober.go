@@ -33,6 +33,7 @@ type prober struct {
 	node    Node
 	exclude []string
 	cause   func(error) cluster.Cause
+	denied  func(error) bool
 	now     func() time.Duration
 	publish func(Publish)
 	beat    func()
@@ -179,7 +180,7 @@ func (p *prober) question(conn Conn, a Ask) Event {
 		err = conn.Ping(ctx)
 	}
 	if err != nil {
-		return Failed{a.Link, a.Op, p.cause(err), clip(err)}
+		return Failed{Link: a.Link, Op: a.Op, Cause: p.cause(err), Text: clip(err), Denied: p.denied(err)}
 	}
 	return ok
 }

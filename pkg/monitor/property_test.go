@@ -37,6 +37,7 @@ const (
 	black mood = "black hole"
 	full  mood = "full"
 	slow  mood = "sample held back"
+	poor  mood = "sample denied"
 )
 
 type coming struct {
@@ -68,7 +69,7 @@ func (x *world) dial(l Link) {
 	}
 	x.links[l] = &wire{}
 	switch x.mood {
-	case up, slow:
+	case up, slow, poor:
 		x.later(x.jitter(), Connected{l})
 	case dead:
 		x.later(x.jitter()/10, ConnectFailed{l, cluster.CauseRefused, "refused"})
@@ -103,14 +104,17 @@ func (x *world) answerLater(l Link) {
 	if !v.open || v.op == OpNone {
 		return
 	}
-	if x.mood == up || x.mood == full || x.mood == slow && v.op == OpPing {
+	switch {
+	case x.mood == up, x.mood == full, (x.mood == slow || x.mood == poor) && v.op == OpPing:
 		x.later(x.jitter(), Answered{Link: l, Op: v.op, Server: replica(nodeB), Channel: replica(nodeB).Channel})
+	case x.mood == poor:
+		x.later(x.jitter(), Failed{Link: l, Op: v.op, Cause: cluster.CauseOther, Text: "no privilege", Denied: true})
 	}
 }
 
 func (x *world) change() {
 	was := x.mood
-	x.mood = []mood{up, up, dead, hung, black, full, slow}[x.rnd.IntN(7)]
+	x.mood = []mood{up, up, dead, hung, black, full, slow, poor}[x.rnd.IntN(8)]
 	if was == x.mood {
 		return
 	}
@@ -133,7 +137,7 @@ func (x *world) change() {
 			x.later(x.jitter()/10, Ended{l})
 		case !v.open && x.mood == dead && was != black:
 			x.later(x.jitter()/10, ConnectFailed{l, cluster.CauseReset, "reset"})
-		case !v.open && was == hung && (x.mood == up || x.mood == slow):
+		case !v.open && was == hung && (x.mood == up || x.mood == slow || x.mood == poor):
 			x.later(x.jitter(), Connected{l})
 		case !v.open && was == hung && x.mood == full:
 			x.later(x.jitter(), ConnectFailed{l, cluster.CauseTooMany, "full"})
@@ -169,6 +173,13 @@ func (x *world) deliver(ev Event) bool {
 			x.lastAnswer = x.now
 		}
 	case Answered:
+		v := x.links[e.Link]
+		if v == nil || v.op != e.Op || x.mood == dead || x.mood == hung || x.mood == black {
+			return false
+		}
+		v.op = OpNone
+		x.lastAnswer = x.now
+	case Failed:
 		v := x.links[e.Link]
 		if v == nil || v.op != e.Op || x.mood == dead || x.mood == hung || x.mood == black {
 			return false
@@ -219,7 +230,7 @@ func (x *world) check(p Publish) {
 	if o.Cause.MayBeDead() && (o.UnansweredMS == 0 || o.UnansweredMS < o.LastGoodMS-1 && o.LastGoodMS != 0) {
 		x.fault("unanswered since %d, last good %d", o.UnansweredMS, o.LastGoodMS)
 	}
-	if p.Legacy != nil && !p.Legacy.Ping && (x.mood == up || x.mood == full || x.mood == slow) && x.now-x.since > 3500*time.Millisecond {
+	if p.Legacy != nil && !p.Legacy.Ping && (x.mood == up || x.mood == full || x.mood == slow || x.mood == poor) && x.now-x.since > 3500*time.Millisecond {
 		x.fault("a living server is given out for dead")
 	}
 	x.last, x.published = o, x.now
@@ -238,6 +249,8 @@ func (x *world) settled() {
 		x.fault("silent, and the record says %q for %d ms", c, x.last.SilentMS())
 	case x.mood == up && lasted > 2500*time.Millisecond+3*time.Second && c != cluster.CauseNone:
 		x.fault("up, and the record says %q", c)
+	case x.mood == poor && lasted > 9*time.Second && (c != cluster.CauseOther || x.last.UnansweredMS != 0):
+		x.fault("denied, and the record says %q", c)
 	case x.mood == slow && lasted > 9*time.Second && c != cluster.CauseOther:
 		x.fault("held back, and the record says %q", c)
 	}

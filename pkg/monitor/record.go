@@ -23,7 +23,8 @@ type record struct {
 	full        time.Duration // when the newest full sample began
 	receivedMax gtid.Set
 	receivedAt  string // text last united
-	atStart     cluster.Tri
+	// atStart and superAtStart are the switches at the first contact after a start.
+	atStart, superAtStart cluster.Tri
 
 	reply      cluster.Cause // error reply to the last connect
 	replyText  string
@@ -31,6 +32,7 @@ type record struct {
 
 	sampleCause cluster.Cause // error reply to the last sample
 	sampleText  string
+	denied      string // the last such text for want of a privilege
 }
 
 // takeSample enters a full sample that began at began and returns what a person
@@ -40,18 +42,22 @@ func (r *record) takeSample(began time.Duration, s cluster.Server) string {
 	switch {
 	case r.known && (s.Identity != r.server.Identity || s.Flavor != r.server.Flavor):
 		text = "another server answers at this address"
-		r.receivedMax, r.receivedAt, r.atStart = gtid.Set{}, "", cluster.Unknown
+		r.receivedMax, r.receivedAt = gtid.Set{}, ""
+		r.atStart, r.superAtStart = cluster.Unknown, cluster.Unknown
 	case r.known && r.restarted(began, s.UptimeS):
 		text = "the server was restarted"
-		r.atStart = cluster.Unknown
+		r.atStart, r.superAtStart = cluster.Unknown, cluster.Unknown
 	}
-	fresh := time.Duration(s.UptimeS)*time.Second <= startWindow ||
-		r.refusedAt != 0 && began-r.refusedAt <= time.Second
+	awaited := r.refusedAt != 0 && began-r.refusedAt <= time.Second
+	fresh := awaited || time.Duration(s.UptimeS)*time.Second <= startWindow
 	r.refusedAt = 0
 	if fresh && (text != "" || !r.known) {
-		r.atStart = s.ReadOnly
+		r.atStart, r.superAtStart = s.ReadOnly, s.SuperReadOnly
 		if text == "" {
 			text = "the server has just started"
+			if !awaited { // somebody may have opened it before this monitor came
+				r.atStart, r.superAtStart = yesOnly(r.atStart), yesOnly(r.superAtStart)
+			}
 		}
 	}
 	if text != "" && r.atStart != cluster.Unknown {
@@ -64,6 +70,8 @@ func (r *record) takeSample(began time.Duration, s cluster.Server) string {
 	r.received()
 	return text
 }
+
+func yesOnly(t cluster.Tri) cluster.Tri { return max(t, cluster.Unknown) }
 
 // restarted reports whether an uptime, read in a sample that began at began,
 // shows a start since the sample before. Servers count uptime by a clock that
@@ -106,7 +114,7 @@ func (w *Watch) observe(now time.Duration) (o cluster.Observation, ok bool) {
 		Monitor: w.set.Monitor, Run: w.set.Run, Node: w.set.Node,
 		EndedMS: ms(now), LastGoodMS: ms(r.lastGood), Broken: w.broken,
 		Server: r.server, SampledMS: ms(r.sampled), FullMS: ms(r.full),
-		ReceivedMax: r.receivedMax.String(), ReadOnlyAtStart: r.atStart,
+		ReceivedMax: r.receivedMax.String(), ReadOnlyAtStart: r.atStart, SuperReadOnlyAtStart: r.superAtStart,
 	}
 	o.Server.Users = slices.Clone(r.server.Users)
 	switch {

@@ -31,10 +31,10 @@ func TestRestartIsRecognised(t *testing.T) {
 			r.w.armed = r.now
 			r.give(0, Connected{link})
 			s := replica(nodeB)
-			s.UptimeS, s.ReadOnly = c.uptime, c.ro
+			s.UptimeS, s.ReadOnly, s.SuperReadOnly = c.uptime, c.ro, c.ro
 			r.give(time.Millisecond, Answered{Link: link, Op: OpSample, Server: s})
-			if got := only[Publish](r).Observation.ReadOnlyAtStart; got != c.want {
-				t.Errorf("read_only at start %v, want %v", got, c.want)
+			if o := only[Publish](r).Observation; o.ReadOnlyAtStart != c.want || o.SuperReadOnlyAtStart != c.want {
+				t.Errorf("read_only at start %v, super_read_only %v, want %v", o.ReadOnlyAtStart, o.SuperReadOnlyAtStart, c.want)
 			}
 			got := ""
 			for _, s := range of[Say](r) {
@@ -46,6 +46,20 @@ func TestRestartIsRecognised(t *testing.T) {
 				t.Errorf("said %q, want %q", got, c.text)
 			}
 		})
+	}
+}
+
+// A monitor that has just begun believes that a young server came up closed, and
+// not that it came up open: a person may have been quicker.
+func TestAYoungServerOpenAtTheFirstSight(t *testing.T) {
+	for ro, want := range map[cluster.Tri]cluster.Tri{cluster.Yes: cluster.Yes, cluster.No: cluster.Unknown} {
+		r := newRig(t).give(0, Tick{}).give(time.Millisecond, Connected{1})
+		s := replica(nodeB)
+		s.UptimeS, s.ReadOnly, s.SuperReadOnly = 1, ro, ro
+		r.give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: s})
+		if o := only[Publish](r).Observation; o.ReadOnlyAtStart != want || o.SuperReadOnlyAtStart != want {
+			t.Errorf("read_only %v: at start %v, super_read_only %v, want %v", ro, o.ReadOnlyAtStart, o.SuperReadOnlyAtStart, want)
+		}
 	}
 }
 

@@ -19,6 +19,9 @@ type Watch struct {
 	stuck    line // a connection on which the server holds back a sample
 	stuckFor time.Duration
 	dial     dialing
+	// renewAt is when a new connection is to take the place of the pinned one,
+	// whose session goes on without privileges that were granted since; 0 when not.
+	renewAt time.Duration
 
 	nextPing, nextSample, nextChannel time.Duration
 	channelGap                        time.Duration
@@ -121,7 +124,13 @@ func (w *Watch) step(now time.Duration) {
 		w.unanswered(w.pendingSince())
 	}
 	w.minds(now)
-	if w.wantsDial() && now >= w.dial.next {
+	if now >= w.dialAt() {
+		if w.renewAt != 0 && !w.out.open {
+			// The new connection is sampled at once, and the old one in its place
+			// when there is no new one.
+			w.renewAt = now + w.set.Interval
+			w.nextSample = w.renewAt
+		}
 		w.lastLink++
 		w.dial.link, w.dial.began, w.dial.void = w.lastLink, now, false
 		w.do(Dial{w.lastLink})
@@ -146,9 +155,7 @@ func (w *Watch) next(now time.Duration) time.Duration {
 	if w.pinned.op != OpNone && !w.out.open {
 		at = min(at, w.suspectAt())
 	}
-	if w.wantsDial() {
-		at = min(at, w.dial.next)
-	}
+	at = min(at, w.dialAt())
 	if w.pinned.link != 0 && w.pinned.op == OpNone {
 		_, due := w.nextOp(now)
 		at = min(at, due)
@@ -156,9 +163,16 @@ func (w *Watch) next(now time.Duration) time.Duration {
 	return max(min(at, w.publishAt()), now+time.Millisecond)
 }
 
-// wantsDial reports whether a new connect is to be tried when its time comes.
-func (w *Watch) wantsDial() bool {
-	return w.dial.link == 0 && (w.pinned.link == 0 || w.out.open)
+// dialAt is when a new connect is to be tried.
+func (w *Watch) dialAt() time.Duration {
+	switch {
+	case w.dial.link != 0:
+	case w.pinned.link == 0 || w.out.open:
+		return w.dial.next
+	case w.renewAt != 0 && w.stuck.link == 0:
+		return w.renewAt
+	}
+	return never
 }
 
 // pendingSince is from when on the pending question counts as unanswered: an
@@ -242,7 +256,7 @@ func (w *Watch) otherChanged(now time.Duration, unwell bool) {
 }
 
 // connected makes link the pinned connection unless the one there is has
-// answered meanwhile.
+// answered meanwhile and serves as well.
 func (w *Watch) connected(now time.Duration, link Link) {
 	if link != w.dial.link {
 		w.do(Drop{link})
@@ -251,7 +265,7 @@ func (w *Watch) connected(now time.Duration, link Link) {
 	w.dial.link = 0
 	shown := w.out.shown
 	waiting := w.pinned.link != 0
-	if waiting && !w.out.open {
+	if waiting && !w.out.open && w.renewAt == 0 {
 		w.do(Drop{link})
 		w.alive(now)
 		return
@@ -266,7 +280,7 @@ func (w *Watch) connected(now time.Duration, link Link) {
 		}
 	}
 	w.pinned = line{link: link}
-	w.broken, w.brokeAt = false, 0
+	w.broken, w.brokeAt, w.renewAt = false, 0, 0
 	w.rec.reply, w.rec.replyText = cluster.CauseNone, ""
 	w.nextPing, w.nextSample, w.dial.next = beat(now+PingEvery), now, now
 	if shown || w.last.Cause != cluster.CauseNone {
@@ -305,6 +319,10 @@ func (w *Watch) answered(now time.Duration, e Answered) {
 		w.stuckFor = stuckFirst
 		if text := w.rec.takeSample(asked.began, e.Server); text != "" {
 			w.do(Say{Text: text})
+		}
+		w.renewAt = 0
+		if e.Server.Sessions < 0 && e.Link == w.pinned.link {
+			w.renewAt = w.nextSample // it hides the sessions of others: PROCESS is missing
 		}
 		w.publish(now, false)
 		return
@@ -345,6 +363,9 @@ func (w *Watch) failed(now time.Duration, e Failed) {
 	}
 	if !lost {
 		w.pinned.op = OpNone
+		if e.Denied && w.renewAt == 0 {
+			w.renewAt = max(now, w.nextSample)
+		}
 		w.sampleFailed(now, e)
 		return
 	}
@@ -359,6 +380,9 @@ func (w *Watch) failed(now time.Duration, e Failed) {
 func (w *Watch) sampleFailed(now time.Duration, e Failed) {
 	w.alive(now)
 	w.rec.sampleCause, w.rec.sampleText, w.rec.errorBegan = e.Cause, e.Text, now
+	if e.Denied {
+		w.rec.denied = e.Text
+	}
 	w.publish(now, false)
 }
 

@@ -268,7 +268,7 @@ func TestSilenceAfterAnErrorReplyCountsFromThatReply(t *testing.T) {
 }
 
 func TestPingThatFailsForAnyReasonIsTriedOnANewConnection(t *testing.T) {
-	r := healthy(t).give(249*time.Millisecond, Tick{}).give(time.Millisecond, Failed{1, OpPing, cluster.CauseOther, "the session is closed"})
+	r := healthy(t).give(249*time.Millisecond, Tick{}).give(time.Millisecond, Failed{Link: 1, Op: OpPing, Cause: cluster.CauseOther, Text: "the session is closed"})
 	if only[Drop](r).Link != 1 || only[Dial](r).Link != 2 {
 		t.Fatalf("%+v", r.acts)
 	}
@@ -282,7 +282,7 @@ func TestPingThatFailsForAnyReasonIsTriedOnANewConnection(t *testing.T) {
 func TestErrorReplyToASampleKeepsTheConnection(t *testing.T) {
 	r := healthy(t)
 	r.w.nextSample = 0
-	r.give(time.Millisecond, Tick{}).give(time.Millisecond, Failed{1, OpSample, cluster.CauseAccessDenied, "needs SLAVE MONITOR"})
+	r.give(time.Millisecond, Tick{}).give(time.Millisecond, Failed{Link: 1, Op: OpSample, Cause: cluster.CauseAccessDenied, Text: "needs SLAVE MONITOR"})
 	p := only[Publish](r)
 	if p.Observation.Cause != cluster.CauseAccessDenied || p.Observation.LastGoodMS != ms(r.now) || !p.Legacy.Ping {
 		t.Errorf("%+v", p)
@@ -294,6 +294,129 @@ func TestErrorReplyToASampleKeepsTheConnection(t *testing.T) {
 	r.give(time.Millisecond, Tick{}).give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: replica(nodeB)})
 	if p := only[Publish](r); !p.Observation.Answered() || !p.Wake {
 		t.Errorf("%+v", p)
+	}
+}
+
+// denied is a rig whose sample was just refused for want of a privilege.
+func denied(t *testing.T) *rig {
+	r := healthy(t)
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	if got := only[Ask](r); got != (Ask{1, OpSample}) {
+		t.Fatalf("asked %+v", got)
+	}
+	return r.give(time.Millisecond, Failed{Link: 1, Op: OpSample, Cause: cluster.CauseOther, Text: "needs SLAVE MONITOR", Denied: true})
+}
+
+// pinged runs the pings of the pinned connection until d has passed.
+func (r *rig) pinged(d time.Duration) {
+	r.t.Helper()
+	for until := r.now + d; r.w.Next() < until; {
+		r.give(r.w.Next()-r.now, Tick{})
+		none[Dial](r)
+		for _, a := range of[Ask](r) {
+			if a.Op != OpPing {
+				r.t.Fatalf("asked %+v", a)
+			}
+			r.give(time.Millisecond, Answered{Link: a.Link, Op: OpPing})
+		}
+	}
+}
+
+func TestASessionThatLacksAPrivilegeIsReplacedAtTheNextSample(t *testing.T) {
+	r := denied(t)
+	p := only[Publish](r)
+	if p.Observation.Cause != cluster.CauseOther || p.Observation.LastGoodMS != ms(r.now) || p.Observation.UnansweredMS != 0 || !p.Legacy.Ping {
+		t.Errorf("%+v", p)
+	}
+	if s := only[Say](r); s.Text != "the server denies our user a privilege" {
+		t.Errorf("%+v", s)
+	}
+	none[Drop](r)
+	none[Dial](r)
+	refused := r.now
+
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	if got := only[Dial](r); got.Link != 2 || r.now-refused > r.w.set.Interval {
+		t.Fatalf("dialled %+v after %v", got, r.now-refused)
+	}
+	none[Drop](r)
+	for _, a := range of[Ask](r) {
+		if a.Op == OpSample {
+			t.Error("the old session is sampled beside the new one")
+		}
+		r.give(0, Answered{Link: a.Link, Op: a.Op})
+	}
+	r.give(time.Millisecond, Connected{2})
+	if d, a := only[Drop](r), only[Ask](r); d.Link != 1 || a != (Ask{2, OpSample}) {
+		t.Errorf("%+v", r.acts)
+	}
+	none[Publish](r)
+	// Still denied: no sooner than an interval later again.
+	r.give(time.Millisecond, Failed{Link: 2, Op: OpSample, Cause: cluster.CauseOther, Text: "needs SLAVE MONITOR", Denied: true})
+	none[Dial](r)
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	for _, a := range of[Ask](r) {
+		r.give(0, Answered{Link: a.Link, Op: a.Op})
+	}
+	r.give(time.Millisecond, Connected{3})
+	r.give(time.Millisecond, Answered{Link: 3, Op: OpSample, Server: replica(nodeB)})
+	if p := only[Publish](r); !p.Observation.Answered() || !p.Wake {
+		t.Errorf("%+v", p)
+	}
+	for range 12 {
+		r.give(r.w.Next()-r.now, Tick{})
+		none[Dial](r)
+		for _, a := range of[Ask](r) {
+			r.give(time.Millisecond, Answered{Link: a.Link, Op: a.Op, Server: replica(nodeB)})
+		}
+	}
+}
+
+func TestANewSessionThatCannotBeHadLeavesTheOldOne(t *testing.T) {
+	r := denied(t)
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	dialled := r.now
+	for _, a := range of[Ask](r) {
+		r.give(0, Answered{Link: a.Link, Op: a.Op})
+	}
+	r.give(time.Millisecond, ConnectFailed{2, cluster.CauseTooMany, "full"})
+	if a := only[Ask](r); a != (Ask{1, OpSample}) {
+		t.Errorf("%+v", r.acts)
+	}
+	none[Drop](r)
+	r.give(time.Millisecond, Failed{Link: 1, Op: OpSample, Cause: cluster.CauseOther, Text: "needs SLAVE MONITOR", Denied: true})
+	if o := only[Publish](r).Observation; o.Error != "needs SLAVE MONITOR" || o.UnansweredMS != 0 {
+		t.Errorf("%+v", o)
+	}
+	none[Dial](r)
+	again := dialled + r.w.set.Interval
+	r.pinged(again - r.now)
+	r.give(again-r.now, Tick{})
+	if got := only[Dial](r); got.Link != 3 {
+		t.Errorf("%+v", got)
+	}
+	// It dies on the way: the break is confirmed as ever.
+	r.give(0, Ended{1}).give(time.Millisecond, ConnectFailed{3, cluster.CauseRefused, "refused"})
+	if o := only[Publish](r).Observation; o.Cause != cluster.CauseRefused || !o.Broken {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestASessionThatSeesOnlyItsOwnIsReplacedToo(t *testing.T) {
+	blind := replica(nodeB)
+	blind.Sessions = -1
+	r := newRig(t).give(0, Tick{}).give(time.Millisecond, Connected{1}).give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: blind})
+	if p := only[Publish](r); !p.Observation.Answered() {
+		t.Errorf("%+v", p)
+	}
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	if only[Dial](r).Link != 2 {
+		t.Errorf("%+v", r.acts)
 	}
 }
 

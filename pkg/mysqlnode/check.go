@@ -38,12 +38,15 @@ type Facts struct {
 	Version    string
 }
 
+// AtStart is how a server comes up.
+type AtStart struct{ ReadOnly, SuperReadOnly cluster.Tri }
+
 // CheckOptions carry what only the caller knows.
 type CheckOptions struct {
 	// Role whose grants are looked at; empty for none.
 	Role Role
-	// ReadOnlyAtStart is read_only as seen at the first contact after a start.
-	ReadOnlyAtStart cluster.Tri
+	// AtStart are the switches as seen at the first contact after a start.
+	AtStart AtStart
 	// Peer is the other member, from which this server should replicate; empty to skip.
 	Peer cluster.Endpoint
 	// Ours are the users of our programs, who must write through read_only or may.

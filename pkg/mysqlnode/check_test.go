@@ -65,7 +65,8 @@ func TestCheckOfAPair(t *testing.T) {
 	b.do("GRANT READ_ONLY ADMIN ON *.* TO keeper")
 	b.do("CREATE USER super@'%' IDENTIFIED BY 'pw'")
 	b.do("GRANT SUPER ON *.* TO super@'%'")
-	list, err = c.Check(t.Context(), CheckOptions{Peer: a.addr(), PeerFacts: &facts, ReadOnlyAtStart: cluster.No})
+	b.do("SET GLOBAL read_only = 1")
+	list, err = c.Check(t.Context(), CheckOptions{Peer: a.addr(), PeerFacts: &facts, AtStart: AtStart{ReadOnly: cluster.No}})
 	must(t, err)
 	severities(t, list, map[string]Severity{
 		"gtid_strict_mode": SeverityWarn, "server_id": SeverityFail, "gtid_domain_id": SeverityFail, "read_only at start": SeverityFail,
@@ -156,7 +157,7 @@ func TestCheckOfAPairOfMySQL(t *testing.T) {
 	b.kill()
 	b.start("--super-read-only=0", "--read-only=1", "--performance-schema=OFF")
 	c = b.connect(agentUser)
-	list, err = c.Check(t.Context(), CheckOptions{ReadOnlyAtStart: cluster.Yes})
+	list, err = c.Check(t.Context(), CheckOptions{AtStart: AtStart{ReadOnly: cluster.Yes}})
 	must(t, err)
 	severities(t, list, map[string]Severity{"read_only at start": SeverityOK, "super_read_only at start": SeverityWarn, "heartbeat period": SeverityOK})
 	b.kill()
@@ -323,7 +324,7 @@ func TestCheckTellsWhereReadOnlyComesFrom(t *testing.T) {
 		if got := severity(); got != SeverityUnknown {
 			t.Errorf("set by hand: %s", got)
 		}
-		list, err := c.Check(t.Context(), CheckOptions{ReadOnlyAtStart: cluster.Yes})
+		list, err := c.Check(t.Context(), CheckOptions{AtStart: AtStart{ReadOnly: cluster.Yes}})
 		must(t, err)
 		if got := find(t, list, "read_only at start").Severity; got != SeverityOK {
 			t.Errorf("seen at a start: %s", got)

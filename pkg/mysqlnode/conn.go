@@ -24,10 +24,13 @@ type Conn struct {
 	id      uint64
 	// local is our end of the connection.
 	local string
-	// denied are optional statements that the server has refused to us.
-	denied map[string]bool
-	// markAfter is when the epoch row is looked for again.
-	markAfter time.Time
+	// unknown are wordings that the server does not know.
+	unknown map[string]bool
+	// heartbeatsAfter and markAfter are when the heartbeats and the epoch row,
+	// which were refused or not there, are looked for again.
+	heartbeatsAfter, markAfter time.Time
+	// replicas are the users who were seen to read the binary log.
+	replicas []string
 }
 
 // sessionLockWait bounds every lock wait of the session in seconds, so that
@@ -114,6 +117,16 @@ func (c *Conn) fault(op string, err error) *Error {
 	return &Error{Node: c.node.opts.Addr, Op: op, Cause: cluster.CauseOther, Err: err}
 }
 
+// failure words why a statement gave no result. Whoever lacks a privilege is told
+// the way out: the server names the privilege at best, never the account's GRANT.
+func (c *Conn) failure(op string, err error) *Error {
+	e := sessionError(c.node.opts.Addr, op, c.link, err)
+	if refused(e.Number) {
+		e.Err = fmt.Errorf("%w (mmmctl check shows the GRANT)", e.Err)
+	}
+	return e
+}
+
 // exec sends statements that give no rows, in one round trip.
 func (c *Conn) exec(ctx context.Context, op string, statements ...string) error {
 	release, err := c.use(ctx, op)
@@ -127,7 +140,7 @@ func (c *Conn) exec(ctx context.Context, op string, statements ...string) error 
 // send is exec for a caller that holds the session.
 func (c *Conn) send(ctx context.Context, op string, statements ...string) error {
 	if _, err := c.raw.ExecContext(ctx, strings.Join(statements, "; "), nil); err != nil {
-		return sessionError(c.node.opts.Addr, op, c.link, err)
+		return c.failure(op, err)
 	}
 	return nil
 }
@@ -142,14 +155,14 @@ func (c *Conn) query(ctx context.Context, op string, statements ...string) ([]re
 	defer release()
 	rows, err := c.raw.QueryContext(ctx, strings.Join(statements, "; "), nil)
 	if err != nil {
-		return nil, sessionError(c.node.opts.Addr, op, c.link, err)
+		return nil, c.failure(op, err)
 	}
 	got, err := readAll(rows)
 	if closing := rows.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
-		return got, sessionError(c.node.opts.Addr, op, c.link, err)
+		return got, c.failure(op, err)
 	}
 	return got, nil
 }

@@ -20,8 +20,9 @@ type dialect struct {
 	// heartbeats tells the heartbeat counter and period where status does not;
 	// optional, since it may need a grant.
 	heartbeats string
-	// origins tells where the present values of the switches come from; empty
-	// where the server does not say.
+	// origins tells where the present values of the switches come from, and with
+	// persisted for an origin the values that the server keeps for its next start;
+	// empty where the server does not say.
 	origins string
 	// superReadOnly: the server has super_read_only.
 	superReadOnly bool
@@ -57,6 +58,9 @@ const (
 	// With the privileges of the roles in use.
 	grantQuery = "SHOW GRANTS"
 )
+
+// persisted is the origin in dialect.origins of what mysqld-auto.cnf holds.
+const persisted = "for the next start"
 
 // dialects is the one table of differences, oldest release first within a
 // flavour. A server gets the last row of its flavour that is not newer than it,
@@ -110,7 +114,9 @@ var mysql57 = derive(mysql56, [3]int{5, 7, 8}, func(d *dialect) {
 
 var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
 	d.origins = "SELECT VARIABLE_NAME AS name, i.VARIABLE_SOURCE AS origin, v.VARIABLE_VALUE AS value FROM performance_schema.variables_info i " +
-		"JOIN performance_schema.global_variables v USING (VARIABLE_NAME) WHERE VARIABLE_NAME IN ('read_only', 'super_read_only')"
+		"JOIN performance_schema.global_variables v USING (VARIABLE_NAME) WHERE VARIABLE_NAME IN ('read_only', 'super_read_only') " +
+		"UNION ALL SELECT VARIABLE_NAME, '" + persisted + "', VARIABLE_VALUE FROM performance_schema.persisted_variables " +
+		"WHERE VARIABLE_NAME IN ('read_only', 'super_read_only') AND @@global.persisted_globals_load"
 	d.status = []string{"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"}
 	d.replica = "REPLICA"
 	d.writers = []string{writersOfMySQL8, writersOfMySQL}

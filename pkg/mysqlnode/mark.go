@@ -112,8 +112,9 @@ func (c *Conn) WriteMark(ctx context.Context, at EpochAt, m cluster.Mark) error 
 	return err
 }
 
-// markAgain is how long a row that could not be read is not asked for.
-const markAgain = 5 * time.Second
+// optionalAgain is how long a row that could not be read, and what else may be
+// refused in a sample, is not asked for.
+const optionalAgain = 5 * time.Second
 
 // markQuery is the statement that reads the mark in a sample; empty for none.
 func (c *Conn) markQuery() string {

@@ -14,8 +14,9 @@ import (
 )
 
 // Observe takes a full sample in one round trip. Sessions of the users in
-// exclude are not counted. An epoch row that cannot be read is a zero mark; it
-// is then left out of the samples of the next 5 s.
+// exclude are not counted, nor are those of replication: see countSessions. An
+// epoch row that cannot be read is a zero mark; like heartbeats that are
+// refused, it is then left out of the samples of the next 5 s.
 func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
 	const op = "observe"
 	got, err := c.channelBatch(ctx, op, []string{c.dialect.sample, statusQuery, processQuery}, c.markQuery())
@@ -47,7 +48,8 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 		Mark:               mark,
 	}
 	s.UptimeS, _ = strconv.ParseInt(status["uptime"], 10, 64)
-	s.Sessions, s.Users = countSessions(c.sessions(got[2]), exclude, status["threads_connected"])
+	list := c.sessions(got[2])
+	s.Sessions, s.Users = countSessions(list, exclude, c.replicaUsers(list, s.Channel.User), status["threads_connected"])
 	return s, nil
 }
 
@@ -89,15 +91,15 @@ func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tr
 // channelBatch runs statements, then those that show the channel: the status
 // and, where it is apart and we may read it, the heartbeats; then the one that
 // reads the mark, if any, which may fail. Wordings that the server does not
-// know, and optional statements that it refuses, are noted so that the next
-// sample is one round trip again. With an error come the results before it.
+// know are not used again, and what is optional and refused not for a while, so
+// that the next sample is one round trip again. With an error come the results before it.
 func (c *Conn) channelBatch(ctx context.Context, op string, statements []string, mark string) ([]result, error) {
 	for {
 		batch := slices.Clone(statements)
 		wording := c.status()
 		batch = append(batch, wording)
 		heartbeats := c.dialect.heartbeats
-		if heartbeats != "" && !c.denied[heartbeats] {
+		if heartbeats != "" && !time.Now().Before(c.heartbeatsAfter) {
 			batch = append(batch, heartbeats)
 		}
 		last := len(batch)
@@ -111,33 +113,33 @@ func (c *Conn) channelBatch(ctx context.Context, op string, statements []string,
 		n := number(err)
 		switch at := len(got); {
 		case mark != "" && at == last && n != 0:
-			c.markAfter = time.Now().Add(markAgain)
+			c.markAfter = time.Now().Add(optionalAgain)
 			return got, nil
 		case at == len(statements) && unknownWording(n) && c.status() != c.dialect.status[len(c.dialect.status)-1]:
-			c.deny(wording)
+			c.disown(wording)
 		case at == len(statements)+1 && (unknownWording(n) || refused(n)):
-			c.deny(heartbeats)
+			c.heartbeatsAfter = time.Now().Add(optionalAgain)
 		default:
 			return got, err
 		}
 	}
 }
 
-// status is the first wording that the server has not refused.
+// status is the first wording that the server is not known not to know.
 func (c *Conn) status() string {
 	for _, w := range c.dialect.status {
-		if !c.denied[w] {
+		if !c.unknown[w] {
 			return w
 		}
 	}
 	return c.dialect.status[len(c.dialect.status)-1]
 }
 
-func (c *Conn) deny(statement string) {
-	if c.denied == nil {
-		c.denied = map[string]bool{}
+func (c *Conn) disown(wording string) {
+	if c.unknown == nil {
+		c.unknown = map[string]bool{}
 	}
-	c.denied[statement] = true
+	c.unknown[wording] = true
 }
 
 // readChannel reads the unnamed channel of a status result; others are no

@@ -3,6 +3,7 @@ package mysqlnode
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,7 +112,9 @@ func TestObserveSaysWhatIsNotGranted(t *testing.T) {
 	onEach(t, func(t *testing.T, kind *brand) {
 		s := startServer(t, kind, 1)
 		_, err := s.connect(poorUser).Observe(t.Context(), nil)
-		if e := want(t, err, cluster.CauseOther); e.Number != errSpecificDenied {
+		e := want(t, err, cluster.CauseOther)
+		privilege := map[cluster.Flavor]string{cluster.MariaDB: "SLAVE MONITOR", cluster.MySQL: "REPLICATION CLIENT"}[kind.flavor]
+		if e.Number != errSpecificDenied || !strings.Contains(err.Error(), privilege) || !strings.HasSuffix(err.Error(), "(mmmctl check shows the GRANT)") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -123,13 +126,28 @@ func TestCountSessions(t *testing.T) {
 		{"1", "me", "", "Query"}, {"2", "system user", "", "Slave_IO"}, {"3", "event_scheduler", "", "Daemon"}, {"4", "unauthenticated user", "", "Connect"},
 		{"5", "repl", "", "Binlog Dump"}, {"6", "repl", "", "Binlog Dump GTID"}, {"7", "x", "mysql", "Sleep"}, {"8", "x", "PERFORMANCE_SCHEMA", "Sleep"},
 		{"9", "x", "shop", "Sleep"}, {"10", "root", "", "Sleep"}, {"11", "me", "", "Sleep"},
+		// Replicas that log in, register, and are ended; an application with their account.
+		{"12", "repl", "", "Sleep"}, {"13", "repl", "", "Register Slave"}, {"14", "channel", "", "Killed"}, {"15", "repl", "shop", "Sleep"},
 	} {
 		list.rows = append(list.rows, []value{{r[0], true}, {r[1], true}, {r[2], r[2] != ""}, {r[3], true}})
 	}
 	c := &Conn{node: &Node{}, id: 1}
-	n, users := countSessions(c.sessions(list), []string{"root"}, "9")
-	if n != 2 || !slices.Equal(users, []string{"me", "x"}) {
+	all := c.sessions(list)
+	n, users := countSessions(all, []string{"root"}, c.replicaUsers(all, "channel"), "13")
+	if n != 3 || !slices.Equal(users, []string{"me", "repl", "x"}) {
 		t.Errorf("%d of %v", n, users)
+	}
+	// Its reading session is gone, and it logs in again.
+	list.rows = slices.DeleteFunc(list.rows, func(r []value) bool { return strings.HasPrefix(r[3].text, "Binlog") || r[3].text == "Register Slave" })
+	again := c.sessions(list)
+	if n, _ := countSessions(again, []string{"root"}, c.replicaUsers(again, "channel"), "10"); n != 3 {
+		t.Errorf("%d once nobody reads", n)
+	}
+	// Ended are all but those that replicate by their own word.
+	for _, s := range all {
+		if ends, wants := s.Kind == KindApplication, !slices.Contains([]uint64{2, 3, 4, 5, 6, 11, 13}, s.ID); ends != wants {
+			t.Errorf("session %d of %s is %s", s.ID, s.User, s.Kind)
+		}
 	}
 }
 
@@ -211,7 +229,14 @@ func TestHeartbeatsWithoutTheRight(t *testing.T) {
 		}
 		return got.Channel.Replicates(a.addr())
 	})
-	if !c.denied[c.dialect.heartbeats] {
+	if !time.Now().Before(c.heartbeatsAfter) {
 		t.Error("every sample asks again")
 	}
+	b.quietly("GRANT SELECT ON performance_schema.* TO monitor@'127.0.0.1'")
+	c.heartbeatsAfter = time.Now()
+	eventually(t, 10*time.Second, "heartbeats are read on the same session once they are granted", func() bool {
+		got, err := c.Observe(t.Context(), nil)
+		must(t, err)
+		return got.Channel.Heartbeats > 0 && got.Channel.HeartbeatPeriodMS == 200
+	})
 }

@@ -15,7 +15,7 @@ type Kind string
 // The kinds of session.
 const (
 	KindApplication Kind = "application"
-	KindReplication Kind = "replication" // a binary log dump: some replica reads from here
+	KindReplication Kind = "replication" // some replica registers or reads the binary log
 	KindSystem      Kind = "system"      // the server's own threads, and log-ins under way
 	KindOwnUser     Kind = "own user"    // logged in as we are
 )
@@ -92,7 +92,7 @@ func kindOf(s Session, self string) Kind {
 		return KindSystem
 	}
 	switch {
-	case strings.HasPrefix(s.Command, "Binlog Dump"):
+	case strings.HasPrefix(s.Command, "Binlog Dump"), strings.HasPrefix(s.Command, "Register "):
 		return KindReplication
 	case s.Command == "Daemon":
 		return KindSystem
@@ -102,15 +102,33 @@ func kindOf(s Session, self string) Kind {
 	return KindApplication
 }
 
+// replicaUsers are the users as whom replicas log in here: those who read the
+// binary log or were seen to, and own, as whom this server logs in at its source.
+func (c *Conn) replicaUsers(all []Session, own string) []string {
+	for _, s := range all {
+		if s.Kind == KindReplication && !slices.Contains(c.replicas, s.User) {
+			c.replicas = append(c.replicas, s.User)
+		}
+	}
+	if own == "" {
+		return c.replicas
+	}
+	return append(slices.Clone(c.replicas), own)
+}
+
 // countSessions counts application sessions by the predecessor's rule: without
 // excluded users and without sessions in the server's own schemas. Sessions of
-// our own user count unless excluded. The count is -1 when the server shows us
-// no session of others although it has more than we see: PROCESS is missing.
-func countSessions(all []Session, exclude []string, connected string) (n int, users []string) {
+// our own user count unless excluded. A replica that logs in, or whose session is
+// just being ended, looks like anybody: sessions of a user of replication count
+// only with a default schema, which replicas never have, so that an application
+// that shares their account and names its tables in full is not counted. The
+// count is -1 when the server shows us no session of others although it has more
+// than we see: PROCESS is missing.
+func countSessions(all []Session, exclude []string, replicas []string, connected string) (n int, users []string) {
 	others := false
 	for _, s := range all {
 		others = others || s.Kind != KindOwnUser
-		if s.Kind == KindSystem || s.Kind == KindReplication || slices.Contains(exclude, s.User) {
+		if s.Kind == KindSystem || s.Kind == KindReplication || slices.Contains(exclude, s.User) || s.DB == "" && slices.Contains(replicas, s.User) {
 			continue
 		}
 		switch strings.ToLower(s.DB) {

@@ -1,7 +1,6 @@
 package mysqlnode
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -93,80 +92,13 @@ func (k *checker) identity() {
 	}
 }
 
-// startsClosed finds whether the server comes up with read_only=1. Where the
-// present value comes from tells it when nobody has seen a start.
-func (k *checker) startsClosed(ctx context.Context) error {
-	const item, superItem = "read_only at start", "super_read_only at start"
-	configured, err := k.configured(ctx)
-	if err != nil {
-		return err
-	}
-	name := "read_only"
-	if k.conn.dialect.superReadOnly {
-		name = "super_read_only"
-	}
-	fix := name + "=ON"
-	seen, how := k.options.ReadOnlyAtStart, "as seen at the first contact after a start"
-	if seen == cluster.Unknown {
-		seen, how = configured["read_only"], "set by the configuration and not changed since the start"
-		if super := configured["super_read_only"]; k.conn.dialect.superReadOnly && (super == cluster.Yes || seen == cluster.No) {
-			seen = super // it sets both
-		}
-	}
-	switch seen {
-	case cluster.Yes:
-		k.ok(item, "on, "+how)
-	case cluster.No:
-		k.fail(item, "off, "+how+": after a crash the server comes back open", fix)
-	default:
-		k.unknown(item, "no start has been seen by a running monitor, and an agent or a person has set it since", fix)
-	}
-	switch {
-	case name == "read_only" || seen == cluster.No:
-	case configured[name] == cluster.Yes:
-		k.ok(superItem, "on, set by the configuration")
-	case configured[name] == cluster.No:
-		k.warn(superItem, "off: until an agent seals it, a server that returns takes writes of accounts with CONNECTION_ADMIN or SUPER", fix)
-	default:
-		k.unknown(superItem, "an agent or a person has set it since the start", fix)
-	}
-	return nil
-}
-
-// configured are the switches as the configuration sets them, as far as their
-// present values still tell.
-func (k *checker) configured(ctx context.Context) (map[string]cluster.Tri, error) {
-	is := map[string]cluster.Tri{}
-	if k.conn.dialect.origins == "" {
-		return is, nil
-	}
-	got, err := k.conn.query(ctx, "check", k.conn.dialect.origins)
-	if err != nil && number(err) == 0 {
-		return nil, err
-	}
-	if err != nil || len(got) != 1 {
-		return is, nil
-	}
-	for i := range got[0].rows {
-		r := got[0].row(i)
-		switch name := strings.ToLower(r.text("name")); r.text("origin") {
-		case "DYNAMIC", "SQL":
-		case "COMPILED", "COMPILE-TIME":
-			is[name] = cluster.No // though the other switch may have set it
-		default:
-			is[name] = cluster.TriOf(on(r.text("value")))
-		}
-	}
-	return is, nil
-}
-
 // startsStopped finds whether replication waits for the agent after a start.
 func (k *checker) startsStopped() {
 	name, value, ok := k.setting("skip_replica_start", "skip_slave_start")
 	switch {
 	case !ok:
-		k.unknown("skip_slave_start", "this release does not show it; without it a server that returns replicates before its history has been compared",
-			"skip_slave_start=ON")
+		k.unknown("skip_slave_start", "this release does not show it: see that the option file has skip_slave_start=ON; "+
+			"without it a server that returns replicates before its history has been compared", "")
 	case on(value):
 		k.ok(name, "on")
 	default:

@@ -90,11 +90,11 @@ func (c change) body() string {
 	if c.event.Kind != "rolled back" {
 		switch {
 		case a.Proof.IsRisk():
-			row("risk", strings.TrimPrefix(string(a.Proof), "risk: "))
+			row("risk", strings.TrimPrefix(a.Proof.Words(), "risk: "))
 		case a.Proof == cluster.ProofNone:
 			row("proof", "none recorded")
 		default:
-			row("proof", string(a.Proof))
+			row("proof", a.Proof.Words())
 		}
 		row("left behind", cmp.Or(a.Loss, "none known"))
 	}
@@ -196,11 +196,14 @@ func (c change) next(old cluster.Endpoint) []string {
 		do = append(do, fmt.Sprintf("It is not proved that %s takes no more writes: make sure that no application still writes to it.", orNone(cluster.Endpoint(cmp.Or(string(old), string(a.Passive))))))
 	}
 	if a.Loss != "" && c.event.Kind != "rolled back" {
-		do = append(do, fmt.Sprintf("What was left behind is on %s only: keep its data until somebody has looked at it.", orNone(old)))
+		do = append(do, fmt.Sprintf("What was left behind is on %s only: keep its data until somebody has looked at it.", orNone(old)),
+			fmt.Sprintf("If %[1]s returns with it, %[1]s stays closed and is kept out (quarantine), and another mail says so: look at these transactions in its binary logs, apply to %[2]s what is worth keeping, then rebuild %[1]s from %[2]s.", orNone(old), orNone(a.Active)))
 	}
 	switch what {
 	case "failover":
-		do = append(do, fmt.Sprintf("%s is closed and replicates again by itself when it is back. If it has transactions of its own, it is kept out and another mail says so.", orNone(old)))
+		if a.Loss == "" {
+			do = append(do, fmt.Sprintf("%s is closed and replicates again by itself when it is back. If it has transactions of its own, it is kept out and another mail says so.", orNone(old)))
+		}
 		if a.Blocked {
 			do = append(do, "No other automatic failover happens until the pair has been whole for the time of failover_block.")
 		}

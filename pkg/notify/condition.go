@@ -143,9 +143,11 @@ func (p *pair) holds(snap cluster.Snapshot) (nobody, held condition) {
 	row("tag", string(p.name()))
 	row("servers", servers(snap))
 	row("epoch", fmt.Sprint(a.Epoch))
-	row("phase", string(a.Phase))
+	if a.Phase != cluster.PhaseSteady { // which reads as if all were well
+		row("phase", string(a.Phase))
+	}
 	row("why", v.Reason.Text)
-	for _, r := range slices.Concat(v.Blockers, v.Notes) {
+	for _, r := range cluster.Unsaid(v.Reason, slices.Concat(v.Blockers, v.Notes)) {
 		row("also", r.Text)
 	}
 	b.WriteString("\nWhat to do:\n* Bring one of the servers back, or end what the lines above name; the change then goes on by itself.\n" +

@@ -21,3 +21,17 @@ func TestAHoldNamesTheLastActive(t *testing.T) {
 		}
 	}
 }
+
+// The first blocker is what the verdict itself says already.
+func TestAHoldGivesItsReasonOnce(t *testing.T) {
+	block := cluster.Reason{Code: "failover-block", Text: "the last automatic failover was in epoch 8"}
+	snap := cluster.Snapshot{
+		Assignment: cluster.Assignment{Epoch: 8, Version: 3, Phase: cluster.PhaseSteady, Active: "10.0.21.7:3308", Passive: "10.0.21.5:3308"},
+		Verdict: &cluster.Verdict{Tag: "mysql3308", Held: true, Reason: cluster.Reason{Code: "active-dead", Text: "it is dead; held: " + block.Text},
+			Blockers: []cluster.Reason{block, {Code: "paused", Text: "paused by eve"}}},
+	}
+	_, held := (&pair{}).holds(snap)
+	if strings.Count(held.body, block.Text) != 1 || !strings.Contains(held.body, "also         paused by eve") || strings.Contains(held.body, "steady") {
+		t.Errorf("the mail:\n%s", held.body)
+	}
+}

@@ -61,7 +61,7 @@ func TestWhatAMailSays(t *testing.T) {
 			"cause        failover: refused: 10.0.21.5:3308 refuses connections", "risk         its port refused connections",
 			"left behind  at least 3 transactions", "asked by     nobody, it was automatic (identify one)", "reason       10.0.21.7:3308 takes over",
 			"       +0.0 ms  seen (refused)", "      +97.0 ms  opened", "Steps of mmm-agent one on 10.0.21.7:3308 under order 8.1", "       12.3 ms  drain", "        1.0 ms  read_only=0 (slow ly)",
-			"8.1  revoked: 10.0.21.5:3308 refuses connections", "It is not proved that 10.0.21.5:3308 takes no more writes", "keep its data", "failover_block",
+			"8.1  revoked: 10.0.21.5:3308 refuses connections", "It is not proved that 10.0.21.5:3308 takes no more writes", "keep its data", "If 10.0.21.5:3308 returns with it, 10.0.21.5:3308 stays closed and is kept out (quarantine)", "then rebuild 10.0.21.5:3308 from 10.0.21.7:3308", "failover_block",
 			"mmmctl history --tag mysql3308", string(sign),
 		} {
 			if !strings.Contains(m.Body, want) {
@@ -131,6 +131,14 @@ func TestEveryKindOfChange(t *testing.T) {
 		{"the predecessor's agents", func(s *scene) {
 			s.redis.record(cluster.Event{Kind: "failover", Reason: "refused", Assignment: cluster.Assignment{Epoch: 9, Version: 1, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB, Proof: cluster.ProofLegacy}})
 		}, "failover 10.0.21.5:3308 -> 10.0.21.7:3308 (epoch 9)", []string{"risk         none (predecessor's agent)"}},
+		{"an operator's override", func(s *scene) {
+			a := cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseRevoked, From: nodeA, To: nodeB, Cause: "operator's override", Actor: "anna@host"}
+			s.redis.record(cluster.Event{Kind: "revoked", Assignment: a, Reason: "anna@host takes the role: fire", Actor: a.Actor})
+			a.Version, a.Active, a.Passive, a.Proof = 2, nodeB, nodeA, cluster.ProofOperator
+			s.redis.record(cluster.Event{Kind: "steady", Assignment: steady(a, nil)})
+		}, "failover 10.0.21.5:3308 -> 10.0.21.7:3308 (epoch 8)", []string{
+			"risk         no proof that the old active is closed: decided by an operator's override\n", "asked by     anna@host", "left behind  none known",
+			"make sure that no application still writes to it", "replicates again by itself when it is back"}},
 		{"a kind of a later version", func(s *scene) {
 			s.redis.record(cluster.Event{Kind: "eligible", Assignment: cluster.Assignment{Epoch: 7, Version: 2, Phase: cluster.PhaseSteady, Active: nodeA, Passive: nodeB}})
 			s.redis.record(cluster.Event{Kind: "teleported", Assignment: cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB}})

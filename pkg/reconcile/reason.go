@@ -6,6 +6,9 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
+// CodeUnreachable is the code of the reason that the server does not answer.
+const CodeUnreachable = "unreachable"
+
 // Reasons without a name in them.
 var (
 	ReasonBusAway = cluster.Reason{Code: "bus-away",
@@ -104,7 +107,7 @@ func reasonPhase(p cluster.Phase) cluster.Reason {
 }
 
 func reasonUnreachable(c cluster.Cause) cluster.Reason {
-	return cluster.Reason{Code: "unreachable",
+	return cluster.Reason{Code: CodeUnreachable,
 		Text: fmt.Sprintf("the server does not answer: %s", c)}
 }
 

@@ -127,6 +127,26 @@ var scenes = []struct {
 		s.Verdict.Blockers = []cluster.Reason{{Code: "candidate-down", Text: "10.0.21.5:3308 does not answer"}}
 		s.Request = &cluster.Request{ID: "1", Verb: "switchover", To: nodeA, Actor: "dba@jump", State: cluster.RequestFiled}
 	}, Degraded},
+	{"overridden", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment = cluster.Assignment{
+			Epoch: 8, Version: 4, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB, SinceMS: now.UnixMilli() - 42_000,
+			Eligible: []cluster.Endpoint{nodeA}, Cause: "operator's override", Proof: cluster.ProofOperator, Actor: "dba@jump",
+			Reason: "dba@jump takes the role to 10.0.21.7:3308 by an override: fire",
+		}
+		spoil(s, nodeA, func(o *cluster.Observation) {
+			o.Server.ReadOnly, o.Server.Channel.Delay = cluster.Yes, 1
+		})
+		spoil(s, nodeB, func(o *cluster.Observation) { o.Server.ReadOnly = cluster.No })
+		s.Verdict.Candidate, s.Verdict.Reason.Text = nodeA, "10.0.21.7:3308 is active, 10.0.21.5:3308 would take over"
+	}, Good},
+	{"held_by_block", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment.Epoch, s.Assignment.Blocked = 8, true
+		s.Assignment.Loss = "at least 3 transactions, by the last sample of 10.0.21.7:3308: 0-2-118:120; of the failover in epoch 8"
+		spoil(s, nodeA, down(cluster.CauseRefused))
+		block := "the last automatic failover was in epoch 8 and the pair has not been whole for 1m0s since"
+		s.Verdict.Held, s.Verdict.Reason = true, cluster.Reason{Code: "active-dead", Text: "10.0.21.5:3308 is dead; held: " + block}
+		s.Verdict.Blockers = []cluster.Reason{{Code: "failover-block", Text: block}, {Code: "not-eligible", Text: "10.0.21.7:3308 has not been seen replicating"}}
+	}, NoActive},
 	{"predecessor", func(_ *Subject, s *cluster.Snapshot) {
 		s.Assignment, s.Verdict, s.Leader, s.Observations, s.Reports, s.ViewTTL = cluster.Assignment{}, nil, cluster.Leader{}, nil, nil, nil
 	}, Good},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
 // Codes of the problems and notes that status itself finds; the texts are for people.
@@ -86,7 +87,7 @@ func (f *findings) roles(sub Subject, s cluster.Snapshot) {
 		f.note(CodeChangeUnderway, "a change of role from %s to %s is under way (%s)", a.From, a.To, a.Phase)
 	}
 	if a.Proof.IsRisk() {
-		f.note(CodeRisk, "the last change of role was made without a proof that %s was closed: %s", a.From, a.Proof)
+		f.note(CodeRisk, "the last change of role, from %s: %s", a.From, unproven(a.Proof))
 	}
 	if a.Loss != "" {
 		f.note(CodeLoss, "%s", a.Loss)
@@ -292,7 +293,8 @@ func (f *findings) records(p cluster.Pair, s cluster.Snapshot) {
 			f.problem(Degraded, CodeForgotten, "the bus has epoch %d, the epoch row of %s has %d (%s active)", s.Assignment.Epoch, srv.Node, srv.EpochRow.Epoch, srv.EpochRow.Active)
 		}
 	}
-	if s.Assignment.Blocked {
+	said := s.Verdict != nil && slices.ContainsFunc(s.Verdict.Blockers, func(r cluster.Reason) bool { return r.Code == failover.Blocked })
+	if s.Assignment.Blocked && !said {
 		f.note(CodeFailoverBlocked, "no further automatic failover until the pair has been whole again")
 	}
 }

@@ -252,9 +252,15 @@ func recordBranch(sym symbols, t Tag) branch {
 	case a == nil:
 		return branch{head: line{{"no assignment record", yellow}}}
 	}
-	br := branch{head: line{{fmt.Sprintf("epoch %d", a.Epoch), bold}, {fmt.Sprintf(".%d, ", a.Version), faint}, {string(a.Phase), phaseColour(a.Phase)}}}
-	if a.ForSeconds != nil {
+	br := branch{head: line{{fmt.Sprintf("epoch %d", a.Epoch), bold}, {fmt.Sprintf(".%d, ", a.Version), faint}}}
+	words, c := stands(t)
+	br.head = br.head.add(c, words)
+	switch {
+	case a.ForSeconds == nil:
+	case words == string(a.Phase):
 		br.head = br.head.add(plainText, " for "+inWords(a.ForSeconds.duration()))
+	default:
+		br.head = br.head.add(plainText, ", assigned "+inWords(a.ForSeconds.duration())+" ago")
 	}
 	if a.Since != nil {
 		br.head = br.head.add(faint, a.Since.Format(" (since 2006-01-02 15:04:05 UTC)"))
@@ -283,9 +289,9 @@ func recordBranch(sym symbols, t Tag) branch {
 	}
 	switch {
 	case a.Risk:
-		br.body = append(br.body, line{{sym.alarm + " no proof that the old active was closed: ", yellow}, {string(a.Proof), yellow}})
+		br.body = append(br.body, line{{sym.alarm + " " + unproven(a.Proof), yellow}})
 	case a.Proof != "":
-		br.body = append(br.body, line{{"proof: " + string(a.Proof), green}})
+		br.body = append(br.body, line{{"proof: " + a.Proof.Words(), green}})
 	}
 	if a.Loss != "" {
 		br.body = append(br.body, line{{sym.alarm + " left behind: " + a.Loss, yellow}})
@@ -293,11 +299,19 @@ func recordBranch(sym symbols, t Tag) branch {
 	return br
 }
 
-func phaseColour(p cluster.Phase) colour {
-	if p == cluster.PhaseSteady {
-		return green
+// stands is the phase of the record, or what is true where a steady record has
+// no active that takes writes.
+func stands(t Tag) (words string, c colour) {
+	p := t.Assignment.Phase
+	switch {
+	case p != cluster.PhaseSteady:
+		return string(p), yellow
+	case t.Verdict != nil && t.Verdict.Held:
+		return "held", red
+	case t.Condition == NoActive:
+		return "no active", red
 	}
-	return yellow
+	return string(p), green
 }
 
 func whyBranch(sym symbols, t Tag) branch {
@@ -310,8 +324,12 @@ func whyBranch(sym symbols, t Tag) branch {
 		if v.Held {
 			br.body = append(br.body, line{{sym.alarm + " held: ", red}, {"nobody takes writes until this has an end; mmmctl failover decides against the rules", plainText}})
 		}
-		for _, r := range v.Blockers {
-			br.body = append(br.body, line{{sym.alarm + " would not fail over now: ", yellow}, {r.Text, plainText}})
+		no := " would not fail over now: "
+		if v.Held {
+			no = " also: "
+		}
+		for _, r := range cluster.Unsaid(v.Reason, v.Blockers) {
+			br.body = append(br.body, line{{sym.alarm + no, yellow}, {r.Text, plainText}})
 		}
 		if v.WouldFailOver && v.Candidate != "" && (t.Assignment == nil || t.Assignment.Phase == cluster.PhaseSteady) {
 			br.body = append(br.body, line{{"would fail over to " + string(v.Candidate), green}})

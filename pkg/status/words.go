@@ -52,12 +52,12 @@ func channelWords(c cluster.Channel, other cluster.Endpoint) string {
 	case c.IO == cluster.ThreadYes && c.SQL == cluster.ThreadYes:
 		text = "replicates from " + from
 		switch {
-		case c.Delay == 0:
-			text += ", caught up"
 		case c.Delay < 0:
 			text += ", delay not known"
-		default:
+		case c.Lags():
 			text += fmt.Sprintf(", %s behind", inWords(time.Duration(c.Delay)*time.Second))
+		default:
+			text += ", caught up"
 		}
 	case c.SQLErrno != 0 || c.SQLError != "":
 		text = fmt.Sprintf("replication from %s broke while applying: error %d: %s", from, c.SQLErrno, c.SQLError)
@@ -87,6 +87,14 @@ func orUnknown(s string) string {
 		return "nothing"
 	}
 	return s
+}
+
+// unproven says that an old active may be open, and why that was accepted.
+func unproven(p cluster.Proof) string {
+	if p == cluster.ProofOperator {
+		return p.Words()
+	}
+	return "no proof that the old active is closed: " + p.Words()
 }
 
 // causeWords names what a server that does not answer shows.

@@ -100,7 +100,7 @@ func (d *demo) timeline(killed time.Time, c harness.Change, write time.Time) {
 	notes := map[string]string{
 		harness.Seen:    "the monitor's open connection ended, a new connect was refused",
 		harness.Decided: "identify took the role away",
-		harness.Closed:  "the old active: " + string(c.Record.Proof),
+		harness.Closed:  "the old active: " + c.Record.Proof.Words(),
 		harness.Drained: "everything received is applied on the other server",
 		harness.Opened:  "read_only=0 read back",
 	}

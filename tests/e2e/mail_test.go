@@ -28,7 +28,7 @@ func mailServer(t *testing.T) *harness.MailServer {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	m, err := lab.NewMailServer(ctx, harness.MailOptions{})
+	m, err := lab.NewMailServer(ctx, harness.MailOptions{TLS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +42,7 @@ func mailing(t *testing.T, m *harness.MailServer, agents int) *stage {
 	return raise(t, options{
 		agent: map[string]string{
 			"send_mail": "1", "email_server": "127.0.0.1", "email_port": strconv.Itoa(m.Port()), "email_receiver": operator + ", second@example.org",
+			"email_tls": "required", "email_tls_ca": m.CA,
 		},
 		daemons: append([]string{harness.Monitor, harness.Identify}, slices.Repeat([]string{harness.Agent}, agents)...),
 	})
@@ -86,6 +87,9 @@ func TestMail(t *testing.T) {
 	first := s.mailed(m, "first start")
 	if want := fmt.Sprintf("[mmm] %s: first start none -> %s (epoch 1)", harness.ServiceTag, s.a.Addr()); first.Subject != want {
 		t.Errorf("subject %q, want %q", first.Subject, want)
+	}
+	if !first.TLS {
+		t.Error("sent without TLS, which is required")
 	}
 
 	before := s.record()

@@ -81,3 +81,34 @@ func TestCheckNamesMissingGrants(t *testing.T) {
 		}
 	}
 }
+
+// A pair set up as README says has nothing that check warns of, before and after
+// a failover and a rejoin.
+func TestCheckIsClean(t *testing.T) {
+	s := raise(t, options{leastGrants: true})
+	clean := func(when string) {
+		t.Helper()
+		out, err := s.Tool(s.short(), "mmmctl", "check", "--tag", harness.ServiceTag, "--agent-conf", s.AgentConf)
+		s.must(err)
+		t.Logf("%s: %s", when, out)
+		if out.Code != 0 || strings.Contains(out.Stdout, "warn ") || strings.Contains(out.Stdout, "fix:") {
+			t.Errorf("%s: exit %d, want 0 and nothing to mend", when, out.Code)
+		}
+	}
+	clean("at first")
+	before := s.record()
+	s.a.Kill()
+	s.moved(before, s.b)
+	s.must(s.a.Start(s.short()))
+	s.whole(s.b)
+	clean("after the rejoin")
+	// The server that was seen starting is no longer a matter of trust.
+	out, err := s.Tool(s.short(), "mmmctl", "check", "--tag", harness.ServiceTag, "--agent-conf", s.AgentConf)
+	s.must(err)
+	_, seen, _ := strings.Cut(out.Stdout, string(s.a.Addr())+"\n")
+	for _, item := range []string{"read_only at start", "super_read_only at start"} {
+		if on := strings.Contains(seen, "ok       "+item+": on, as seen"); on != (item == "read_only at start" || lab.Flavor() == harness.MySQL) {
+			t.Errorf("%s of the server that was seen starting:\n%s", item, seen)
+		}
+	}
+}

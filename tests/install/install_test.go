@@ -171,7 +171,9 @@ func TestInstallAndUninstall(t *testing.T) {
 			dir := destination(t)
 			make := func(target string) {
 				t.Helper()
-				run(t, shop, "make", target, "DESTDIR="+dir, "PREFIX="+prefix)
+				if said := run(t, shop, "make", target, "DESTDIR="+dir, "PREFIX="+prefix); said != "" {
+					t.Errorf("make %s tells a packager: %s", target, said)
+				}
 			}
 			make("install")
 			compare(t, "installed", tree(t, dir), installed(t, prefix))

@@ -1,0 +1,95 @@
+package mysqlnode
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// What the check says of the next start is what the next start shows, whatever
+// was set since the last one; where it does not know, what was seen then counts.
+func TestCheckForetellsTheNextStart(t *testing.T) {
+	mysql9.need(t)
+	const readOnly, super = "read_only at start", "super_read_only at start"
+	const open = "read_only=OFF\nsuper_read_only=OFF\n"
+	const sealed, half = "super_read_only=ON\n", "read_only=ON\nsuper_read_only=OFF\n"
+	// Without an option file the server does not read what it keeps for the next start.
+	file := filepath.Join(t.TempDir(), "my.cnf")
+	configure := func(text string) { must(t, os.WriteFile(file, []byte("[mysqld]\n"+text), 0o644)) }
+	configure(sealed)
+	kind := &brand{name: "mysql", flavor: cluster.MySQL, script: true, accounts: mysql9.accounts, template: mysql9.template,
+		args:    slices.DeleteFunc(slices.Clone(mysql9.args), func(a string) bool { return strings.Contains(a, "read-only") }),
+		command: slices.Clone(mysql9.command)}
+	kind.command[slices.Index(kind.command, "--no-defaults")] = "--defaults-file=" + file
+	s := startServer(t, kind, 1)
+	for name, c := range map[string]struct {
+		file       string
+		statements []string
+		want       AtStart
+	}{
+		"nothing was set":                            {sealed, nil, AtStart{cluster.Yes, cluster.Yes}},
+		"opened by hand":                             {sealed, []string{"SET GLOBAL read_only = 0"}, AtStart{}},
+		"opened by an agent":                         {sealed, []string{"SET GLOBAL super_read_only = 0", "SET GLOBAL read_only = 0"}, AtStart{}},
+		"closed by an agent":                         {sealed, []string{"SET GLOBAL super_read_only = 1"}, AtStart{}},
+		"configured open, closed by an agent":        {open, []string{"SET GLOBAL super_read_only = 1"}, AtStart{}},
+		"configured open":                            {open, nil, AtStart{cluster.No, cluster.No}},
+		"read_only alone, opened":                    {half, []string{"SET GLOBAL read_only = 0"}, AtStart{}},
+		"read_only alone":                            {half, nil, AtStart{cluster.Yes, cluster.No}},
+		"kept for the next start":                    {open, []string{"SET PERSIST super_read_only = 1", "SET GLOBAL read_only = 0"}, AtStart{cluster.Yes, cluster.Yes}},
+		"kept open for the next start":               {sealed, []string{"SET PERSIST_ONLY super_read_only = 0", "SET PERSIST_ONLY read_only = 0"}, AtStart{cluster.No, cluster.No}},
+		"read_only kept open, super_read_only is on": {sealed, []string{"SET PERSIST_ONLY read_only = 0"}, AtStart{cluster.No, cluster.Yes}},
+		"kept, but not to be read":                   {open + "persisted_globals_load=OFF\n", []string{"SET PERSIST_ONLY super_read_only = 1"}, AtStart{cluster.No, cluster.No}},
+	} {
+		s.do("RESET PERSIST")
+		s.kill()
+		configure(c.file)
+		s.start()
+		for _, text := range c.statements {
+			s.do(text)
+		}
+		conn := s.connect(agentUser)
+		check := func(seen AtStart) []Finding {
+			list, err := conn.Check(t.Context(), CheckOptions{AtStart: seen})
+			must(t, err)
+			return list
+		}
+		list := check(AtStart{})
+		for item, known := range map[string]cluster.Tri{readOnly: c.want.ReadOnly, super: c.want.SuperReadOnly} {
+			if item == super && c.want.ReadOnly == cluster.No {
+				continue // said already
+			}
+			f := find(t, list, item)
+			bad := map[string]Severity{readOnly: SeverityFail, super: SeverityWarn}[item]
+			if expected := map[cluster.Tri]Severity{cluster.Yes: SeverityOK, cluster.No: bad, cluster.Unknown: SeverityUnknown}[known]; f.Severity != expected {
+				t.Errorf("%s: %+v, want %s", name, f, expected)
+			}
+			if strings.Contains(name, "kept") && f.Severity != SeverityOK && f.Severity != SeverityUnknown {
+				if keeps := !strings.Contains(name, "not to be read"); strings.Contains(f.Fix, "RESET PERSIST") != keeps {
+					t.Errorf("%s: %+v", name, f)
+				}
+			}
+			if f.Severity == SeverityUnknown && (f.Fix != "" || !strings.Contains(f.Text, "see that the option file has super_read_only=ON")) {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		if c.want == (AtStart{}) {
+			list = check(AtStart{cluster.Yes, cluster.Yes})
+			for _, item := range []string{readOnly, super} {
+				if f := find(t, list, item); f.Severity != SeverityOK {
+					t.Errorf("%s, seen on at the start: %+v", name, f)
+				}
+			}
+			continue
+		}
+		s.kill()
+		s.start()
+		ro, sro := s.closed()
+		if got := (AtStart{cluster.TriOf(ro), cluster.TriOf(sro)}); got != c.want {
+			t.Errorf("%s: it starts with %+v", name, got)
+		}
+	}
+}
