@@ -57,6 +57,7 @@ type fakeServer struct {
 	denied   map[string]bool // what our account may not do
 	lacks    map[string]bool // what sessions opened from now on may not do
 	full     bool            // it takes no more connections
+	login    time.Duration   // how long a log-in takes
 	broken   map[string]bool // what fails for another reason
 	stuck    map[string]bool // what never answers
 	onLock   func()          // runs before accounts are locked, without any lock
@@ -205,11 +206,21 @@ func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
 	defer cancel()
 	s.w.mu.Lock()
 	s.w.dials[s.addr]++
-	up, hung := s.up, s.hung
+	up, login := s.up, s.login
 	s.w.mu.Unlock()
 	if !up {
 		return nil, causeError{cluster.CauseRefused}
 	}
+	if login > 0 {
+		select {
+		case <-ctx.Done():
+			return nil, causeError{cluster.CauseAnswerTimeout}
+		case <-time.After(login):
+		}
+	}
+	s.w.mu.Lock()
+	hung := s.hung
+	s.w.mu.Unlock()
 	if hung != nil {
 		select {
 		case <-ctx.Done():
@@ -233,6 +244,7 @@ type fakeConn struct {
 	id       uint64
 	broken   chan struct{}
 	dead     bool
+	queued   bool            // a closing order waits on it
 	stopping bool            // it waits for the receiving thread
 	lacks    map[string]bool // as at its log-in
 }
@@ -327,8 +339,29 @@ func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 
 func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
 	done := make(chan error, 1)
+	c.s.w.mu.Lock()
+	c.queued = true
+	c.s.w.mu.Unlock()
 	go func() {
-		done <- c.do(context.Background(), func(s *fakeServer) error { s.close(); return nil })
+		for held := true; held; {
+			err := c.do(context.Background(), func(s *fakeServer) error {
+				if held = s.locker != 0; !held {
+					s.close()
+				}
+				return nil
+			})
+			if err != nil {
+				done <- err
+				return
+			}
+			if held { // it waits for the lock, an hour at most
+				select {
+				case <-c.broken:
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+		}
+		done <- nil
 	}()
 	return done, nil
 }

@@ -30,8 +30,11 @@ type links struct {
 	born        time.Duration       // when the working connection was opened
 	// poor: the working connection lacked a privilege. A session keeps what it had
 	// at its log-in, so that another is to take its place; it works on until then.
-	poor  bool
-	short int // working connections in a row that did not last
+	poor bool
+	// poorSpare: the spare was opened before the working connection was renewed.
+	// It stays until there is another.
+	poorSpare bool
+	short     int // working connections in a row that did not last
 }
 
 const (
@@ -55,7 +58,7 @@ func (l *links) wants(use int) bool {
 	case forWork:
 		return l.work == nil
 	case forSpare:
-		return l.work != nil && l.spare == nil
+		return l.work != nil && (l.spare == nil || l.poorSpare && l.queue == nil)
 	}
 	return l.work != nil && l.poor
 }
@@ -134,7 +137,7 @@ func (l *links) dropSpare() {
 		_ = l.spare.Close()
 		l.spare = nil
 	}
-	l.queue = nil
+	l.queue, l.poorSpare = nil, false
 }
 
 // shut closes everything and waits for dials under way, whose context has ended.
@@ -188,9 +191,11 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		}
 		_ = l.work.Close()
 		l.work, w.retryAt = nil, 0
-		if !w.memory.Queued {
-			l.dropSpare() // it is as poor
-		}
+		l.poorSpare = l.spare != nil
+	}
+	if l.work != nil && l.queue != nil {
+		_ = d.conn.Close() // the closing order keeps its session
+		return
 	}
 	if l.work != nil {
 		l.dropSpare()

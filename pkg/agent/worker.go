@@ -236,6 +236,8 @@ func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Ste
 	text := fmt.Sprintf("%s: %v", s.Kind, err)
 	if w.refused(err) {
 		w.setNote(noteStep, cluster.NoteGrants, text)
+	} else if !w.isLost(err) {
+		w.clear(noteStep)
 	}
 	// A session that ended says nothing of the step: another agent that closes the
 	// server ends it. Who decides is told only when the next ones end too.
