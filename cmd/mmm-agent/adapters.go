@@ -53,6 +53,10 @@ func (c connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	return err
 }
 
+func (c connOf) Missing(ctx context.Context) ([]string, error) {
+	return c.Conn.Missing(ctx, mysqlnode.RoleAgent)
+}
+
 func (c connOf) Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error) {
 	return c.Conn.Mark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u})
 }

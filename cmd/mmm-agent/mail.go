@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -29,6 +30,9 @@ type mailer struct {
 func (m *mailer) start(ctx context.Context, c *config.Agent, r config.Redis, id string, log zerolog.Logger) {
 	if m.memory == nil {
 		m.memory = notify.NewMemory()
+	}
+	if c.Email.Fault != "" {
+		noMail(log, c.Email.Fault)
 	}
 	before, memory := m.last, m.memory
 	ended := make(chan struct{})
@@ -63,14 +67,22 @@ func tell(ctx context.Context, c *config.Agent, r config.Redis, id string, memor
 		o.RootCAs = x509.NewCertPool()
 		o.RootCAs.AppendCertsFromPEM([]byte(e.CA))
 	}
-	s, err := mail.New(o)
-	if err != nil {
-		log.Error().Err(err).Msg("no mail is sent")
-		return
+	var send notify.Sender
+	if e.Fault == "" {
+		s, err := mail.New(o)
+		if err == nil {
+			send = senderOf{s}
+		} else {
+			e.Fault = err.Error()
+			noMail(log, e.Fault)
+		}
+	}
+	if send == nil {
+		send = noSender{e}
 	}
 	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Name: "mmm-agent mail"})
 	defer bus.Close()
-	n := notify.Options{ID: id, Bus: noticesOf{bus}, Send: senderOf{s}, Memory: memory, Log: log}
+	n := notify.Options{ID: id, Bus: noticesOf{bus}, Send: send, Memory: memory, Log: log}
 	if c.Members != nil {
 		n.Only = slices.Sorted(maps.Keys(c.Members))
 	}
@@ -106,6 +118,29 @@ func (b noticesOf) Listen(ctx context.Context, hear func(cluster.UniqSign)) {
 			hear(w.UniqSign)
 		}
 	}
+}
+
+func noMail(log zerolog.Logger, why string) {
+	log.Warn().Str("reason", why).Msg("no mail is sent")
+}
+
+// mailNotes say in the agent's reports that no mail is sent, though it should be.
+func mailNotes(c *config.Agent) []cluster.Reason {
+	if c.Email.Fault == "" {
+		return nil
+	}
+	return []cluster.Reason{{Code: cluster.NoteMail, Text: "the agent sends no mail: " + c.Email.Fault}}
+}
+
+// noSender stands in where the configuration lets no mail go: each one is told of
+// in the log, left to other agents, and sent after all if a reload comes in time.
+type noSender struct{ config.Email }
+
+func (s noSender) Send(_ context.Context, _ notify.Mail, to []string) (notify.Sent, error) {
+	if to == nil {
+		to = s.Receivers
+	}
+	return notify.Sent{Left: to}, errors.New(s.Fault)
 }
 
 // senderOf gives a mail.Sender the notifier's words.

@@ -80,7 +80,7 @@ func (p *program) begin() error {
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
 		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
-		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Log: p.log.Logger,
+		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Notes: mailNotes(c), Log: p.log.Logger,
 		Loop: func(name string) (beat, end func()) {
 			// A call to a server takes connect_timeout and a little more at most.
 			return p.manager.Loop(name, 2*c.ConnectTimeout+10*time.Second)

@@ -1,12 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +15,6 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 )
 
-// checkTime bounds the inspection of one server under one login, connecting apart.
-const checkTime = 20 * time.Second
-
 func (p *program) checkCommand() *cobra.Command {
 	var agentConf string
 	cmd := &cobra.Command{
@@ -28,8 +23,9 @@ func (p *program) checkCommand() *cobra.Command {
 		Long: `check logs in to both servers as the monitor does, and as the agent does when
 mmm-agent.conf can be read, and looks at settings and grants. It changes nothing.
 
-GRANT statements are for the active only: they replicate. Lines like
-read_only=ON belong in the configuration file of the server itself.
+Statements about accounts are for the active only: they replicate, and become
+errant transactions elsewhere. Lines like read_only=ON belong in the
+configuration file of the server itself.
 
 Exit codes: 0 nothing is wrong (unknown things are listed), 3 warnings, 5 a
 prerequisite is missing or a login is refused, 69 a server is not reached.`,
@@ -54,7 +50,7 @@ prerequisite is missing or a login is refused, 69 a server is not reached.`,
 		}
 		all := []control.Checked{}
 		for _, t := range tags {
-			all = append(all, control.Check(ctx, newInspector(t, agent, p.starts(ctx, pairs, t)), t.Pair, roles)...)
+			all = append(all, control.Check(ctx, newInspector(t, agent, p.flags.Conf, p.heard(ctx, pairs, t)), t.Pair, roles)...)
 		}
 		for _, c := range all {
 			code = max(code, c.Exit)
@@ -90,115 +86,53 @@ func (p *program) agentLogin(path string, asked bool) (*config.Agent, error) {
 	return agent, nil
 }
 
-// starts asks the bus how a monitor found the switches when it first met each
-// server after a start. Without a bus or a monitor that is not known.
-func (p *program) starts(ctx context.Context, pairs *config.Pairs, t config.Tag) map[cluster.Endpoint]mysqlnode.AtStart {
+// heard is what the bus tells about a tag beyond what its servers do.
+type heard struct {
+	// starts is how a monitor found the switches when it first met each server after a start.
+	starts map[cluster.Endpoint]mysqlnode.AtStart
+	// roles reports that the bus has roles; active is empty while nobody has that one.
+	roles  bool
+	active cluster.Endpoint
+	// quarantine is what agents hold against each server.
+	quarantine map[cluster.Endpoint]string
+}
+
+// heard asks the bus. Without a bus, a monitor or an agent that much is not known.
+func (p *program) heard(ctx context.Context, pairs *config.Pairs, t config.Tag) heard {
 	bus := p.open(pairs)
 	defer func() { _ = bus.Close() }()
 	snap, err := bus.Snapshot(ctx, t.UniqSign)
 	if err != nil {
-		return nil
+		return heard{}
 	}
-	out := map[cluster.Endpoint]mysqlnode.AtStart{}
+	return heardOf(snap)
+}
+
+func heardOf(snap cluster.Snapshot) heard {
+	h := heard{starts: map[cluster.Endpoint]mysqlnode.AtStart{}, quarantine: map[cluster.Endpoint]string{}}
 	for node, views := range snap.Observations {
 		for _, o := range views {
 			if o.ReadOnlyAtStart != cluster.Unknown {
-				out[node] = mysqlnode.AtStart{ReadOnly: o.ReadOnlyAtStart, SuperReadOnly: o.SuperReadOnlyAtStart}
+				h.starts[node] = mysqlnode.AtStart{ReadOnly: o.ReadOnlyAtStart, SuperReadOnly: o.SuperReadOnlyAtStart}
 			}
 		}
 	}
-	return out
-}
-
-// inspector logs in to the servers of one tag.
-type inspector struct {
-	tag    config.Tag
-	agent  *config.Agent
-	starts map[cluster.Endpoint]mysqlnode.AtStart
-	facts  map[cluster.Endpoint]func() *mysqlnode.Facts
-}
-
-func newInspector(t config.Tag, agent *config.Agent, starts map[cluster.Endpoint]mysqlnode.AtStart) *inspector {
-	i := &inspector{tag: t, agent: agent, starts: starts, facts: map[cluster.Endpoint]func() *mysqlnode.Facts{}}
-	for _, node := range t.Members() {
-		i.facts[node] = sync.OnceValue(func() *mysqlnode.Facts { return i.read(node) })
+	if a := snap.Assignment; a.Exists() {
+		h.roles, h.active = true, a.Active
+	} else if snap.Legacy.Active != "" {
+		h.roles, h.active = true, snap.Legacy.Active
 	}
-	return i
-}
-
-func (i *inspector) options(node cluster.Endpoint, role mysqlnode.Role) mysqlnode.Options {
-	t := i.tag
-	// The table is named so that the grants on it are looked at.
-	o := mysqlnode.Options{Addr: node, User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset, ConnectTimeout: t.ConnectTimeout,
-		Name: "mmmctl", Epoch: mysqlnode.EpochAt{Table: t.EpochTable, UniqSign: t.UniqSign}}
-	if a := i.agent; role == mysqlnode.RoleAgent {
-		o.User, o.Password, o.Database, o.Charset, o.ConnectTimeout = a.User, a.Password, a.Database, a.Charset, a.ConnectTimeout
+	for node, reports := range snap.Reports {
+		var last cluster.Report
+		for _, r := range reports {
+			// An agent that is away may have left an older one.
+			if last.Order.Before(r.Order) || last.Order == r.Order && r.Deed == cluster.DeedQuarantine {
+				last = r
+			}
+		}
+		if last.Deed == cluster.DeedQuarantine && node != h.active {
+			h.quarantine[node] = cmp.Or(last.Errant, last.Reason, "its agent does not say which")
+		}
 	}
-	return o
-}
-
-// users are those with which our programs log in.
-func (i *inspector) users() []string {
-	users := []string{i.tag.User}
-	if i.agent != nil {
-		users = append(users, i.agent.User)
-	}
-	return users
-}
-
-func (i *inspector) connect(ctx context.Context, node cluster.Endpoint, role mysqlnode.Role) (*mysqlnode.Conn, error) {
-	n, err := mysqlnode.New(i.options(node, role))
-	if err != nil {
-		return nil, err
-	}
-	return n.Connect(ctx)
-}
-
-// read gets what the other server is compared with; nil when it cannot be had.
-func (i *inspector) read(node cluster.Endpoint) *mysqlnode.Facts {
-	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
-	defer cancel()
-	c, err := i.connect(ctx, node, mysqlnode.RoleMonitor)
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = c.Close() }()
-	f, err := c.Facts(ctx)
-	if err != nil {
-		return nil
-	}
-	return &f
-}
-
-// Inspect logs in to a server as one program does and checks it.
-func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]control.Finding, error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	role := mysqlnode.Role(what.Role)
-	c, err := i.connect(ctx, what.Node, role)
-	if err != nil {
-		return nil, loginError(err)
-	}
-	defer func() { _ = c.Close() }()
-	other := i.tag.Other(what.Node)
-	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, AtStart: i.starts[what.Node], Peer: other,
-		Ours: i.users(), PeerFacts: i.facts[other]()})
-	if err != nil {
-		return nil, loginError(err)
-	}
-	out := make([]control.Finding, 0, len(found))
-	for _, f := range found {
-		out = append(out, control.Finding{Severity: string(f.Severity), Item: f.Item, Text: f.Text, Fix: f.Fix})
-	}
-	return out, nil
-}
-
-// loginError tells a server that answers with a no from one that does not answer.
-func loginError(err error) error {
-	e := &control.Error{Code: "server-unreachable", Message: err.Error(), Exit: control.ExitUnreachable, Err: err}
-	switch cause := mysqlnode.CauseOf(err); cause {
-	case cluster.CauseAccessDenied, cluster.CauseHostBlocked, cluster.CauseTooMany:
-		e.Code, e.Exit = strings.ReplaceAll(string(cause), " ", "-"), control.ExitRefused
-	}
-	return e
+	return h
 }

@@ -19,7 +19,9 @@ func (p *program) checkConfigCommand() *cobra.Command {
 		Use:   "check-config [FILE...]",
 		Short: "Check configuration files of both kinds",
 		Long: `check-config reads the files, tells mmm.conf from mmm-agent.conf by what is in
-them, and prints every fault. Unknown keys are errors here. It connects to nothing.
+them, and prints every fault. Unknown keys are errors here, and so is what only
+keeps an agent from sending mail. Two files, one of each kind, are compared: both
+must name the same Redis and topic. It connects to nothing.
 
 Without FILE it reads the files of --conf and --agent-conf, and without these the
 two in /etc/mmm-manager that exist. With --tag it reads mmm.conf only, and what is
@@ -53,6 +55,7 @@ wrong with other tags does not count. Exit codes: 0 good, 7 no such tag, 78 not 
 		if len(args) == 0 && !conf && !agent {
 			files = checkUsual(p.flags.Conf, agentConf)
 		}
+		compareFiles(files)
 		return p.printFiles(files)
 	})
 	return cmd
@@ -118,6 +121,23 @@ func checkUsual(conf, agentConf string) []checkedFile {
 		return files
 	}
 	return []checkedFile{absent(conf, config.KindPairs), absent(agentConf, config.KindAgent)}
+}
+
+// compareFiles adds what two files, one of each kind, say differently. It is told
+// with the agent's.
+func compareFiles(files []checkedFile) {
+	if len(files) != 2 || files[0].Kind == files[1].Kind {
+		return
+	}
+	conf, agent := &files[0], &files[1]
+	if conf.Kind == string(config.KindAgent) {
+		conf, agent = agent, conf
+	}
+	faults := config.Compare(conf.File, agent.File)
+	agent.Good = agent.Good && faults.Err() == nil
+	for _, f := range faults.All() {
+		agent.Faults = append(agent.Faults, told(f))
+	}
 }
 
 func exists(path string) bool {

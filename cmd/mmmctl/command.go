@@ -36,9 +36,9 @@ func newCommand() *cobra.Command {
 		Long: `mmmctl operates the pairs that mmm.conf names. It moves nothing itself: a
 switchover or a failover is filed on the bus and carried out by the leading mmm-identify.
 
-Exit codes: 0 done, 1 failed or rolled back, 2 usage, 3 warnings, 5 refused by a
-safety rule, 6 outcome unknown, 7 no such tag or node, 69 bus or server
-unreachable, 78 configuration.`,
+Exit codes: 0 done, 1 failed or rolled back, 2 usage, 3 warnings, 4 no active,
+5 refused by a safety rule, 6 outcome unknown, 7 no such tag or node, 69 bus or
+server unreachable, 78 configuration.`,
 		// Without it cobra takes a wrong verb for a call for help.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

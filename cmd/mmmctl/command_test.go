@@ -116,10 +116,11 @@ func TestVerbs(t *testing.T) {
 		{"switchover --tag mysql3308 --to 127.0.0.1:1 --yes", 0, "active already", ""},
 		{"pause", 2, "", "--tag"},
 		{"pause --tag mysql3308 --reason kernel", 0, ": kernel; 127.0.0.1:1 stays active", ""},
-		{"list", 0, "mysql3308  u1        127.0.0.1:1  steady  1      by ", ""},
-		{"list -o json", 0, `"paused": true`, ""},
+		{"list", 3, "mysql3308  u1        127.0.0.1:1  steady  1      by ", ""},
+		{"list -o json", 3, `"paused": true`, ""},
 		{"resume --tag all", 0, "it was paused by", ""},
 		{"resume --tag mysql3308", 0, "was not paused", ""},
+		{"list", 0, "no", ""},
 		{"history", 0, "the only writable server", ""},
 		{"history -o json -n 1", 0, `"kind": "started"`, ""},
 		{"history -n 0", 2, "", "--count"},
@@ -158,6 +159,7 @@ func TestCheckConfig(t *testing.T) {
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	elsewhere := write(t, "elsewhere.conf", strings.Replace(agentText, "topic=t", "topic=mine", 1))
 	poor := write(t, "poor.conf", strings.Replace(agentText, "user=mmm", "try_on_failure=x", 1))
 	for _, c := range []struct {
 		args []string
@@ -169,6 +171,9 @@ func TestCheckConfig(t *testing.T) {
 		{[]string{"--conf", conf}, 0, []string{"good (mmm.conf)"}},
 		{[]string{"--agent-conf", agent}, 0, []string{"good (mmm-agent.conf)"}},
 		{[]string{"--agent-conf", agent, "--conf", typo}, 78, []string{"good (mmm-agent.conf)", `"interval"`, "1 error (mmm.conf)"}},
+		{[]string{"--agent-conf", elsewhere, "--conf", conf}, 78, []string{conf + ": good", elsewhere + ":6: [redis] topic: mine, but t in " + conf + ":9", "1 error (mmm-agent.conf)"}},
+		{[]string{elsewhere, conf}, 78, []string{"topic: mine, but t"}},
+		{[]string{elsewhere}, 0, []string{elsewhere + ": good"}},
 		{[]string{typo, conf}, 78, []string{"intervall", conf + ": good"}},
 		{[]string{poor}, 78, []string{"user", "try_on_failure", "2 errors (mmm-agent.conf)"}},
 		{[]string{"--conf", beside}, 78, []string{"[other] primaryhost", "[other] intervall"}},

@@ -55,7 +55,8 @@ the same; one that comes back later is closed and compared.
 
 It is refused when the active is alive (use switchover), when the server does not
 answer or has no agent, and, unless --force is given, when it is in quarantine,
-has transactions of its own, or cannot apply what it received.
+has transactions of its own, or cannot apply what it received. What looks refused
+from here is not filed with --yes, unless --force is given.
 
 Exit codes: 0 done, 1 withdrawn since nobody took it, 5 refused by a safety rule, 6 outcome unknown.`,
 		Example: `  mmmctl failover --tag mysql3308 --to 10.0.21.7:3308 --reason "10.0.21.5 burnt down"`,
@@ -119,6 +120,7 @@ func (p *program) file(ctx context.Context, r *request, ask func(*control.Servic
 	defer done()
 	out, err := ask(service, tag, control.Asked{
 		Pair: tag.Pair, To: to, Reason: r.reason, Timeout: r.timeout,
+		Unasked: r.yes,
 		Confirm: func(plan control.Plan) error { return p.confirm(plan, r.yes) },
 		Progress: func(at time.Duration, text string) {
 			fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), text)

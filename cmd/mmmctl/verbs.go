@@ -18,8 +18,10 @@ func (p *program) pauseCommand() *cobra.Command {
 		Use:   "pause --tag TAG[,TAG...]",
 		Short: "Hold automatic changes of role back",
 		Long: `pause leaves the roles where they are, whatever happens to the servers, until
-mmmctl resume. A switchover or a failover by hand still works. Without a reason an earlier
-pause is kept as it is.`,
+mmmctl resume. A switchover or a failover by hand still works. Agents start no
+replication meanwhile, so that a replica can be stopped for a backup or DDL; one that
+restarts replicates again only after mmmctl resume. Without a reason an earlier pause
+is kept as it is.`,
 		Example: `  mmmctl pause --tag mysql3308 --reason "kernel update of both hosts"`,
 		Args:    cobra.NoArgs,
 	}
@@ -36,7 +38,8 @@ func (p *program) resumeCommand() *cobra.Command {
 		Use:   "resume --tag TAG[,TAG...]",
 		Short: "End a pause",
 		Long: `resume lets automatic changes of role happen again. A failover that the pause
-held back happens at once if its cause is still there.`,
+held back happens at once if its cause is still there. Agents start replication that
+is stopped.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; shown only, a pause that has ended keeps nothing")
@@ -90,7 +93,11 @@ func (p *program) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the tags: active, phase, epoch, pause, why",
-		Args:  cobra.NoArgs,
+		Long: `list shows each tag as the bus has it.
+
+Exit codes, the worst of the tags: 0 good, 3 paused, in a change of role, or no
+automatic failover would happen now, 4 no active, 69 the bus does not answer.`,
+		Args: cobra.NoArgs,
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
 			pairs, tags, code, err := p.tags(true)
 			if err != nil {
@@ -108,6 +115,7 @@ func (p *program) listCommand() *cobra.Command {
 				if r.Error != nil {
 					failed = r.Error
 				}
+				code = max(code, r.Exit)
 			}
 			if failed != nil && p.form == "json" {
 				// told writes the error; a table of unknowns helps no program.
@@ -134,7 +142,9 @@ func (p *program) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history [--tag TAG[,TAG...]] [-n COUNT]",
 		Short: "Show what happened to the roles, the newest last",
-		Args:  cobra.NoArgs,
+		Long: `history shows the changes of the record: who, when, why, which proof or none. A pause,
+its end and a quarantine are in mmm-status while they last, and leave no entry.`,
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().IntVarP(&n, "count", "n", 20, "how many events of each tag")
 	cmd.RunE = p.verb(func(ctx context.Context, _ []string) error {

@@ -50,6 +50,8 @@ type Options struct {
 	// Remembers is what an agent before this one of the same process knew, by
 	// pair: see Agent.Remembers.
 	Remembers map[cluster.UniqSign]cluster.Memory
+	// Notes are what a person should mend at this process; they stand in each report.
+	Notes []cluster.Reason
 	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
 	// or after each call to a server, whatever servers and Redis do, and end when it ends.
 	Loop func(name string) (beat, end func())
@@ -142,7 +144,7 @@ func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
 // hear passes a wake-up on. It only says "look": nothing in it is believed.
 func (a *Agent) hear(w Wake) {
 	switch w.Kind {
-	case WakeAssignment, WakeReport, WakeMessage, WakeResubscribed:
+	case WakeAssignment, WakeReport, WakePause, WakeMessage, WakeResubscribed:
 	default:
 		return
 	}

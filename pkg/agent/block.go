@@ -35,6 +35,7 @@ const (
 	noteSessions = "sessions"
 	noteStep     = "step"
 	noteSeal     = "seal"
+	noteGrants   = "grants"
 )
 
 // blocking is what accounts are locked on the passive, and which never.
@@ -421,7 +422,7 @@ func (w *worker) clear(key string) { delete(w.notes, key) }
 
 // allNotes are the notes of this server, in a stable order.
 func (w *worker) allNotes() []cluster.Reason {
-	var all []cluster.Reason
+	all := slices.Clone(w.p.a.o.Notes)
 	for _, n := range w.notes {
 		all = append(all, n)
 	}

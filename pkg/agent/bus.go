@@ -33,6 +33,7 @@ type Bus interface {
 const (
 	WakeAssignment   = "assignment"
 	WakeReport       = "report"
+	WakePause        = "pause"        // begun or ended
 	WakeMessage      = "message"      // on the predecessor's topic
 	WakeResubscribed = "resubscribed" // anything may have been missed
 )

@@ -126,6 +126,11 @@ func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind recon
 			defer cancel()
 			return w.links.work.SetReadOnly(ctx, closeLockWait)
 		})
+		if err != nil && w.refused(err) && w.readsClosed(ctx) {
+			w.setNote(noteGrants, cluster.NoteGrants, fmt.Sprintf("read_only is set already and cannot be set: %v", err))
+			w.grantsAt = 0
+			return nil
+		}
 		if err == nil || !errors.Is(err, ErrLockWait) || kind == reconcile.CloseGently || attempt == closeAttempts {
 			return err
 		}
@@ -136,6 +141,16 @@ func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind recon
 			return err
 		}
 	}
+}
+
+// readsClosed reports whether the server is closed as setting it would leave it.
+// A server shows read_only=1 only after it has blocked the commits of all who are
+// bound by it, so that whoever set it, nothing is left that setting it again would do.
+func (w *worker) readsClosed(ctx context.Context) bool {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	readOnly, super, err := w.links.work.ReadOnly(ctx)
+	return err == nil && readOnly == cluster.Yes && super != cluster.No
 }
 
 func (w *worker) killApplications(ctx context.Context) error {

@@ -17,7 +17,14 @@
 // Privileges. A session keeps those that it had at its log-in. One that lacks some
 // works on until another has taken its place, which is dialled once per sample
 // interval, so that a grant takes effect without a restart and a server that
-// takes nobody in loses nobody. What is lacking is a note for a person.
+// takes nobody in loses nobody. What is lacking is a note for a person; so is what
+// is not granted any more, which each server is asked when a session is new and
+// every 15 s, since an opening logs in anew and would be the first to find out.
+// A server that reads back read_only=1, and super_read_only=1 where there is one,
+// counts as closed though setting it is refused; the rest of a closing is demanded as ever.
+//
+// Pause. While the pair is paused no replication thread is started outside a change
+// of role, so that a person can stop it; all else goes on.
 //
 // Users. Accounts that match the configured patterns may log in on the active
 // only. They are locked before a closing, in a switchover right after it, since that

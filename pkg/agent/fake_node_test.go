@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,8 @@ type fakeServer struct {
 	marks    int             // transactions that wrote the epoch row
 	denied   map[string]bool // what our account may not do
 	lacks    map[string]bool // what sessions opened from now on may not do
+	missing  []string        // what our account is not granted now
+	asked    int             // how often it was asked for that
 	full     bool            // it takes no more connections
 	login    time.Duration   // how long a log-in takes
 	broken   map[string]bool // what fails for another reason
@@ -327,6 +330,11 @@ func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err err
 	return ro, super, err
 }
 
+func (c *fakeConn) Missing(ctx context.Context) (names []string, err error) {
+	err = c.special(ctx, "grants", func(s *fakeServer) error { names = slices.Clone(s.missing); s.asked++; return nil })
+	return names, err
+}
+
 func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 	return c.may(ctx, "close", func(s *fakeServer) error {
 		if s.locker != 0 {
@@ -406,7 +414,7 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 }
 
 func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
-	return c.do(ctx, func(s *fakeServer) error {
+	return c.may(ctx, "kill", func(s *fakeServer) error {
 		if own := s.sessions[id]; own != nil {
 			own.end()
 		}

@@ -214,3 +214,162 @@ func TestAPassiveIsClosedOnceForAnOrder(t *testing.T) {
 		}
 	})
 }
+
+func (s *fakeServer) miss(names ...string) { s.change(func(s *fakeServer) { s.missing = names }) }
+
+func (s *fakeServer) timesAsked() int {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.asked
+}
+
+func TestAMissingGrantIsToldBeforeAnyStepNeedsIt(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one", tells)
+		asked := s.w.b().timesAsked()
+		if asked != 1 {
+			s.Errorf("a new session asked %d times", asked)
+		}
+		s.pass(61 * time.Second)
+		if n := s.w.b().timesAsked() - asked; n < 3 || n > 4 {
+			s.Errorf("asked %d times in a minute", n)
+		}
+		dials := s.dials(hostB)
+		s.w.b().miss("READ_ONLY ADMIN", "CONNECTION ADMIN")
+		s.pass(16 * time.Second)
+		r := s.want(hostB, "one", cluster.DeedClosed)
+		if len(r.Notes) != 1 || r.Notes[0].Code != cluster.NoteGrants ||
+			r.Notes[0].Text != "the agent's account lacks READ_ONLY ADMIN, CONNECTION ADMIN (mmmctl check shows the GRANT)" {
+			s.Errorf("notes %v", r.Notes)
+		}
+		if n := s.dials(hostB) - dials; n != 0 {
+			s.Errorf("%d dials: a session that may have more than the next one was given up", n)
+		}
+		// What cannot be read is neither a lack nor the end of one.
+		s.w.b().change(func(b *fakeServer) { b.denied["grants"] = true })
+		s.pass(31 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedClosed); !hasNote(r, cluster.NoteGrants) {
+			s.Errorf("notes %v", r.Notes)
+		}
+		s.w.b().change(func(b *fakeServer) { b.denied, b.missing = map[string]bool{}, nil })
+		s.pass(18 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedClosed); len(r.Notes) != 0 {
+			s.Errorf("notes %v", r.Notes)
+		}
+		// The sessions that were open may be poor: both are renewed, once.
+		if n := s.dials(hostB) - dials; n != 2 {
+			s.Errorf("%d dials after the grant", n)
+		}
+		s.pass(30 * time.Second)
+		if n := s.dials(hostB) - dials; n != 2 {
+			s.Errorf("%d dials long after the grant", n)
+		}
+	})
+}
+
+// The steps of a change of role do not wait behind the question.
+func TestGrantsAreNotReadOnANewSessionDuringAChangeOfRole(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one", tells)
+		s.put(revoked(6, hostA, hostB))
+		s.w.b().revoke() // its sessions end
+		s.pass(2 * time.Second)
+		if n := s.w.b().timesAsked(); n != 1 {
+			s.Errorf("asked %d times", n)
+		}
+		s.w.b().miss("PROCESS")
+		s.put(steady(6, 3, hostB, hostA))
+		s.pass(2 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedOpen); !hasNote(r, cluster.NoteGrants) {
+			s.Errorf("notes %v", r.Notes)
+		}
+		// One that lasts is no reason never to look again.
+		s.put(revoked(7, hostB, hostA))
+		s.w.b().miss()
+		s.pass(17 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedClosed); len(r.Notes) != 0 {
+			s.Errorf("notes %v", r.Notes)
+		}
+	})
+}
+
+func TestUnreadableGrantsAreNoLack(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.w.b().change(func(b *fakeServer) { b.missing = []string{"PROCESS"}; b.broken["grants"] = true })
+		s.agent("one", tells)
+		s.pass(31 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedClosed); len(r.Notes) != 0 {
+			s.Errorf("notes %v", r.Notes)
+		}
+		// A server that answers this alone no more is dialled again.
+		s.w.b().change(func(b *fakeServer) { b.stuck["grants"] = true })
+		s.pass(31 * time.Second)
+		s.w.b().change(func(b *fakeServer) { b.broken, b.stuck = map[string]bool{}, map[string]bool{} })
+		s.pass(16 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedClosed); !hasNote(r, cluster.NoteGrants) || r.Cause != cluster.CauseNone {
+			s.Errorf("cause %q, notes %v", r.Cause, r.Notes)
+		}
+	})
+}
+
+// Whoever closed it: a server that reads back closed is, though we may not close
+// it; its sessions are ended all the same, and until then nothing is acknowledged.
+func TestAServerThatIsClosedCountsThoughWeMayNotCloseIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		flavor cluster.Flavor
+		super  bool
+		lacks  []string
+		closed bool
+	}{
+		"read_only of MariaDB":                {cluster.MariaDB, false, []string{"close"}, true},
+		"super_read_only of MySQL":            {cluster.MySQL, true, []string{"close"}, true},
+		"read_only of MySQL":                  {cluster.MySQL, false, []string{"close"}, false},
+		"a session that cannot be ended":      {cluster.MariaDB, false, []string{"close", "kill"}, false},
+		"everything granted, read_only alone": {cluster.MySQL, false, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				if c.flavor == cluster.MariaDB {
+					for _, f := range s.w.servers {
+						f.flavor, f.executed = c.flavor, "0-1-10"
+					}
+				}
+				s.bus.put(steady(5, 3, hostA, hostB))
+				s.agent("one", tells)
+				s.w.a().change(func(a *fakeServer) {
+					a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+				})
+				s.w.a().revoke(c.lacks...)
+				s.w.a().miss(c.lacks...)
+				s.bus.mu.Lock()
+				s.bus.away = true // so that nobody opens what is closed by hand
+				s.bus.mu.Unlock()
+				s.pass(3 * time.Second)
+				s.w.a().change(func(a *fakeServer) { a.readOnly, a.super = true, c.super })
+				s.bus.mu.Lock()
+				s.bus.away = false
+				s.bus.mu.Unlock()
+				s.put(revoked(6, hostA, hostB))
+				s.pass(5 * time.Second)
+				deed := cluster.DeedFailed
+				if c.closed {
+					deed = cluster.DeedClosed
+				}
+				r := s.want(hostA, "one", deed)
+				if got := r.Closed.Epoch == 6; got != c.closed {
+					s.Errorf("closed under %s, %q", r.Closed, r.Reason)
+				}
+				if ended := len(s.w.a().killed) == 1; ended != c.closed {
+					s.Errorf("killed %v", s.w.a().killed)
+				}
+				if hasNote(r, cluster.NoteGrants) != (len(c.lacks) > 0) {
+					s.Errorf("notes %v", r.Notes)
+				}
+				s.wantOpen(false, false)
+			})
+		})
+	}
+}

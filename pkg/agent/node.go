@@ -43,6 +43,9 @@ type Reader interface {
 	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
 	Channel(ctx context.Context) (cluster.Channel, error)
 	ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error)
+	// Missing names the privileges that our account needs and is not granted now,
+	// whatever this session may still do. With an error nothing is known of them.
+	Missing(ctx context.Context) ([]string, error)
 }
 
 // Closer closes a server.

@@ -44,6 +44,7 @@ type busState struct {
 	known       bool
 	record      cluster.Assignment
 	legacy      cluster.LegacyMode
+	paused      bool
 	remembers   cluster.Assignment
 	incarnation string
 	orderTick   uint64
@@ -85,6 +86,13 @@ func (p *pair) readsReports() bool {
 	defer p.mu.Unlock()
 	ph := p.bus.record.Phase
 	return ph == cluster.PhaseSwitching || ph == cluster.PhaseRevoked
+}
+
+// moving reports whether a change of role is under way.
+func (p *pair) moving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bus.record.Exists() && p.bus.record.Phase != cluster.PhaseSteady
 }
 
 func (p *pair) run(ctx context.Context) {
@@ -166,6 +174,7 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 		b.orderTick = tick
 	}
 	b.known, b.record, b.legacy, b.incarnation = true, snap.Assignment, snap.Legacy, snap.Incarnation
+	b.paused = snap.Pause != nil
 	b.reports, b.reportsTick = map[cluster.Endpoint][]cluster.Report{}, p.a.nextTick()
 	if b.former == nil {
 		b.former = map[cluster.Endpoint]cluster.Report{}
@@ -214,7 +223,7 @@ func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
 }
 
 func (b busState) differs(o busState) bool {
-	return b.known != o.known || b.orderTick != o.orderTick || !slices.Equal(b.acks(), o.acks())
+	return b.known != o.known || b.orderTick != o.orderTick || b.paused != o.paused || !slices.Equal(b.acks(), o.acks())
 }
 
 // acks lists the closings that other agents report, in a stable order.
@@ -315,7 +324,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	return reconcile.Input{
 		Self: self, Peer: peer,
 		Known: p.bus.known, Record: p.bus.record, Legacy: p.bus.legacy, Remembers: p.bus.remembers,
-		OrderTick: p.bus.orderTick,
+		OrderTick: p.bus.orderTick, Paused: p.bus.paused,
 		Theirs:    p.samples[peer],
 		Owned:     p.ledger.ownedOn(peer, p.bus.orderTick),
 		MyReports: mine, PeerReports: peers, ReportsTick: p.bus.reportsTick,

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
@@ -97,6 +98,40 @@ func (w *worker) hidden(is bool) {
 	}
 	if w.blind = is; is {
 		w.links.renew()
+	}
+}
+
+// readGrants looks at what is granted to our account: by the next step it is too
+// late to mend it. It comes after the steps that are due, and on a new session not
+// while the next one of a change of role may come at any moment.
+func (w *worker) readGrants(ctx context.Context) {
+	c := w.links.work
+	if c == nil || !w.sample.Answers() || ctx.Err() != nil {
+		return
+	}
+	if w.now() < w.grantsAt && (c == w.grantsOn || w.p.moving()) {
+		return
+	}
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	missing, err := c.Missing(cctx)
+	if ctx.Err() != nil {
+		return
+	}
+	w.grantsOn, w.grantsAt = c, w.now()+grantsEvery
+	before := w.notes[noteGrants]
+	switch {
+	case err != nil:
+		w.log.Debug().Err(err).Msg("the grants cannot be read")
+		w.lost(err)
+	case len(missing) > 0:
+		w.setNote(noteGrants, cluster.NoteGrants, "the agent's account lacks "+strings.Join(missing, ", ")+" (mmmctl check shows the GRANT)")
+	case before.Code != "":
+		w.clear(noteGrants)
+		w.links.renew() // a session that was opened meanwhile is poor
+	}
+	if w.notes[noteGrants] != before {
+		w.tell(w.input())
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	sampleEvery = time.Second
 	// fullEvery is how often a server that is as it should be is sampled in full.
 	fullEvery = 5 * time.Second
+	// grantsEvery is how often a server is asked what our account may do.
+	grantsEvery = 15 * time.Second
 	// roundsAtOnce bounds how often a worker decides and acts without listening.
 	roundsAtOnce = 12
 	leastRetry   = 50 * time.Millisecond
@@ -50,6 +52,7 @@ type worker struct {
 	sample     reconcile.Sample
 	denied     string // why the last sample was refused for want of a privilege
 	blind      bool   // the last full sample showed our own sessions only
+	grantsOn   Conn   // the working connection on which the grants were read
 	memory     reconcile.Memory
 	plan       reconcile.Plan
 	refusal    string // why the last switchover step was refused
@@ -70,6 +73,7 @@ type worker struct {
 
 	orderTick                 uint64
 	sampleAt, fullAt, retryAt time.Duration
+	grantsAt                  time.Duration
 	retries                   int
 	starts                    int // starts of replication in a row that did not hold
 	logged                    string
@@ -163,6 +167,7 @@ func (w *worker) cycle(ctx context.Context) {
 			break
 		}
 	}
+	w.readGrants(ctx)
 	w.links.dial(ctx, w.now())
 }
 

@@ -52,8 +52,11 @@ func (p Proof) IsRisk() bool {
 
 // Words says for people what p is; empty for ProofNone.
 func (p Proof) Words() string {
-	if p == ProofOperator {
+	switch p {
+	case ProofOperator:
 		return "no proof that the old active is closed: decided by an operator's override"
+	case ProofGone:
+		return "no other server was open before"
 	}
 	return string(p)
 }

@@ -128,7 +128,10 @@ type Server struct {
 	Channel Channel `json:"channel"`
 	// Sessions counts application sessions by the predecessor's rule, -1 when not known.
 	Sessions int `json:"sessions"`
-	// Users are the distinct application users seen, sorted.
+	// SharedSessions is how many of Sessions have an account of replication and no
+	// default schema: an application that shares it, or a replica that is logging in.
+	SharedSessions int `json:"shared_sessions,omitempty"`
+	// Users are the distinct users of the other Sessions, sorted: applications for certain.
 	Users []string `json:"users,omitempty"`
 	// Mark is the server's epoch row for the pair; zero when it has none or it
 	// could not be read.

@@ -30,6 +30,7 @@ const (
 	NoteStateFile = "state-file"     // the agent cannot keep its memory on disk
 	NoteEpochRow  = "epoch-row"      // the epoch could not be written to the server
 	NoteAccounts  = "accounts"       // accounts could not be locked or released
+	NoteMail      = "mail"           // the agent cannot send the mail that its configuration asks for
 )
 
 // Report is what one agent last did to and saw of one node. Each agent has its

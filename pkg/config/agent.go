@@ -53,6 +53,9 @@ type Email struct {
 	// vouch for the server; empty for those of the system. Kept as text, so that a
 	// reload sees a changed file.
 	CA string
+	// Fault is why none can be sent with these settings; empty when it can, or
+	// when SendMail is off.
+	Fault string
 }
 
 // DefaultStateFile is where an agent keeps what it must not forget.
@@ -139,7 +142,15 @@ func (r *reader) block(a *Agent) {
 	}
 }
 
+// email reads how mail is sent. What is wrong with it stops nothing but mail: the
+// servers have to be closed all the same. With any fault none is sent, since the
+// default in the place of a bad value may be less than was asked for.
 func (r *reader) email(a *Agent) {
+	before := len(r.file.faults.list)
+	a.SendMail = r.yes("send_mail", false)
+	if len(r.file.faults.list) > before {
+		a.SendMail = true // so that it is told
+	}
 	e := &a.Email
 	e.Server = r.word("email_server", "", "the name or address of a mail server; the port goes to email_port")
 	e.Port = r.count("email_port", 25, 1, 65535, "25, 465 or 587")
@@ -157,11 +168,18 @@ func (r *reader) email(a *Agent) {
 	if e.Sender, ok = r.text("email_sender", ""); ok {
 		r.address("email_sender", e.Sender)
 	}
-	if a.SendMail = r.yes("send_mail", false); !a.SendMail {
-		return
-	}
-	if !r.given("email_receiver") {
+	if a.SendMail && !r.given("email_receiver") {
 		r.fault("email_receiver", "is missing beside send_mail", "who gets the mail: name@host, name@host")
+	}
+	for i := range r.file.faults.list[before:] {
+		x := &r.file.faults.list[before+i]
+		if x.Warning {
+			continue
+		}
+		x.Warning, x.Strict = true, a.SendMail
+		if a.SendMail && e.Fault == "" {
+			e.Fault = x.Key + ": " + x.Text
+		}
 	}
 }
 

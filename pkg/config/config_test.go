@@ -295,13 +295,27 @@ func TestCertificatesForMail(t *testing.T) {
 	s.StartTLS()
 	defer s.Close()
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	huge := file("huge.pem", ca)
+	if err := os.Truncate(huge, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	const tooLong = " bytes long, more than 1048576"
 	for path, want := range map[string]string{
 		file("ca.pem", ca):                         "",
 		file("ca.pem", ca) + "\nemail_tls=off":     "vouches for nobody while email_tls is off",
 		file("key.pem", "no certificate: hunter2"): "holds no certificate",
-		file("big.pem", strings.Repeat(ca, 2000)):  "holds no certificate",
-		dir:                         "holds no certificate",
-		filepath.Join(dir, "other"): "no such file",
+		file("big.pem", strings.Repeat(ca, 2000)):  "is " + fmt.Sprint(2000*len(ca)) + tooLong,
+		huge:                       "is 1073741824" + tooLong,
+		file("nothing.pem", " \n"): "is empty",
+		file("ca.der", string(s.Certificate().Raw)): "is binary, not PEM (openssl x509 ",
+		dir:                         "is a directory",
+		pipe:                        "is not a regular file",
+		"/dev/zero":                 "is not a regular file",
+		filepath.Join(dir, "other"): "cannot be read: no such file",
 	} {
 		a, faults := parse("mmm-agent.conf", []byte("[mysql]\nuser=u\npassword=\nemail_tls_ca="+path+"\n[redis]\nhost=127.0.0.1:6379\n")).agent(0o600)
 		good := want == "" || strings.Contains(path, "off")
@@ -315,6 +329,50 @@ func TestCertificatesForMail(t *testing.T) {
 		all := strings.Join(told, "\n")
 		if (want == "") != (all == "") || !strings.Contains(all, want) || want != "" && !strings.HasPrefix(all, "mmm-agent.conf:4: ") || strings.Contains(all, "hunter2") {
 			t.Errorf("%s: %s", path, all)
+		}
+	}
+}
+
+// A fault that only mail has never keeps an agent from closing servers: it is
+// an error for a check of the file, and nothing but a warning without send_mail.
+func TestAFaultOfMailStopsOnlyMail(t *testing.T) {
+	const receiver = "email_receiver=dba@example.com\n"
+	for lines, key := range map[string]string{
+		receiver + "email_tls_ca=/nonexistent/ca.pem": "email_tls_ca",
+		receiver + "email_tls_ca":                     "email_tls_ca",
+		receiver + "email_port=smtp":                  "email_port",
+		receiver + "email_tls=requird":                "email_tls",
+		receiver + "email_server=mail server":         "email_server",
+		receiver + "email_sender=nobody":              "email_sender",
+		receiver + "email_password='hunter2":          "email_password",
+		"email_receiver=dba@example.com, somebody":    "email_receiver",
+		"":       "email_receiver",
+		receiver: "",
+		receiver + "email_server=10.0.21.5\nemail_port=25": "",
+	} {
+		for _, send := range []string{"1", "0", "maybe"} {
+			a, faults := parse("mmm-agent.conf", []byte("[mysql]\nuser=u\npassword=p\nsend_mail="+send+"\n"+lines+"\n[redis]\nhost=127.0.0.1:6379\n")).agent(0o600)
+			if err := faults.Err(); err != nil || a.User != "u" {
+				t.Errorf("send_mail=%s %q stops the agent: %v", send, lines, err)
+			}
+			said := key
+			switch send {
+			case "0":
+				said = ""
+			case "maybe":
+				said = "send_mail"
+			}
+			checked := faults.ErrStrict()
+			if a.SendMail != (send != "0") || (a.Email.Fault != "") != (said != "") || !strings.HasPrefix(a.Email.Fault, said) || (checked != nil) != (said != "") {
+				t.Errorf("send_mail=%s %q: sends %v, fault %q, a check says %v", send, lines, a.SendMail, a.Email.Fault, checked)
+			}
+			// What stands there is never passed over, only what is missing without need.
+			if key != "" && (send != "0" || lines != "") && len(faults.Warnings()) == 0 {
+				t.Errorf("send_mail=%s %q: nothing is said", send, lines)
+			}
+			if strings.Contains(fmt.Sprint(faults.All(), a.Email.Fault), "hunter2") {
+				t.Errorf("a password is shown: %v", faults.All())
+			}
 		}
 	}
 }

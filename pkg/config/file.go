@@ -14,7 +14,7 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// maxSize bounds a configuration file; a thousand tags take half of it.
+// maxSize bounds a configuration file, and one that it names; a thousand tags take half of it.
 const maxSize = 1 << 20
 
 const (
@@ -62,34 +62,63 @@ func open(path string) (*file, fs.FileMode) {
 	bad := func(text, hint string) (*file, fs.FileMode) {
 		return &file{path: path, faults: &Faults{list: []Fault{{File: path, Text: text, Hint: hint}}}}, 0
 	}
-	info, err := os.Stat(path)
+	data, mode, err := readFile(path)
 	switch {
+	case err == nil:
+		return parse(path, data), mode
 	case errors.Is(err, fs.ErrNotExist):
 		return bad("there is no such file", "give the right one with --conf")
 	case errors.Is(err, fs.ErrPermission):
 		return bad("permission denied", "let the user of this program read it: its group, mode 0640")
+	case errors.Is(err, errDirectory):
+		return bad(err.Error(), "give the file in it with --conf")
+	case errors.Is(err, errNotRegular):
+		return bad(err.Error(), "a configuration is read again at a reload, so that a pipe or device cannot hold it")
+	case errors.As(err, new(tooLong)):
+		return bad(err.Error(), "this is no configuration file")
+	}
+	return bad("cannot be read: "+cause(err), "")
+}
+
+var (
+	errDirectory  = errors.New("is a directory")
+	errNotRegular = errors.New("is not a regular file")
+)
+
+// tooLong is the size of a file of more than maxSize bytes.
+type tooLong int64
+
+func (n tooLong) Error() string {
+	return fmt.Sprintf("is %d bytes long, more than %d", int64(n), maxSize)
+}
+
+// readFile reads a regular file of at most maxSize bytes, and never opens
+// anything else: a pipe would hold the program.
+func readFile(path string) ([]byte, fs.FileMode, error) {
+	info, err := os.Stat(path)
+	switch {
 	case err != nil:
-		return bad("cannot be read: "+cause(err), "")
+		return nil, 0, err
 	case info.IsDir():
-		return bad("is a directory", "give the file in it with --conf")
+		return nil, 0, errDirectory
 	case !info.Mode().IsRegular():
-		return bad("is not a regular file", "a configuration is read again at a reload, so that a pipe or device cannot hold it")
+		return nil, 0, errNotRegular
 	case info.Size() > maxSize:
-		return bad(fmt.Sprintf("is %d bytes long, more than %d", info.Size(), maxSize), "this is no configuration file")
+		return nil, 0, tooLong(info.Size())
 	}
 	in, err := os.Open(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return bad("permission denied", "let the user of this program read it: its group, mode 0640")
-	}
 	if err != nil {
-		return bad("cannot be read: "+cause(err), "")
+		return nil, 0, err
 	}
 	defer func() { _ = in.Close() }()
 	data, err := io.ReadAll(io.LimitReader(in, maxSize+1))
-	if err != nil {
-		return bad("cannot be read: "+cause(err), "")
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(data) > maxSize: // it grows
+		return nil, 0, tooLong(len(data))
 	}
-	return parse(path, data), info.Mode()
+	return data, info.Mode(), nil
 }
 
 // cause is the system's word for err, without the path.

@@ -1,15 +1,17 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -109,20 +111,24 @@ func (r *reader) certificates(key string) string {
 	if !ok {
 		return ""
 	}
-	const hint = "name a file of certificates in PEM, which the user of this program can read"
-	info, err := os.Stat(path)
-	var data []byte
-	if err == nil && info.Mode().IsRegular() && info.Size() <= maxSize {
-		data, err = os.ReadFile(path)
-	}
+	hint := "name a file of certificates in PEM, which the user of this program can read"
+	data, _, err := readFile(path)
+	var text string
 	switch {
+	case errors.Is(err, errDirectory), errors.Is(err, errNotRegular), errors.As(err, new(tooLong)):
+		text = err.Error()
 	case err != nil:
-		r.fault(key, shown(path)+" cannot be read: "+cause(err), hint)
-	case !x509.NewCertPool().AppendCertsFromPEM(data):
-		r.fault(key, shown(path)+" holds no certificate", hint)
-	default:
+		text = "cannot be read: " + cause(err)
+	case len(bytes.TrimSpace(data)) == 0:
+		text = "is empty"
+	case x509.NewCertPool().AppendCertsFromPEM(data):
 		return string(data)
+	case !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0:
+		text, hint = "is binary, not PEM", "openssl x509 -inform der makes PEM of a certificate in DER"
+	default:
+		text = "holds no certificate"
 	}
+	r.fault(key, shown(path)+" "+text, hint)
 	return ""
 }
 

@@ -25,6 +25,8 @@ type Finding struct {
 	Text     string `json:"text"`
 	// Fix is the exact statement or configuration line that mends it.
 	Fix string `json:"fix,omitempty"`
+	// FixOn names the server on which Fix is to be executed; empty for the one checked.
+	FixOn string `json:"fix_on,omitempty"`
 	// Roles are the programs for which it was found: monitor, agent.
 	Roles []string `json:"roles,omitempty"`
 }
@@ -35,7 +37,8 @@ type Inspection struct {
 	Role string
 }
 
-// Inspector checks a server. An *Error says how the server could not be asked.
+// Inspector checks a server. An *Error says how the server could not be asked;
+// findings beside it, how to mend that.
 type Inspector interface {
 	Inspect(ctx context.Context, what Inspection) ([]Finding, error)
 }
@@ -97,7 +100,7 @@ func checkNode(ctx context.Context, with Inspector, tag cluster.Tag, node cluste
 
 func (c *Checked) add(f Finding, role string) {
 	for i, have := range c.Findings {
-		if have.Severity == f.Severity && have.Item == f.Item && have.Text == f.Text && have.Fix == f.Fix {
+		if have.Severity == f.Severity && have.Item == f.Item && have.Text == f.Text && have.Fix == f.Fix && have.FixOn == f.FixOn {
 			c.Findings[i].Roles = append(c.Findings[i].Roles, role)
 			return
 		}

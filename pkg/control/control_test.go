@@ -263,6 +263,53 @@ func TestListOfAPairWithoutAnActive(t *testing.T) {
 	}
 }
 
+// The exit code of a tag is that of README's table.
+func TestListExits(t *testing.T) {
+	if r := service(&fakeBus{down: errDown}).List(context.Background(), []cluster.Pair{pair})[0]; r.Exit != ExitUnreachable {
+		t.Errorf("without a bus: %d", r.Exit)
+	}
+	observed := pair
+	observed.ServiceMode = cluster.ActiveActive
+	for _, c := range []struct {
+		name   string
+		want   int
+		pair   cluster.Pair
+		change func(*cluster.Snapshot)
+	}{
+		{"well", 0, pair, func(*cluster.Snapshot) {}},
+		{"a verdict without blockers", 0, pair, func(s *cluster.Snapshot) { s.Verdict = &cluster.Verdict{} }},
+		{"paused", ExitDegraded, pair, func(s *cluster.Snapshot) { s.Pause = &cluster.Pause{Actor: "eve"} }},
+		{"no failover now", ExitDegraded, pair, func(s *cluster.Snapshot) {
+			s.Verdict = &cluster.Verdict{Blockers: []cluster.Reason{{Text: "the passive is down"}}}
+		}},
+		{"the same where nothing ever fails over", 0, observed, func(s *cluster.Snapshot) {
+			s.Verdict = &cluster.Verdict{Blockers: []cluster.Reason{{Text: "the passive is down"}}}
+		}},
+		{"nobody leads", ExitDegraded, pair, func(s *cluster.Snapshot) { s.Leader = cluster.Leader{} }},
+		{"switching", ExitDegraded, pair, func(s *cluster.Snapshot) { s.Assignment.Phase = cluster.PhaseSwitching }},
+		{"the record is broken", ExitDegraded, pair, func(s *cluster.Snapshot) {
+			s.Assignment, s.AssignmentFault, s.Legacy.Active = cluster.Assignment{}, "no epoch", nodeA
+		}},
+		{"the predecessor's", 0, pair, func(s *cluster.Snapshot) {
+			s.Assignment, s.Leader, s.Legacy.Active = cluster.Assignment{}, cluster.Leader{}, nodeA
+		}},
+		{"no record", ExitNoActive, pair, func(s *cluster.Snapshot) { s.Assignment = cluster.Assignment{} }},
+		{"revoked", ExitNoActive, pair, func(s *cluster.Snapshot) {
+			s.Assignment.Phase, s.Assignment.Active, s.Pause = cluster.PhaseRevoked, "", &cluster.Pause{}
+		}},
+		{"held", ExitNoActive, pair, func(s *cluster.Snapshot) { s.Verdict = &cluster.Verdict{Held: true} }},
+		{"closed", ExitNoActive, pair, func(s *cluster.Snapshot) {
+			s.Verdict = &cluster.Verdict{Notes: []cluster.Reason{{Code: failover.ActiveClosed}}}
+		}},
+	} {
+		b := newBus()
+		b.change(c.change)
+		if r := service(b).List(context.Background(), []cluster.Pair{c.pair})[0]; r.Exit != c.want {
+			t.Errorf("%s: exit %d, want %d", c.name, r.Exit, c.want)
+		}
+	}
+}
+
 func TestHistoryIsNewestLast(t *testing.T) {
 	b := newBus()
 	b.events = []cluster.Event{
@@ -308,12 +355,13 @@ func (f fakeInspector) Inspect(_ context.Context, what Inspection) ([]Finding, e
 func TestCheck(t *testing.T) {
 	ok := Finding{Severity: FindingOK, Item: "gtid", Text: "on"}
 	warn := Finding{Severity: FindingWarn, Item: "sync_binlog", Text: "is 0", Fix: "SET GLOBAL sync_binlog=1\nsync_binlog=1"}
-	fail := Finding{Severity: FindingFail, Item: "grants", Text: "lack SUPER", Fix: "GRANT SUPER ON *.* TO mmm"}
+	fail := Finding{Severity: FindingFail, Item: "grants", Text: "lack SUPER", Fix: "GRANT SUPER ON *.* TO mmm;\nGRANT SELECT ON mysql.user TO mmm", FixOn: "the active 10.0.21.5:3308 (it replicates)"}
+	account := Finding{Severity: FindingFail, Item: "account", Text: "is refused", Fix: "CREATE USER mmm"}
 	with := fakeInspector{
 		{nodeA, "monitor"}: {found: []Finding{ok, warn, {Severity: FindingUnknown, Item: "accounts", Text: "may not see them", Fix: "GRANT"}}},
 		{nodeA, "agent"}:   {found: []Finding{ok, warn, {Severity: FindingOK, Item: "accounts", Text: "none"}}},
 		{nodeB, "monitor"}: {found: []Finding{ok, fail}},
-		{nodeB, "agent"}:   {err: &Error{Exit: ExitRefused, Message: "access denied for mmm"}},
+		{nodeB, "agent"}:   {found: []Finding{account}, err: &Error{Exit: ExitRefused, Message: "access denied for mmm"}},
 	}
 	got := Check(context.Background(), with, pair, []string{"monitor", "agent"})
 	if got[0].Exit != ExitDegraded || got[1].Exit != ExitRefused {
@@ -333,7 +381,10 @@ func TestCheck(t *testing.T) {
 [mysql3308] 10.0.21.7:3308
   fail     as agent: access denied for mmm
   fail     grants: lack SUPER
-           fix: GRANT SUPER ON *.* TO mmm
+           fix, on the active 10.0.21.5:3308 (it replicates): GRANT SUPER ON *.* TO mmm;
+           fix, on the active 10.0.21.5:3308 (it replicates): GRANT SELECT ON mysql.user TO mmm
+  fail     account: is refused
+           fix: CREATE USER mmm
   ok       gtid: on
 `
 	if out.String() != want {

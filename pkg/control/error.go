@@ -5,6 +5,7 @@ const (
 	ExitFailed      = 1
 	ExitUsage       = 2
 	ExitDegraded    = 3
+	ExitNoActive    = 4
 	ExitRefused     = 5
 	ExitUnknown     = 6
 	ExitNotFound    = 7

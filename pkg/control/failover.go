@@ -22,8 +22,9 @@ type Failover struct {
 	Force  bool
 }
 
-// Failover files the request and follows it to its end. Only identify refuses:
-// it has watched the pair, this program has looked once.
+// Failover files the request and follows it to its end. Identify has the last
+// word: it has watched the pair, this program has looked once. What looks refused
+// from here is filed only where somebody has seen the plan or Force is set.
 func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
 	out := Outcome{Tag: fo.Pair.Tag, To: fo.To}
 	if fo.Timeout <= 0 {
@@ -41,10 +42,14 @@ func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
 		ID: s.opt.NewID(), Verb: cluster.VerbFailover, To: fo.To, Actor: s.opt.Actor, Reason: fo.Reason, Force: fo.Force,
 		State: cluster.RequestFiled, TimeoutMS: fo.Timeout.Milliseconds(),
 	}
+	plan := overridePlan(fo, snap, req)
 	if fo.Confirm != nil {
-		if err := fo.Confirm(overridePlan(fo, snap, req)); err != nil {
+		if err := fo.Confirm(plan); err != nil {
 			return out, err
 		}
+	}
+	if plan.Refused != "" && fo.Unasked && !fo.Force {
+		return out, &Error{Code: "refused", Exit: ExitRefused, Message: plan.Refused + "; nothing was filed", Hint: "--force lets identify decide"}
 	}
 	return s.file(ctx, fo.Asked, req, snap, out)
 }
@@ -52,17 +57,17 @@ func (s *Service) Failover(ctx context.Context, fo Failover) (Outcome, error) {
 func overridePlan(fo Failover, snap cluster.Snapshot, req cluster.Request) Plan {
 	from := fo.Pair.Other(fo.To)
 	p := Plan{Verb: cluster.VerbFailover, Tag: fo.Pair.Tag, From: from, To: fo.To, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
+	f := failover.Foresee(failover.View{Snapshot: snap, ID: snap.Leader.ID, Leading: true}, fo.Policy, req)
+	if p.Refused = f.Refusal.Text; p.Refused != "" {
+		return p
+	}
+	p.Warnings = f.Told
 	p.Steps = []string{
 		"the role is taken away: from now on nobody may be open",
 		fmt.Sprintf("%s is closed if an agent reaches it", from),
 		fmt.Sprintf("%s applies what it received", fo.To),
 		fmt.Sprintf("%s becomes active and takes writes, whatever %s has besides", fo.To, from),
 		fmt.Sprintf("when %s comes back it is closed and compared; what only it has keeps it out of replication until a person has looked", from),
-	}
-	f := failover.Foresee(failover.View{Snapshot: snap, ID: snap.Leader.ID, Leading: true}, fo.Policy, req)
-	p.Warnings = f.Told
-	if f.Refusal.Code != "" {
-		p.Warnings = append(p.Warnings, "as it looks from here it will be refused: "+f.Refusal.Text)
 	}
 	return p
 }

@@ -59,7 +59,7 @@ func TestFailoverTellsWhatIsLost(t *testing.T) {
 			o := b.snap.Observations[nodeB]["m"]
 			o.Cause = cluster.CauseNone
 			b.snap.Observations[nodeB]["m"] = o
-		}, []string{"as it looks from here it will be refused: 10.0.21.7:3308, the active, is alive: use mmmctl switchover"}},
+		}, []string{"Failover of mysql3308 to 10.0.21.5:3308 will be refused, as it looks from here:\n  ! 10.0.21.7:3308, the active, is alive: use mmmctl switchover"}},
 		{"in quarantine", func(b *fakeBus) {
 			b.snap.Reports[nodeA]["a"] = cluster.Report{Agent: "a", Node: nodeA, Deed: cluster.DeedQuarantine, Order: cluster.Order{Epoch: 7, Version: 3}, Reason: "it has 0-1-99"}
 		}, []string{"forced although 10.0.21.5:3308 is in quarantine: it has 0-1-99"}},
@@ -82,6 +82,98 @@ func TestFailoverTellsWhatIsLost(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A plan that says itself that it will be refused is not filed where nobody has
+// looked at it; it names the server that was meant.
+func TestFailoverToTheDeadActiveIsNotFiled(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		unasked, force bool
+		filed          bool
+	}{{"unasked", true, false, false}, {"asked", false, false, true}, {"forced", true, true, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := outage()
+			b.onFile = answer(cluster.RequestRefused, "10.0.21.7:3308 is active already")
+			var text bytes.Buffer
+			fo := override()
+			fo.To, fo.Unasked, fo.Force = nodeB, c.unasked, c.force
+			fo.Confirm = func(p Plan) error { PrintPlan(&text, p); return nil }
+			_, err := service(b).Failover(context.Background(), fo)
+			const right = `the other server is 10.0.21.5:3308: mmmctl failover --tag mysql3308 --to 10.0.21.5:3308 --reason "..."`
+			var e *Error
+			if !errors.As(err, &e) || e.Exit != ExitRefused || len(b.filed) > 0 != c.filed || !c.filed && !strings.Contains(e.Message, right) {
+				t.Errorf("%s: got %v, filed %v", c.name, err, b.filed)
+			}
+			if got := text.String(); !strings.Contains(got, right) || strings.Contains(got, "is to be active") || strings.Contains(got, "is closed") {
+				t.Errorf("%s: the plan:\n%s", c.name, got)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// The report of an agent that died together with its server still says "open". One
+// look cannot tell, so it keeps nobody from asking; what is certain does.
+func TestFailoverIsFiledInSpiteOfAnOldReport(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		quarantine bool
+		filed      bool
+		says       string
+	}{
+		{"only the report", false, true, "! refused if that agent still lives: agent a gets answers from 10.0.21.7:3308, the active, and finds it open"},
+		{"and a quarantine", true, false, "! 10.0.21.5:3308 is in quarantine: it has 0-1-99 (--force goes on all the same)"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := outage()
+			b.onFile = answer(cluster.RequestDone, "10.0.21.5:3308 is active")
+			b.snap.Reports[nodeB]["a"] = cluster.Report{Agent: "a", Node: nodeB, Deed: cluster.DeedOpen}
+			if c.quarantine {
+				b.snap.Reports[nodeA]["a"] = cluster.Report{Agent: "a", Node: nodeA, Deed: cluster.DeedQuarantine, Order: cluster.Order{Epoch: 7, Version: 3}, Reason: "it has 0-1-99"}
+			}
+			var text bytes.Buffer
+			fo := override()
+			fo.Unasked, fo.Force = true, false
+			fo.Confirm = func(p Plan) error { PrintPlan(&text, p); return nil }
+			_, err := service(b).Failover(context.Background(), fo)
+			if len(b.filed) > 0 != c.filed || (err == nil) != c.filed || !strings.Contains(text.String(), c.says) {
+				t.Errorf("%s: got %v, filed %v\n%s", c.name, err, b.filed, text.String())
+			}
+			if told := strings.Contains(text.String(), "lost: at least 4 transactions"); told != c.filed {
+				t.Errorf("%s: tells of the loss: %v", c.name, told)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// What the plan of a switchover says of the accounts that agents lock, and of a quarantine.
+func TestSwitchoverTellsOfAccountsAndQuarantine(t *testing.T) {
+	b := newBus()
+	plan := func() string {
+		var text bytes.Buffer
+		PrintPlan(&text, planOf(Switchover{Asked: Asked{Pair: pair, Timeout: time.Second}}, b.snap, nodeA, nodeB))
+		return text.String()
+	}
+	if got := plan(); strings.Contains(got, "block_user") || strings.Contains(got, "released") || strings.Contains(got, "quarantine") {
+		t.Errorf("nothing is locked, nobody in quarantine:\n%s", got)
+	}
+	app, web := cluster.Account{User: "app", Host: "%"}, cluster.Account{User: "web", Host: "10.%"}
+	b.snap.Reports = map[cluster.Endpoint]map[string]cluster.Report{nodeB: {
+		"one": {Locked: []cluster.Account{web, app}}, "two": {Locked: []cluster.Account{app}},
+	}}
+	want := []string{"1. the accounts that block_user names are locked on 10.0.21.5:3308, as they are on 10.0.21.7:3308 now: app@%, web@10.%\n",
+		"5. these accounts are released on 10.0.21.7:3308\n  6. 10.0.21.7:3308 becomes active"}
+	for _, w := range want {
+		if got := plan(); !strings.Contains(got, w) {
+			t.Errorf("does not say %q:\n%s", w, got)
+		}
+	}
+	b.snap.Reports[nodeB]["one"] = cluster.Report{Deed: cluster.DeedQuarantine, Order: cluster.Order{Epoch: 7, Version: 3}, Reason: "it has 0-2-99"}
+	if got := plan(); !strings.Contains(got, "! 10.0.21.7:3308 is in quarantine and it will be refused: it has 0-2-99; rebuild 10.0.21.7:3308 from 10.0.21.5:3308 first (README, Quarantine)") {
+		t.Errorf("does not tell of the quarantine:\n%s", got)
 	}
 }
 

@@ -12,6 +12,12 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
 
+// What Row.Phase says of a steady record where nobody takes writes.
+const (
+	phaseHeld     = "held"
+	phaseNoActive = "no active"
+)
+
 // Row is one tag in the list.
 type Row struct {
 	Tag      cluster.Tag      `json:"tag"`
@@ -24,6 +30,10 @@ type Row struct {
 	Paused   bool          `json:"paused"`
 	PausedBy string        `json:"paused_by,omitempty"`
 	Why      string        `json:"why"`
+	// Exit is 0 when the tag is well, 3 when it is paused, changes its role, or an
+	// automatic failover would not happen now, 4 when nobody is active or takes
+	// writes, 69 when the bus does not answer.
+	Exit int `json:"exit_code"`
 	// Error is set when the tag could not be read; then nothing else is known.
 	Error *Error `json:"error,omitempty"`
 }
@@ -38,9 +48,11 @@ func (s *Service) List(ctx context.Context, pairs []cluster.Pair) []Row {
 			snap, err := s.opt.Bus.Snapshot(ctx, p.UniqSign)
 			if err != nil {
 				rows[i].Error = unreachable(err)
+				rows[i].Exit = rows[i].Error.Exit
 				return
 			}
 			rows[i].fill(snap)
+			rows[i].judge(p, snap)
 		})
 	}
 	wg.Wait()
@@ -58,9 +70,9 @@ func (r *Row) fill(s cluster.Snapshot) {
 	if v := s.Verdict; v != nil && s.Assignment.Phase == cluster.PhaseSteady {
 		switch {
 		case v.Held:
-			r.Phase = "held"
+			r.Phase = phaseHeld
 		case slices.ContainsFunc(v.Notes, func(n cluster.Reason) bool { return n.Code == failover.ActiveClosed }):
-			r.Phase = "no active"
+			r.Phase = phaseNoActive
 		}
 	}
 	if s.Pause != nil {
@@ -83,6 +95,20 @@ func (r *Row) fill(s cluster.Snapshot) {
 		r.Why = "identify " + s.Leader.ID + " has given no verdict yet"
 	default:
 		r.Why = "no mmm-identify leads"
+	}
+}
+
+// judge sets Exit as mmm-status does, as far as one look at the bus tells.
+func (r *Row) judge(p cluster.Pair, s cluster.Snapshot) {
+	a := s.Assignment
+	switch {
+	case r.Active == "" || r.Phase == phaseHeld || r.Phase == phaseNoActive:
+		r.Exit = ExitNoActive
+	case r.Paused || s.AssignmentFault != "" || a.Exists() && a.Phase != cluster.PhaseSteady:
+		r.Exit = ExitDegraded
+	case p.ServiceMode == cluster.ActiveActive:
+	case s.Verdict != nil && len(s.Verdict.Blockers) > 0, s.Leader.ID == "" && a.Exists():
+		r.Exit = ExitDegraded
 	}
 }
 

@@ -39,9 +39,13 @@ func printable(s string) string {
 
 // PrintPlan writes what a switchover or a failover will do.
 func PrintPlan(w io.Writer, p Plan) {
-	if p.Verb == cluster.VerbFailover {
+	switch {
+	case p.Refused != "":
+		fmt.Fprintf(w, "Failover of %s to %s will be refused, as it looks from here:\n  ! %s\n", p.Tag, p.To, printable(p.Refused))
+		return
+	case p.Verb == cluster.VerbFailover:
 		fmt.Fprintf(w, "Failover of %s against the rules: %s is to be active, not %s\n", p.Tag, p.To, p.From)
-	} else {
+	default:
 		fmt.Fprintf(w, "Switchover of %s: %s (active in epoch %d) -> %s\n", p.Tag, p.From, p.Epoch, p.To)
 	}
 	fmt.Fprintf(w, "identify %s will carry it out:\n", printable(p.Leader))
@@ -127,8 +131,12 @@ func PrintChecked(w io.Writer, all []Checked) error {
 		}
 		for _, f := range c.Findings {
 			fmt.Fprintf(&b, "  %-7s  %s: %s\n", f.Severity, printable(f.Item), printable(f.Text))
+			fix := "fix"
+			if f.FixOn != "" {
+				fix += ", on " + printable(f.FixOn)
+			}
 			for l := range strings.Lines(f.Fix) {
-				fmt.Fprintf(&b, "           fix: %s\n", printable(strings.TrimRight(l, "\n")))
+				fmt.Fprintf(&b, "           %s: %s\n", fix, printable(strings.TrimRight(l, "\n")))
 			}
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -34,6 +37,8 @@ type Asked struct {
 	// Confirm is shown what will happen and what is known to be lost; an error
 	// ends it before anything is filed.
 	Confirm func(Plan) error
+	// Unasked: nobody is asked in Confirm, which only shows the plan.
+	Unasked bool
 	// Progress is told each thing as it is seen, with the time since the request was filed.
 	Progress func(time.Duration, string)
 }
@@ -56,6 +61,9 @@ type Plan struct {
 	Leader   string           `json:"leader"`
 	Steps    []string         `json:"steps"`
 	Warnings []string         `json:"warnings,omitempty"`
+	// Refused is why it would not be begun now, as far as is known from here;
+	// there are no steps then.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Outcome is how a switchover or a failover by override ended.
@@ -152,12 +160,26 @@ func (s *Service) led(ctx context.Context, p cluster.Pair) (cluster.Snapshot, er
 
 func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Plan {
 	p := Plan{Verb: cluster.VerbSwitchover, Tag: sw.Pair.Tag, From: from, To: to, Epoch: snap.Assignment.Epoch, Leader: snap.Leader.ID}
-	p.Steps = []string{
+	blocked := lockedOn(snap, to)
+	if blocked != "" {
+		p.Steps = append(p.Steps, fmt.Sprintf("the accounts that block_user names are locked on %s, as they are on %s now: %s", from, to, blocked))
+	}
+	p.Steps = append(p.Steps,
 		fmt.Sprintf("%s is set read-only; a write transaction older than 1 s or a table lock calls the whole thing off", from),
 		fmt.Sprintf("the application sessions on %s are ended%s", from, sessions(snap, from)),
 		fmt.Sprintf("%s applies everything that %s has committed", to, from),
+	)
+	if blocked != "" {
+		p.Steps = append(p.Steps, fmt.Sprintf("these accounts are released on %s", to))
+	}
+	p.Steps = append(p.Steps,
 		fmt.Sprintf("%s becomes active in epoch %d and takes writes", to, snap.Assignment.Epoch+1),
-		fmt.Sprintf("when that is not decided within %s, %s goes on as before", sw.Timeout, from),
+		fmt.Sprintf("when that is not decided within %s, %s goes on as before", sw.Timeout, from))
+	for _, name := range slices.Sorted(maps.Keys(snap.Reports[to])) {
+		if r := snap.Reports[to][name]; r.Deed == cluster.DeedQuarantine && r.Order.Epoch == snap.Assignment.Epoch {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is in quarantine and it will be refused: %s; rebuild %s from %s first (README, Quarantine)", to, r.Reason, to, from))
+			break
+		}
 	}
 	if snap.Pause != nil {
 		p.Warnings = append(p.Warnings, pausedWords(*snap.Pause)+": a switchover by hand is not held back by that")
@@ -183,6 +205,20 @@ func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Pla
 		}
 	}
 	return p
+}
+
+// lockedOn lists the accounts that agents have locked on node.
+func lockedOn(snap cluster.Snapshot, node cluster.Endpoint) string {
+	var all []cluster.Account
+	for _, r := range snap.Reports[node] {
+		all = append(all, r.Locked...)
+	}
+	slices.SortFunc(all, cluster.Account.Compare)
+	var names []string
+	for _, a := range slices.Compact(all) {
+		names = append(names, a.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // returns says when the role comes back to the primary host by itself, or why it

@@ -38,8 +38,8 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if e := s.errant(active, candidate); !e.IsEmpty() {
 		add(why(Errant, "%s has transactions of its own that %s never had: %s", candidate.node, active.node, short(e.String())))
 	}
-	if q, ok := candidate.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
-		add(why(Errant, "%s is in quarantine: %s", candidate.node, q.Reason))
+	if q, ok := candidate.quarantined(s.rec.Epoch); ok {
+		add(q)
 	}
 	if ch := candidate.server.Channel; candidate.known && ch.SQLErrno != 0 && ch.SQL != cluster.ThreadYes {
 		add(why(ReplicationBroken, "%s cannot apply what it received: error %d: %s", candidate.node, ch.SQLErrno, short(ch.SQLError)))
@@ -51,6 +51,17 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(candidate.noAgent())
 	}
 	return no
+}
+
+func (m *member) quarantined(in cluster.Epoch) (cluster.Reason, bool) {
+	said, ok := m.saying(cluster.Order{Epoch: in}, cluster.DeedQuarantine)
+	return why(Errant, "%s is in quarantine: %s", m.node, said.Reason), ok
+}
+
+// rebuilt is r with what ends a quarantine beside an active that is alive.
+func rebuilt(r cluster.Reason, active *member) cluster.Reason {
+	r.Text += fmt.Sprintf("; rebuild it from %s first (README, Quarantine)", active.node)
+	return r
 }
 
 func paused(p cluster.Pause) cluster.Reason {
@@ -66,11 +77,17 @@ func (s *situation) blocked() cluster.Reason {
 }
 
 func (s *situation) notEligible(active, candidate *member) cluster.Reason {
+	if active.life == alive && candidate.replicates(active.node) {
+		return cluster.Reason{Code: NotEligible, Text: s.notSeen(active, candidate)}
+	}
 	return why(NotEligible, "%s, and may lack what %s took: it waits for %s, or for a person (mmmctl failover)",
 		s.notSeen(active, candidate), active.node, active.node)
 }
 
 func (s *situation) notSeen(active, candidate *member) string {
+	if active.life == alive && candidate.replicates(active.node) {
+		return fmt.Sprintf("%s replicates from %s and is not yet counted as caught up in epoch %d", candidate.node, active.node, s.rec.Epoch)
+	}
 	return fmt.Sprintf("%s has not been seen replicating from %s in epoch %d, or not since it was away", candidate.node, active.node, s.rec.Epoch)
 }
 

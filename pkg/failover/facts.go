@@ -298,6 +298,23 @@ func (m *member) noAgent() cluster.Reason {
 	return why(NoAgent, "no agent reports on %s: start mmm-agent", m.node)
 }
 
+// granted says whether some agent has, as far as it knows, every privilege on m
+// that closing and opening it may need; without reports it is not asked.
+func (m *member) granted() (cluster.Reason, bool) {
+	if len(m.reports) == 0 {
+		return cluster.Reason{}, true
+	}
+	var lacks string
+	for _, r := range m.reports {
+		i := slices.IndexFunc(r.Notes, func(n cluster.Reason) bool { return n.Code == cluster.NoteGrants })
+		if i < 0 {
+			return cluster.Reason{}, true
+		}
+		lacks = max(lacks, r.Notes[i].Text)
+	}
+	return why(Grants, "the agent's account lacks a privilege on %s (mmmctl check shows the GRANT): %s", m.node, lacks), false
+}
+
 // closedUnder is the report that acknowledged the node closed at or after o.
 func (m *member) closedUnder(o cluster.Order) (cluster.Report, bool) {
 	return m.report(func(r cluster.Report) bool { return atLeast(r.Closed, o) })

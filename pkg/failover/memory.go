@@ -128,9 +128,9 @@ func (s *situation) undisputed(mark cluster.Mark, named, other *member) (cluster
 		return why(Divergent, "the epoch row of %s says that %s was opened in epoch %d, and %s has no such row: it has lost transactions, a person must decide (mmmctl failover)",
 			other.node, named.node, mark.Epoch, named.node), false
 	}
-	if other.server.ReadOnly == cluster.No && other.server.Sessions > 0 && named.server.ReadOnly != cluster.No {
-		return why(Divergent, "the newest epoch row names %s (epoch %d), and %s is writable and in use: a person must decide (mmmctl failover)",
-			named.node, mark.Epoch, other.node), false
+	if other.server.ReadOnly == cluster.No && other.use() != unused && named.server.ReadOnly != cluster.No {
+		return why(Divergent, "the newest epoch row names %s (epoch %d), and %s is writable and %s: a person must decide (mmmctl failover)",
+			named.node, mark.Epoch, other.node, other.usage()), false
 	}
 	lacks := other.executed.Minus(named.executed)
 	if named.server.ReadOnly == cluster.No {

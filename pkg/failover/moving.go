@@ -264,16 +264,31 @@ func ruleOpened(s *situation) (Decision, bool) {
 	return d, true
 }
 
+// Causes of an assignment that takes the role back from a server before it was open.
+const (
+	causeOpeningLost   = "failover: the server to be opened died: "
+	causeOpeningFailed = "the server could not be opened"
+)
+
 // ruleOpeningLost takes the role back from a server that died before anybody saw
-// it open, when the other is closed and has everything that was demanded of it:
-// the change goes on as a failover, with all its checks.
+// it open, or cannot be opened, when the other is closed and has everything that
+// was demanded of it: the change goes on as a failover, with all its checks.
 func ruleOpeningLost(s *situation) (Decision, bool) {
 	active, other := s.m[s.rec.Active], s.m[s.rec.Passive]
 	closed, ok := other.closedUnder(s.rec.Order())
-	if !ok || active.life != dead || other.life != alive || !s.sampledSince(active, other) || s.rec.Cause == causeRebuilt {
+	if !ok || other.life != alive || s.rec.Cause == causeRebuilt {
 		return Decision{}, false
 	}
 	if _, opened := active.openedUnder(s.rec.Order()); opened {
+		return Decision{}, false
+	}
+	cause, because := causeOpeningLost+string(active.cause), active.reason
+	switch {
+	case active.life == dead && s.sampledSince(active, other):
+	case s.cannotBeOpened(active):
+		cause, because = causeOpeningFailed, s.openingFails(active)
+		because.Text += ": the role goes back to " + string(other.node)
+	default:
 		return Decision{}, false
 	}
 	target := s.parse(other, s.rec.Target).Union(s.parse(other, active.received))
@@ -282,10 +297,30 @@ func ruleOpeningLost(s *situation) (Decision, bool) {
 	}
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: active.node, To: other.node, Target: target.Union(s.parse(other, other.received)).String(),
-		Durability: s.rec.Durability, Cause: "failover: the server to be opened died: " + string(active.cause)}
-	d := s.change("revoked", next, active.reason, false)
-	s.endRequest(&d, cluster.RequestFailed, active.reason.Text)
+		Durability: s.rec.Durability, Cause: cause}
+	d := s.change("revoked", next, because, false)
+	s.endRequest(&d, cluster.RequestFailed, because.Text)
 	return d, true
+}
+
+// cannotBeOpened reports whether the agents that reach the closed server have
+// failed to open it for OpeningPatience. The role goes back for it once: when the
+// other cannot be opened either, that is not for another change to mend.
+func (s *situation) cannotBeOpened(active *member) bool {
+	if is, _ := s.overridden(); is || s.rec.Cause == causeOpeningFailed || active.life != alive || active.server.ReadOnly != cluster.Yes {
+		return false
+	}
+	if _, failed := active.saying(s.rec.Order(), cluster.DeedFailed); !failed {
+		return false
+	}
+	left := OpeningPatience - (s.now - s.st.phaseIn)
+	s.again(left)
+	return left <= 0
+}
+
+func (s *situation) openingFails(active *member) cluster.Reason {
+	said, _ := active.saying(s.rec.Order(), cluster.DeedFailed)
+	return why(WaitOpen, "%s could not be opened yet: %s", active.node, said.Reason)
 }
 
 func ruleOpening(s *situation) (Decision, bool) {
@@ -302,8 +337,8 @@ func (s *situation) waitOpening() (Decision, bool) {
 	case !active.hasAgent():
 		return hold(active.noAgent())
 	}
-	if r, ok := active.saying(s.rec.Order(), cluster.DeedFailed); ok {
-		return hold(why(WaitOpen, "%s could not be opened yet: %s", active.node, r.Reason))
+	if _, failed := active.saying(s.rec.Order(), cluster.DeedFailed); failed {
+		return hold(s.openingFails(active))
 	}
 	return hold(why(WaitOpen, "%s is being opened", active.node))
 }

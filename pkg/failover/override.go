@@ -88,10 +88,20 @@ func (s *situation) overridable(r *cluster.Request) (overlooked []string, no clu
 	switch {
 	case s.adrift(): // whoever is the active is closed first, or is not reached
 	case s.rec.Active == to.node && s.rec.Phase == cluster.PhaseOpening:
-		return refuse(why(SwitchRefused, "%s is being opened already", to.node))
-	case s.rec.Active == to.node:
+		no := why(SwitchRefused, "%s is being opened already", to.node)
+		if _, failed := to.saying(s.rec.Order(), cluster.DeedFailed); failed {
+			no.Text += "; " + s.openingFails(to).Text
+		}
+		return refuse(no)
+	case s.rec.Active == to.node && to.life == alive:
 		return refuse(why(SwitchRefused, "%s is active already", to.node))
+	case s.rec.Active == to.node:
+		return refuse(why(SwitchRefused, "%s is active already and does not answer; the other server is %s: %s",
+			to.node, other.node, OverrideCommand(s.p.Pair.Tag, other.node)))
 	case s.rec.Active == other.node && s.rec.Phase != cluster.PhaseOpening && other.life == alive:
+		if q, ok := to.quarantined(s.rec.Epoch); ok {
+			return refuse(rebuilt(why(Errant, "%s, the active, is alive, and %s", other.node, q.Text), other))
+		}
 		return refuse(why(SwitchRefused, "%s, the active, is alive: use mmmctl switchover, which loses nothing", other.node))
 	case s.rec.Active == other.node && s.lives(other) != nil:
 		must = append(must, *s.lives(other))
@@ -116,8 +126,8 @@ func (s *situation) overridable(r *cluster.Request) (overlooked []string, no clu
 			must = append(must, why(Errant, "%s has transactions of its own that %s never had: %s", to.node, was.node, short(e.String())))
 		}
 	}
-	if q, ok := to.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
-		must = append(must, why(Errant, "%s is in quarantine: %s", to.node, q.Reason))
+	if q, ok := to.quarantined(s.rec.Epoch); ok {
+		must = append(must, q)
 	}
 	if ch := to.server.Channel; ch.SQLErrno != 0 && ch.SQL != cluster.ThreadYes {
 		must = append(must, why(ReplicationBroken, "%s cannot apply what it received: error %d: %s", to.node, ch.SQLErrno, short(ch.SQLError)))
@@ -193,11 +203,11 @@ func (s *situation) operatorProof(from *member, forced bool) (cluster.Proof, clu
 	return cluster.ProofOperator, cluster.Reason{}
 }
 
-// endLate ends an override's request that waits for something; what was begun
-// goes on.
+// endLate ends a request that waits for something after its point of no return;
+// what was begun goes on.
 func (s *situation) endLate(d *Decision) {
 	r := s.v.Snapshot.Request
-	if r == nil || r.Verb != cluster.VerbFailover || r.State != cluster.RequestRunning {
+	if r == nil || r.State != cluster.RequestRunning {
 		return
 	}
 	left := requestTimeout(r) - (s.now - s.st.phaseIn)
@@ -230,13 +240,23 @@ func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	st = st.clone()
 	st.take(v, p, now)
 	s := newSituation(&st, v, p, now)
-	overlooked, no, ok := s.overridable(&r)
-	if !ok {
-		return Foresight{Refusal: no}
-	}
 	to, other := s.m[r.To], s.m[p.Pair.Other(r.To)]
 	var f Foresight
 	tell := func(format string, args ...any) { f.Told = append(f.Told, fmt.Sprintf(format, args...)) }
+	overlooked, no, ok := s.overridable(&r)
+	if !ok && !r.Force && s.hearsay(no, other) {
+		tell("refused if that agent still lives: %s", no.Text)
+		forced := r
+		forced.Force = true
+		overlooked, no, ok = s.overridable(&forced)
+		if ok && len(overlooked) > 1 {
+			no, ok = why(SwitchRefused, "%s (--force goes on all the same)", overlooked[1]), false
+		}
+		overlooked = nil
+	}
+	if !ok {
+		return Foresight{Refusal: no}
+	}
 	if s.rec.Exists() {
 		tell("the record: epoch %s, phase %s, active %s", s.rec.Order(), s.rec.Phase, orNobody(s.rec.Active))
 	} else {
@@ -280,6 +300,16 @@ func Foresee(v View, p Policy, r cluster.Request) Foresight {
 		tell("forced although %s", text)
 	}
 	return f
+}
+
+// hearsay reports whether no rests on an agent's report of which one look does
+// not tell how old it is: the agent may have died together with its server.
+func (s *situation) hearsay(no cluster.Reason, active *member) bool {
+	if active == nil || s.rec.Active != active.node {
+		return false
+	}
+	l := s.lives(active)
+	return l != nil && l.Code == SwitchRefused && strings.HasPrefix(no.Text, l.Text)
 }
 
 func orNobody(e cluster.Endpoint) string {

@@ -29,6 +29,9 @@ const (
 	// RefusedGrace is FenceGrace for a server whose port refuses: there is
 	// nobody to take the order.
 	RefusedGrace = 25 * time.Millisecond
+	// OpeningPatience is how long agents may fail to open a server before the role
+	// goes back to the other, where that is closed and has everything.
+	OpeningPatience = 5 * time.Second
 	// AgentAway is the age at which an agent that reports nothing counts as away.
 	AgentAway = 4 * time.Second
 	// RemindEvery is how long the predecessor's agent has to carry out a message

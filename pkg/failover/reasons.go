@@ -39,6 +39,7 @@ const (
 	NobodyLeft        = "nobody-left"
 	Unreadable        = "unreadable"
 	SwitchRefused     = "switchover-refused"
+	Grants            = "grants-missing"
 	Override          = "override"
 	RolledBack        = "rolled-back"
 	FailbackWaits     = "fail-back-waits"

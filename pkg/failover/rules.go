@@ -58,7 +58,7 @@ func Rules() []Rule {
 		{cluster.PhaseRevoked, "wait", "otherwise", "hold, with the reason", ruleRevoked},
 
 		{cluster.PhaseOpening, "opened", "an agent read back that the active is open", "steady", ruleOpened},
-		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, the other is closed and has everything; never after a rebuild", "revoked, epoch+1", ruleOpeningLost},
+		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, or could not be opened for 5 s (once, and not after an override), the other is closed and has everything; never after a rebuild", "revoked, epoch+1", ruleOpeningLost},
 		{cluster.PhaseOpening, "wait", "otherwise", "hold, with the reason", ruleOpening},
 
 		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleFailover},

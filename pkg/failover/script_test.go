@@ -108,6 +108,8 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			}
 		case "sessions":
 			server.Sessions, _ = strconv.Atoi(value)
+		case "shared":
+			server.SharedSessions, _ = strconv.Atoi(value)
 		case "source":
 			server.Channel.Configured, server.Channel.Source = true, endpoint(value)
 		case "io":
@@ -174,6 +176,11 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Cause = cluster.Cause(strings.ReplaceAll(value, "_", " "))
 		case "reason":
 			r.Reason = value
+		case "note":
+			r.Notes = nil
+			if value != "none" {
+				r.Notes = []cluster.Reason{{Code: value, Text: "1227 access denied"}}
+			}
 		case "remembers": // the record kept by "keep", as from a file
 			r.Remembers = cluster.Assignment{}
 			if value == "kept" {
@@ -278,6 +285,10 @@ func (w *world) expect(args map[string]string) error {
 			}
 		case "code":
 			got = w.last.Verdict.Reason.Code
+		case "why": // a part of the reason's words
+			if got = strings.ReplaceAll(w.last.Verdict.Reason.Text, " ", "_"); strings.Contains(got, want) {
+				continue
+			}
 		case "blocker":
 			for _, b := range w.last.Verdict.Blockers {
 				got += b.Code + ","

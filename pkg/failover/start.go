@@ -31,10 +31,15 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 		if a.life != alive {
 			seen, other = b, a
 		}
-		if seen.server.ReadOnly == cluster.No && seen.server.Sessions > 0 {
+		open := seen.server.ReadOnly == cluster.No
+		if open && seen.use() == used {
 			return s.elect(seen, other, "it is writable and has application sessions; "+string(other.node)+" is not seen")
 		}
-		return hold(why(Unseen, "first start: %s is not seen, and %s is not both writable and in use: %s", other.node, seen.node, other.reason.Text))
+		state := "not both writable and in use"
+		if open && seen.use() == unclear {
+			state = "writable and " + seen.usage()
+		}
+		return hold(why(Unseen, "first start: %s is not seen, and %s is %s: %s", other.node, seen.node, state, other.reason.Text))
 	}
 	if r, ok := s.unreadable(a, b); !ok {
 		return hold(r)
@@ -61,10 +66,10 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 		return s.elect(a, b, "the predecessor's record names it")
 	case s.v.Snapshot.Legacy.Active == b.node:
 		return s.elect(b, a, "the predecessor's record names it")
-	case a.server.Sessions > 0 && b.server.Sessions <= 0:
-		return s.elect(a, b, "it has application sessions")
-	case b.server.Sessions > 0 && a.server.Sessions <= 0:
-		return s.elect(b, a, "it has application sessions")
+	case a.use() > b.use():
+		return s.elect(a, b, "it is "+a.usage())
+	case b.use() > a.use():
+		return s.elect(b, a, "it is "+b.usage())
 	}
 	return s.elect(a, b, "both are equal and it is the primary host")
 }
@@ -101,6 +106,37 @@ func (s *situation) elect(chosen, other *member, because string) (Decision, bool
 		next.Proof = cluster.RiskBothOpen
 	}
 	return s.change("first start", next, why(Starting, "first start: %s is active: %s", chosen.node, because), true), true
+}
+
+// use says whether an application works on a server. What is not clear speaks
+// against closing that server, and is no ground to elect it while the other is not seen.
+type use int
+
+const (
+	unused use = iota
+	unclear
+	used
+)
+
+func (m *member) use() use {
+	switch n := m.server.Sessions; {
+	case n == 0:
+		return unused
+	case n <= m.server.SharedSessions: // or not known
+		return unclear
+	}
+	return used
+}
+
+// usage is use in words, where there may be one.
+func (m *member) usage() string {
+	switch {
+	case m.use() == used:
+		return "in use"
+	case m.server.Sessions < 0:
+		return "perhaps in use (how many sessions it has is not known)"
+	}
+	return "perhaps in use (by the account of replication)"
 }
 
 // noGTID refuses pairs that do not number their transactions.

@@ -170,8 +170,8 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 	if passive.life == alive && passive.server.ReadOnly == cluster.No {
 		notes = append(notes, why(PassiveOpen, "%s is the passive and writable: an agent is to close it", passive.node))
 	}
-	if r, ok := passive.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
-		notes = append(notes, why(Errant, "%s is in quarantine: %s", passive.node, r.Reason))
+	if r, ok := passive.quarantined(s.rec.Epoch); ok {
+		notes = append(notes, r)
 	}
 	if passive.life == alive && passive.known {
 		ch := passive.server.Channel

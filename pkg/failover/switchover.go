@@ -78,8 +78,8 @@ func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
 	if no, ok := s.unreadable(active, passive); !ok {
 		return no, false
 	}
-	if q, ok := passive.saying(cluster.Order{Epoch: s.rec.Epoch}, cluster.DeedQuarantine); ok {
-		return why(Errant, "%s is in quarantine: %s", passive.node, q.Reason), false
+	if q, ok := passive.quarantined(s.rec.Epoch); ok {
+		return rebuilt(q, active), false
 	}
 	if e := s.errant(active, passive); !e.IsEmpty() {
 		return why(Errant, "%s has transactions of its own that %s never had: %s", passive.node, active.node, short(e.String())), false
@@ -93,6 +93,9 @@ func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
 	for _, m := range []*member{active, passive} {
 		if !m.hasAgent() {
 			return m.noAgent(), false
+		}
+		if no, ok := m.granted(); !ok {
+			return no, false
 		}
 	}
 	return cluster.Reason{}, true

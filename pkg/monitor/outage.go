@@ -64,13 +64,16 @@ func (w *Watch) connectFailed(now time.Duration, e ConnectFailed) {
 		return
 	}
 	w.dial.link = 0
+	silent := e.Cause.MayBeDead() || e.Cause == cluster.CauseUnreachable
 	if w.pinned.link != 0 && !w.out.open {
+		if !silent {
+			w.alive(now)
+		}
 		if w.renewAt != 0 {
 			w.nextSample = now
 		}
 		return
 	}
-	silent := e.Cause.MayBeDead() || e.Cause == cluster.CauseUnreachable
 	if !silent {
 		w.alive(now)
 		w.rec.reply, w.rec.replyText, w.rec.errorBegan = e.Cause, e.Text, w.dial.began

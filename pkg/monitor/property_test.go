@@ -16,6 +16,7 @@ type world struct {
 	mood  mood
 	since time.Duration
 	slack time.Duration // for a connect under way when the mood began
+	hides bool          // the sessions of others; one that fills up goes on with it
 	w     *Watch
 	now   time.Duration
 	queue []coming
@@ -38,6 +39,7 @@ const (
 	full  mood = "full"
 	slow  mood = "sample held back"
 	poor  mood = "sample denied"
+	coy   mood = "sessions hidden"
 )
 
 type coming struct {
@@ -69,7 +71,7 @@ func (x *world) dial(l Link) {
 	}
 	x.links[l] = &wire{}
 	switch x.mood {
-	case up, slow, poor:
+	case up, slow, poor, coy:
 		x.later(x.jitter(), Connected{l})
 	case dead:
 		x.later(x.jitter()/10, ConnectFailed{l, cluster.CauseRefused, "refused"})
@@ -104,9 +106,13 @@ func (x *world) answerLater(l Link) {
 	if !v.open || v.op == OpNone {
 		return
 	}
+	server := replica(nodeB)
+	if x.hides {
+		server.Sessions = -1
+	}
 	switch {
-	case x.mood == up, x.mood == full, (x.mood == slow || x.mood == poor) && v.op == OpPing:
-		x.later(x.jitter(), Answered{Link: l, Op: v.op, Server: replica(nodeB), Channel: replica(nodeB).Channel})
+	case x.mood == up, x.mood == full, x.mood == coy, (x.mood == slow || x.mood == poor) && v.op == OpPing:
+		x.later(x.jitter(), Answered{Link: l, Op: v.op, Server: server, Channel: server.Channel})
 	case x.mood == poor:
 		x.later(x.jitter(), Failed{Link: l, Op: v.op, Cause: cluster.CauseOther, Text: "no privilege", Denied: true})
 	}
@@ -114,11 +120,12 @@ func (x *world) answerLater(l Link) {
 
 func (x *world) change() {
 	was := x.mood
-	x.mood = []mood{up, up, dead, hung, black, full, slow, poor}[x.rnd.IntN(8)]
+	x.mood = []mood{up, up, dead, hung, black, full, slow, poor, coy}[x.rnd.IntN(9)]
 	if was == x.mood {
 		return
 	}
 	x.since, x.slack = x.now, 0
+	x.hides = x.mood == coy || x.mood == full && x.hides
 	if was == black {
 		x.slack = time.Second
 	}
@@ -137,7 +144,7 @@ func (x *world) change() {
 			x.later(x.jitter()/10, Ended{l})
 		case !v.open && x.mood == dead && was != black:
 			x.later(x.jitter()/10, ConnectFailed{l, cluster.CauseReset, "reset"})
-		case !v.open && was == hung && (x.mood == up || x.mood == slow || x.mood == poor):
+		case !v.open && was == hung && (x.mood == up || x.mood == slow || x.mood == poor || x.mood == coy):
 			x.later(x.jitter(), Connected{l})
 		case !v.open && was == hung && x.mood == full:
 			x.later(x.jitter(), ConnectFailed{l, cluster.CauseTooMany, "full"})
@@ -230,7 +237,7 @@ func (x *world) check(p Publish) {
 	if o.Cause.MayBeDead() && (o.UnansweredMS == 0 || o.UnansweredMS < o.LastGoodMS-1 && o.LastGoodMS != 0) {
 		x.fault("unanswered since %d, last good %d", o.UnansweredMS, o.LastGoodMS)
 	}
-	if p.Legacy != nil && !p.Legacy.Ping && (x.mood == up || x.mood == full || x.mood == slow || x.mood == poor) && x.now-x.since > 3500*time.Millisecond {
+	if p.Legacy != nil && !p.Legacy.Ping && (x.mood == up || x.mood == full || x.mood == slow || x.mood == poor || x.mood == coy) && x.now-x.since > 3500*time.Millisecond {
 		x.fault("a living server is given out for dead")
 	}
 	x.last, x.published = o, x.now
@@ -247,7 +254,7 @@ func (x *world) settled() {
 		x.fault("hung, and the record says %q for %d ms", c, x.last.SilentMS())
 	case x.mood == black && lasted > 2300*time.Millisecond && (!c.MayBeDead() || x.last.SilentMS() < 1900):
 		x.fault("silent, and the record says %q for %d ms", c, x.last.SilentMS())
-	case x.mood == up && lasted > 2500*time.Millisecond+3*time.Second && c != cluster.CauseNone:
+	case (x.mood == up || x.mood == coy) && lasted > 2500*time.Millisecond+3*time.Second && c != cluster.CauseNone:
 		x.fault("up, and the record says %q", c)
 	case x.mood == poor && lasted > 9*time.Second && (c != cluster.CauseOther || x.last.UnansweredMS != 0):
 		x.fault("denied, and the record says %q", c)
@@ -282,6 +289,10 @@ func TestRandomSchedules(t *testing.T) {
 				x.queue = x.queue[1:]
 				if x.deliver(ev) {
 					x.step(ev)
+				}
+				// What follows an answer at once shows whether it was heard.
+				if e, ok := ev.(ConnectFailed); ok && e.Cause == cluster.CauseTooMany && x.rnd.IntN(5) == 0 {
+					nextMood = at
 				}
 			case nextMood == at:
 				x.change()

@@ -323,6 +323,33 @@ func (r *rig) pinged(d time.Duration) {
 	}
 }
 
+// The connect that is to replace a session is answered as any other: the silence
+// of a server that hangs afterwards counts from there.
+func TestAnErrorReplyToARenewalIsAnAnswer(t *testing.T) {
+	r := denied(t)
+	r.pinged(r.w.nextSample - r.now)
+	r.give(r.w.nextSample-r.now, Tick{})
+	renewal := only[Dial](r).Link
+	for _, a := range of[Ask](r) {
+		r.give(0, Answered{Link: a.Link, Op: a.Op})
+	}
+	asked := r.now
+	r.give(200*time.Millisecond, ConnectFailed{renewal, cluster.CauseTooMany, "full"})
+	replied := r.now
+	if got := only[Ask](r); got != (Ask{1, OpSample}) {
+		t.Fatalf("asked %+v", got)
+	}
+	for r.now < replied+r.w.set.Silence()+time.Second {
+		r.give(r.w.Next()-r.now, Tick{})
+		for _, d := range of[Dial](r) {
+			r.give(time.Second, ConnectFailed{d.Link, cluster.CauseAnswerTimeout, "hung"})
+		}
+	}
+	if o := r.w.last; o.Cause != cluster.CauseAnswerTimeout || o.LastGoodMS != ms(replied) || o.UnansweredMS < ms(replied) {
+		t.Errorf("asked at %d, replied at %d: %+v", ms(asked), ms(replied), o)
+	}
+}
+
 func TestASessionThatLacksAPrivilegeIsReplacedAtTheNextSample(t *testing.T) {
 	r := denied(t)
 	p := only[Publish](r)

@@ -12,7 +12,7 @@ import (
 // configuration counts more than what was seen at its last start.
 func (k *checker) startsClosed(ctx context.Context) error {
 	const item, superItem = "read_only at start", "super_read_only at start"
-	configured, kept, err := k.configured(ctx)
+	next, err := k.configured(ctx)
 	if err != nil {
 		return err
 	}
@@ -22,59 +22,79 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	}
 	line := name + "=ON"
 	fix := line
-	if kept {
+	if next.kept {
 		fix = "RESET PERSIST IF EXISTS read_only; RESET PERSIST IF EXISTS super_read_only; -- and in the option file:\n" + line
 	}
-	const later = "an agent or a person has set it since, and no monitor has seen a start: see that the option file has "
+	unknown := func(item string, lapsed bool) {
+		why := "an agent or a person has set it since, and no monitor has seen a start"
+		if lapsed {
+			why = "at the last start it came from SET PERSIST, which keeps it no longer"
+		}
+		k.unknown(item, why+": see that the option file has "+line, "")
+	}
 
-	found, how := startValue(configured.ReadOnly, k.options.AtStart.ReadOnly)
+	lapsed := next.readOnlyLapsed || next.superLapsed
+	found, how := startValue(next.ReadOnly, k.options.AtStart.ReadOnly, lapsed)
 	switch found {
 	case cluster.Yes:
 		k.ok(item, "on, "+how)
 	case cluster.No:
 		k.fail(item, "off, "+how+": after a crash the server comes back open", fix)
 	default:
-		k.unknown(item, later+line, "")
+		unknown(item, lapsed)
 	}
 	if !k.conn.dialect.superReadOnly || found == cluster.No {
 		return nil
 	}
-	found, how = startValue(configured.SuperReadOnly, k.options.AtStart.SuperReadOnly)
+	found, how = startValue(next.SuperReadOnly, k.options.AtStart.SuperReadOnly, next.superLapsed)
 	switch found {
 	case cluster.Yes:
 		k.ok(superItem, "on, "+how)
 	case cluster.No:
 		k.warn(superItem, "off, "+how+": until an agent seals it, a server that returns takes writes of accounts with CONNECTION_ADMIN or SUPER", fix)
 	default:
-		k.unknown(superItem, later+line, "")
+		unknown(superItem, next.superLapsed)
 	}
 	return nil
 }
 
-func startValue(configured, seen cluster.Tri) (value cluster.Tri, how string) {
-	if configured != cluster.Unknown {
+// startValue prefers what is configured; what was seen counts unless that start
+// had a value that has lapsed since.
+func startValue(configured, seen cluster.Tri, lapsed bool) (value cluster.Tri, how string) {
+	switch {
+	case configured != cluster.Unknown:
 		return configured, "set by the configuration"
+	case lapsed:
+		return cluster.Unknown, ""
 	}
 	return seen, "as seen at the first contact after a start"
 }
 
-// configured are the switches as they will be at the next start, as far as the
-// server still tells; kept when SET PERSIST has a hand in it.
-func (k *checker) configured(ctx context.Context) (start AtStart, kept bool, err error) {
+// nextStart are the switches as they will be at the next start, as far as the
+// server still tells.
+type nextStart struct {
+	AtStart
+	kept bool // SET PERSIST has a hand in it
+	// The last start took the switch from SET PERSIST, the next one will not.
+	readOnlyLapsed, superLapsed bool
+}
+
+func (k *checker) configured(ctx context.Context) (nextStart, error) {
 	if k.conn.dialect.origins == "" {
-		return AtStart{}, false, nil
+		return nextStart{}, nil
 	}
 	got, err := k.conn.query(ctx, "check", k.conn.dialect.origins)
 	if err != nil && number(err) == 0 {
-		return AtStart{}, false, err
+		return nextStart{}, err
 	}
 	if err != nil || len(got) != 1 {
-		return AtStart{}, false, nil
+		return nextStart{}, nil
 	}
 	var readOnly, super origin
 	if !k.conn.dialect.superReadOnly {
 		super = origin{given: cluster.No, silent: true}
 	}
+	kept := false
 	for i := range got[0].rows {
 		r := got[0].row(i)
 		o := &readOnly
@@ -87,13 +107,15 @@ func (k *checker) configured(ctx context.Context) (start AtStart, kept bool, err
 			o.next, kept = value, true
 		case "DYNAMIC", "SQL":
 			o.changed = true
+		case "PERSISTED":
+			o.loaded = true
 		case "COMPILED", "COMPILE-TIME":
 			o.given, o.silent = cluster.No, true
 		default:
 			o.given = value
 		}
 	}
-	return startOf(readOnly, super), kept, nil
+	return nextStart{AtStart: startOf(readOnly, super), kept: kept, readOnlyLapsed: readOnly.lapsed(), superLapsed: super.lapsed()}, nil
 }
 
 // origin is where the value of one switch comes from.
@@ -102,11 +124,15 @@ type origin struct {
 	given   cluster.Tri // the present value, when the configuration has set it
 	silent  bool        // the configuration does not name it
 	changed bool        // a SET GLOBAL has named it
+	loaded  bool        // what was kept before the last start has set it
 }
 
+// lapsed reports whether the last start took the value from what is kept no longer.
+func (o origin) lapsed() bool { return o.loaded && o.next == cluster.Unknown }
+
 // startOf is how a server with these origins starts. SET GLOBAL read_only=0 takes
-// super_read_only away too, and super_read_only=1 sets read_only too, without a
-// word about it in the other's origin. What is kept for the next start counts
+// super_read_only away too, and super_read_only=1, by SET GLOBAL or kept, sets
+// read_only too, without a word about it in the other's origin. What is kept for the next start counts
 // more than the configuration, read_only=0 even beside super_read_only=1 in it;
 // with both kept the later one counts, which is not told: so off.
 func startOf(readOnly, super origin) AtStart {
@@ -114,7 +140,7 @@ func startOf(readOnly, super origin) AtStart {
 	if super.given == cluster.No && !super.silent && readOnly.changed {
 		s.SuperReadOnly = cluster.Unknown
 	}
-	if readOnly.given == cluster.Yes && super.changed {
+	if readOnly.given == cluster.Yes && (super.changed || super.loaded) {
 		s.ReadOnly = cluster.Unknown
 	}
 	if super.next != cluster.Unknown {

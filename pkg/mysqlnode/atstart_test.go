@@ -17,14 +17,8 @@ func TestCheckForetellsTheNextStart(t *testing.T) {
 	const readOnly, super = "read_only at start", "super_read_only at start"
 	const open = "read_only=OFF\nsuper_read_only=OFF\n"
 	const sealed, half = "super_read_only=ON\n", "read_only=ON\nsuper_read_only=OFF\n"
-	// Without an option file the server does not read what it keeps for the next start.
-	file := filepath.Join(t.TempDir(), "my.cnf")
-	configure := func(text string) { must(t, os.WriteFile(file, []byte("[mysqld]\n"+text), 0o644)) }
+	kind, configure := withOptionFile(t)
 	configure(sealed)
-	kind := &brand{name: "mysql", flavor: cluster.MySQL, script: true, accounts: mysql9.accounts, template: mysql9.template,
-		args:    slices.DeleteFunc(slices.Clone(mysql9.args), func(a string) bool { return strings.Contains(a, "read-only") }),
-		command: slices.Clone(mysql9.command)}
-	kind.command[slices.Index(kind.command, "--no-defaults")] = "--defaults-file=" + file
 	s := startServer(t, kind, 1)
 	for name, c := range map[string]struct {
 		file       string
@@ -90,6 +84,82 @@ func TestCheckForetellsTheNextStart(t *testing.T) {
 		ro, sro := s.closed()
 		if got := (AtStart{cluster.TriOf(ro), cluster.TriOf(sro)}); got != c.want {
 			t.Errorf("%s: it starts with %+v", name, got)
+		}
+	}
+}
+
+// withOptionFile is mysql9 with an option file, without which the server does not
+// read what it keeps for the next start.
+func withOptionFile(t *testing.T) (kind *brand, configure func(text string)) {
+	file := filepath.Join(t.TempDir(), "my.cnf")
+	kind = &brand{name: "mysql", flavor: cluster.MySQL, script: true, accounts: mysql9.accounts, template: mysql9.template,
+		args:    slices.DeleteFunc(slices.Clone(mysql9.args), func(a string) bool { return strings.Contains(a, "read-only") }),
+		command: slices.Clone(mysql9.command)}
+	kind.command[slices.Index(kind.command, "--no-defaults")] = "--defaults-file=" + file
+	return kind, func(text string) { must(t, os.WriteFile(file, []byte("[mysqld]\n"+text), 0o644)) }
+}
+
+// What came from SET PERSIST at the last start, and is kept no longer, says
+// nothing of the next one, and nor does what was seen at that start.
+func TestWhatIsNoLongerKeptIsNoConfiguration(t *testing.T) {
+	mysql9.need(t)
+	const readOnly, super = "read_only at start", "super_read_only at start"
+	kind, configure := withOptionFile(t)
+	configure("")
+	s := startServer(t, kind, 1)
+	for name, c := range map[string]struct {
+		file        string
+		kept, reset string
+		// What the check says of read_only and super_read_only, and whether the next start is closed.
+		before, after [2]Severity
+		closed        bool
+	}{
+		"super_read_only, open in the file": {"read_only=OFF\nsuper_read_only=OFF\n", "SET PERSIST super_read_only = 1", "RESET PERSIST",
+			[2]Severity{SeverityOK, SeverityOK}, [2]Severity{SeverityUnknown, SeverityUnknown}, false},
+		"read_only, open in the file": {"read_only=OFF\nsuper_read_only=OFF\n", "SET PERSIST read_only = 1", "RESET PERSIST",
+			[2]Severity{SeverityOK, SeverityWarn}, [2]Severity{SeverityUnknown, SeverityWarn}, false},
+		"super_read_only, not in the file": {"", "SET PERSIST super_read_only = 1", "RESET PERSIST",
+			[2]Severity{SeverityOK, SeverityOK}, [2]Severity{SeverityUnknown, SeverityUnknown}, false},
+		"kept open, closed in the file": {"super_read_only=ON\n", "SET PERSIST super_read_only = 0", "RESET PERSIST",
+			[2]Severity{}, [2]Severity{SeverityUnknown, SeverityUnknown}, true},
+		"one of two is still kept": {"", "SET PERSIST read_only = 1; SET PERSIST super_read_only = 1", "RESET PERSIST read_only",
+			[2]Severity{SeverityOK, SeverityOK}, [2]Severity{SeverityOK, SeverityOK}, true},
+	} {
+		s.do("RESET PERSIST")
+		s.kill()
+		configure(c.file)
+		s.start()
+		for text := range strings.SplitSeq(c.kept, "; ") {
+			s.do(text)
+		}
+		s.kill()
+		s.start()
+		ro, sro := s.closed()
+		seen := AtStart{cluster.TriOf(ro), cluster.TriOf(sro)}
+		conn := s.connect(agentUser)
+		check := func(when string, want [2]Severity) {
+			list, err := conn.Check(t.Context(), CheckOptions{AtStart: seen})
+			must(t, err)
+			for i, item := range []string{readOnly, super} {
+				if want[i] == "" {
+					continue // another test's
+				}
+				f := find(t, list, item)
+				if f.Severity != want[i] {
+					t.Errorf("%s, %s: %+v, want %s", name, when, f, want[i])
+				}
+				if f.Severity == SeverityUnknown && (!strings.Contains(f.Text, "SET PERSIST, which keeps it no longer: see that the option file has super_read_only=ON") || f.Fix != "") {
+					t.Errorf("%s, %s: %+v", name, when, f)
+				}
+			}
+		}
+		check("kept", c.before)
+		s.do(c.reset)
+		check("kept no longer", c.after)
+		s.kill()
+		s.start()
+		if ro, _ := s.closed(); ro != c.closed {
+			t.Errorf("%s: it starts with read_only=%v", name, ro)
 		}
 	}
 }

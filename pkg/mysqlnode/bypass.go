@@ -23,14 +23,15 @@ func bypassMariaDB(v version) []string {
 	if !v.since(10, 11, 0) {
 		old = "1"
 	}
-	return []string{fmt.Sprintf("SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') AS role FROM mysql.global_priv "+
-		"WHERE COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') IN ('0', 'false') AND (%s & %d OR (%s & %d AND %s)) ORDER BY 1, 2",
+	return []string{fmt.Sprintf("SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') AS role, "+
+		"COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') NOT IN ('0', 'false') AS locked "+
+		"FROM mysql.global_priv WHERE %s & %d OR (%s & %d AND %s) ORDER BY 1, 2",
 		access, readOnlyAdminBit, access, superBit, old)}
 }
 
 // bypassMySQL lists the holders of SUPER; later releases have super_read_only.
 func bypassMySQL(version) []string {
-	return []string{"SELECT User AS user, Host AS host, '0' AS role FROM mysql.user WHERE Super_priv = 'Y' ORDER BY 1, 2"}
+	return []string{"SELECT User AS user, Host AS host, '0' AS role, '0' AS locked FROM mysql.user WHERE Super_priv = 'Y' ORDER BY 1, 2"}
 }
 
 // bypass finds the accounts that a closed server does not stop.
@@ -58,7 +59,7 @@ func (k *checker) bypass(ctx context.Context) error {
 		r := got.row(i)
 		user, host := r.text("user"), r.text("host")
 		name := account(user, host)
-		if name == k.account || slices.Contains(k.options.Ours, user) {
+		if on(r.text("locked")) || name == k.account || slices.Contains(k.options.Ours, user) {
 			continue
 		}
 		if on(r.text("role")) {

@@ -26,8 +26,12 @@ type Finding struct {
 	Item     string
 	Text     string
 	// Fix holds SQL statements, or lines for the server's configuration file
-	// under [mysqld]; empty when there is nothing to do.
+	// under [mysqld]; a line of either that begins with # is for the reader.
+	// Empty when there is nothing to do.
 	Fix string
+	// Replicates: Fix enters the binary log, so that it is for the active only.
+	// Elsewhere it becomes an errant transaction.
+	Replicates bool
 }
 
 // Facts are what the servers of a pair must agree or differ in.
@@ -36,6 +40,7 @@ type Facts struct {
 	DomainID   uint64 // gtid_domain_id of MariaDB, 0 on MySQL
 	ServerUUID string // empty on MariaDB
 	Version    string
+	ReadOnly   cluster.Tri
 }
 
 // AtStart is how a server comes up.
@@ -49,6 +54,11 @@ type CheckOptions struct {
 	AtStart AtStart
 	// Peer is the other member, from which this server should replicate; empty to skip.
 	Peer cluster.Endpoint
+	// Active is the member that is active; empty when that is not known.
+	Active cluster.Endpoint
+	// Quarantine is what an agent says that this server has and the active lacks,
+	// for which it keeps replication stopped; empty without such a report.
+	Quarantine string
 	// Ours are the users of our programs, who must write through read_only or may.
 	Ours []string
 	// PeerFacts are the other member's, nil when not known.
@@ -67,7 +77,13 @@ type checker struct {
 }
 
 func (k *checker) add(s Severity, item, text, fix string) {
-	k.findings = append(k.findings, Finding{Severity: s, Item: item, Text: text, Fix: fix})
+	k.findings = append(k.findings, Finding{Severity: s, Item: item, Text: text, Fix: fix, Replicates: aboutAccounts(fix)})
+}
+
+// aboutAccounts reports whether a fix changes accounts, which enters the binary log.
+func aboutAccounts(fix string) bool {
+	verb, _, _ := strings.Cut(fix, " ")
+	return verb == "GRANT" || verb == "REVOKE"
 }
 
 func (k *checker) ok(item, text string)           { k.add(SeverityOK, item, text, "") }
@@ -78,7 +94,7 @@ func (k *checker) unknown(item, text, fix string) { k.add(SeverityUnknown, item,
 // Facts reads what is compared between the servers of a pair.
 func (c *Conn) Facts(ctx context.Context) (Facts, error) {
 	const op = "read the settings of"
-	got, err := c.query(ctx, op, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_id', 'gtid_domain_id', 'server_uuid')")
+	got, err := c.query(ctx, op, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_id', 'gtid_domain_id', 'server_uuid', 'read_only')")
 	if err != nil {
 		return Facts{}, err
 	}
@@ -92,6 +108,9 @@ func (c *Conn) facts(vars map[string]string) Facts {
 	f := Facts{Version: c.version.text, ServerUUID: vars["server_uuid"]}
 	f.ServerID, _ = strconv.ParseUint(vars["server_id"], 10, 64)
 	f.DomainID, _ = strconv.ParseUint(vars["gtid_domain_id"], 10, 64)
+	if v, ok := vars["read_only"]; ok {
+		f.ReadOnly = cluster.TriOf(on(v))
+	}
 	return f
 }
 

@@ -1,6 +1,7 @@
 package mysqlnode
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func TestCheckOfAPair(t *testing.T) {
 	})
 	facts, err := a.connect(agentUser).Facts(t.Context())
 	must(t, err)
-	if facts.ServerID != 1 || facts.Version != a.value("SELECT VERSION()") {
+	if facts.ServerID != 1 || facts.ReadOnly != cluster.No || facts.Version != a.value("SELECT VERSION()") {
 		t.Fatalf("%+v", facts)
 	}
 	list, err := c.Check(t.Context(), CheckOptions{Role: RoleAgent, Peer: a.addr(), PeerFacts: &facts})
@@ -74,6 +75,9 @@ func TestCheckOfAPair(t *testing.T) {
 		"heartbeat period": SeverityWarn, "slave_net_timeout": SeverityWarn, "accounts that write through read_only": SeverityWarn,
 	})
 	bypass := find(t, list, "accounts that write through read_only")
+	if !bypass.Replicates || find(t, list, "GTID position").Replicates {
+		t.Error("what replicates is not told from what does not")
+	}
 	for text, expected := range map[string]bool{"'writer'@'10.%'": true, "role 'keeper'": true, "'super'@'%'": !c.version.since(10, 11, 0), "'agent'": false} {
 		if strings.Contains(bypass.Text, text) != expected {
 			t.Errorf("%s named: want %v in %q", text, expected, bypass.Text)
@@ -190,6 +194,9 @@ func TestCheckOfGrantsProposesWhatHelps(t *testing.T) {
 				}
 			}
 			for _, f := range list {
+				if about := strings.Contains(f.Fix, "GRANT ") || strings.Contains(f.Fix, "REVOKE "); about != f.Replicates {
+					t.Errorf("%s: replicates %v", f.Fix, f.Replicates)
+				}
 				if f.Item != item {
 					continue
 				}
@@ -247,7 +254,12 @@ func (s *server) problems(role Role, user string) (list []string) {
 	}
 	try("list accounts", func() error { _, err := c.Accounts(ctx); return err }())
 	try("writers", func() error { _, err := c.Writers(ctx); return err }())
-	try("kill", c.Kill(ctx, app.ID()))
+	try("kill", func() error {
+		if err := c.Kill(ctx, app.ID()); err != nil || app.Ping(ctx) != nil {
+			return err
+		}
+		return errors.New("it lives")
+	}())
 	try("stop", c.StopReplication(ctx))
 	try("lock", c.LockAccounts(ctx, []cluster.Account{{User: poorUser, Host: here}}))
 	try("close", c.SetReadOnly(ctx, time.Second))

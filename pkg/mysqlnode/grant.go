@@ -1,6 +1,8 @@
 package mysqlnode
 
 import (
+	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -116,6 +118,7 @@ type privileges map[string][]string
 
 var (
 	grantLine    = regexp.MustCompile(`^GRANT (.+?) ON (?:TABLE )?(\S+) TO `)
+	grantee      = regexp.MustCompile(`^GRANT .+? TO (\S+)`)
 	columnList   = regexp.MustCompile(`\([^)]*\)`)
 	otherWording = map[string]string{
 		"REPLICATION CLIENT":        "BINLOG MONITOR",
@@ -205,18 +208,96 @@ func statements(missing []grant, to string) string {
 	return strings.Join(lines, "\n")
 }
 
-// grants finds what the account that we logged in with lacks for a role.
-func (k *checker) grants(role Role) {
-	var missing, spare []grant
-	for _, g := range slices.Concat(k.conn.dialect.grants[role], epochGrants(k.conn.node.opts.Epoch.Table, role)) {
+// name is the privilege, with its object where that is not the whole server.
+func (g grant) name() string {
+	if g.on == "*.*" {
+		return g.privilege
+	}
+	return g.privilege + " on " + g.on
+}
+
+// lacking are the grants for a role that p does not hold: those without which it
+// does not work, and the spare ones.
+func (c *Conn) lacking(role Role, p privileges) (missing, spare []grant) {
+	for _, g := range slices.Concat(c.dialect.grants[role], epochGrants(c.node.opts.Epoch.Table, role)) {
 		switch {
-		case k.privileges.has(g):
+		case p.has(g):
 		case g.spare:
 			spare = append(spare, g)
 		default:
 			missing = append(missing, g)
 		}
 	}
+	return missing, spare
+}
+
+// Missing names the privileges without which the role does not work and which the
+// account does not have: by what is granted now, whatever this session may still
+// do. Those that Check warns of only are left out. With an error nothing is known;
+// it is this session's own unless its cause is CauseOther.
+func (c *Conn) Missing(ctx context.Context, role Role) ([]string, error) {
+	p, roles, err := c.granted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	missing, _ := c.lacking(role, p)
+	if roles || len(missing) > 0 {
+		// A session keeps the roles of its log-in: who logs in now may have others.
+		const op = "log in once more to read the grants on"
+		fresh, err := c.node.Connect(ctx)
+		if err != nil {
+			return nil, c.fault(op, err)
+		}
+		defer func() { _ = fresh.Close() }()
+		if p, _, err = fresh.granted(ctx); err != nil {
+			return nil, c.fault(op, err)
+		}
+		missing, _ = c.lacking(role, p)
+	}
+	var names []string
+	for _, g := range missing {
+		names = append(names, g.name())
+	}
+	return names, nil
+}
+
+// granted reads the privileges of our account and of the session's roles, and
+// whether roles have a hand in it.
+func (c *Conn) granted(ctx context.Context) (p privileges, roles bool, err error) {
+	const op = "read the grants on"
+	got, err := c.query(ctx, op, grantQuery)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(got) == 1 {
+		p, roles = readGrants(got[0], c.dialect, c.version), rolesIn(got[0])
+	}
+	if len(p) == 0 { // Whoever has nothing has USAGE.
+		return nil, false, c.fault(op, errors.New("the answer is not understood"))
+	}
+	return p, roles, nil
+}
+
+// rolesIn reports whether SHOW GRANTS lists roles or more than one account's privileges.
+func rolesIn(list result) bool {
+	first := ""
+	for _, line := range list.rows {
+		if strings.HasPrefix(line[0].text, "GRANT `") {
+			return true
+		}
+		if m := grantee.FindStringSubmatch(line[0].text); m != nil {
+			if first != "" && m[1] != first {
+				return true
+			}
+			first = m[1]
+		}
+	}
+	return false
+}
+
+// grants finds what the account that we logged in with lacks for a role.
+func (k *checker) grants(role Role) {
+	missing, spare := k.conn.lacking(role, k.privileges)
 	item := "grants of the " + string(role)
 	if len(missing) > 0 {
 		k.fail(item, k.account+" lacks "+uses(missing), statements(missing, k.account))
@@ -233,11 +314,7 @@ func (k *checker) grants(role Role) {
 func uses(list []grant) string {
 	var parts []string
 	for _, g := range list {
-		name := g.privilege
-		if g.on != "*.*" {
-			name += " on " + g.on
-		}
-		parts = append(parts, name+" ("+g.use+")")
+		parts = append(parts, g.name()+" ("+g.use+")")
 	}
 	return strings.Join(parts, ", ")
 }

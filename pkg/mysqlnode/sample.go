@@ -14,7 +14,7 @@ import (
 )
 
 // Observe takes a full sample in one round trip. Sessions of the users in
-// exclude are not counted, nor are those of replication: see countSessions. An
+// exclude are not counted, nor are those that certainly replicate: see countSessions. An
 // epoch row that cannot be read is a zero mark; like heartbeats that are
 // refused, it is then left out of the samples of the next 5 s.
 func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
@@ -49,7 +49,7 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 	}
 	s.UptimeS, _ = strconv.ParseInt(status["uptime"], 10, 64)
 	list := c.sessions(got[2])
-	s.Sessions, s.Users = countSessions(list, exclude, c.replicaUsers(list, s.Channel.User), status["threads_connected"])
+	s.Sessions, s.SharedSessions, s.Users = countSessions(list, exclude, c.replicaUsers(list, s.Channel.User), status["threads_connected"])
 	return s, nil
 }
 

@@ -108,6 +108,30 @@ func TestObserveCountsSessionsByThePredecessorsRule(t *testing.T) {
 	})
 }
 
+// Who has one account for everything has it for replication too.
+func TestAnApplicationOnTheAccountOfReplicationIsCounted(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, _ := startPair(t, kind)
+		a.quietly("GRANT SELECT ON app.* TO repl@'127.0.0.1'")
+		c := a.connect(monitorUser)
+		count := func(what string, n, shared int, users ...string) {
+			t.Helper()
+			var got cluster.Server
+			eventually(t, 10*time.Second, what, func() bool {
+				var err error
+				got, err = c.Observe(t.Context(), []string{"root", monitorUser})
+				must(t, err)
+				return got.Sessions == n && got.SharedSessions == shared && slices.Equal(got.Users, users)
+			})
+		}
+		count("the replica reads, and is no application", 0, 0)
+		app := a.connect("repl")
+		count("it may be an application", 1, 1)
+		must(t, app.exec(t.Context(), "use", "USE app"))
+		count("no replica has a default schema", 1, 0, "repl")
+	})
+}
+
 func TestObserveSaysWhatIsNotGranted(t *testing.T) {
 	onEach(t, func(t *testing.T, kind *brand) {
 		s := startServer(t, kind, 1)
@@ -133,15 +157,15 @@ func TestCountSessions(t *testing.T) {
 	}
 	c := &Conn{node: &Node{}, id: 1}
 	all := c.sessions(list)
-	n, users := countSessions(all, []string{"root"}, c.replicaUsers(all, "channel"), "13")
-	if n != 3 || !slices.Equal(users, []string{"me", "repl", "x"}) {
-		t.Errorf("%d of %v", n, users)
+	n, shared, users := countSessions(all, []string{"root"}, c.replicaUsers(all, "channel"), "13")
+	if n != 5 || shared != 2 || !slices.Equal(users, []string{"me", "repl", "x"}) {
+		t.Errorf("%d, %d shared, of %v", n, shared, users)
 	}
 	// Its reading session is gone, and it logs in again.
 	list.rows = slices.DeleteFunc(list.rows, func(r []value) bool { return strings.HasPrefix(r[3].text, "Binlog") || r[3].text == "Register Slave" })
 	again := c.sessions(list)
-	if n, _ := countSessions(again, []string{"root"}, c.replicaUsers(again, "channel"), "10"); n != 3 {
-		t.Errorf("%d once nobody reads", n)
+	if n, shared, users := countSessions(again, []string{"root"}, c.replicaUsers(again, "channel"), "10"); n != 5 || shared != 2 || len(users) != 3 {
+		t.Errorf("%d, %d shared, of %v once nobody reads", n, shared, users)
 	}
 	// Ended are all but those that replicate by their own word.
 	for _, s := range all {

@@ -119,16 +119,16 @@ func (c *Conn) replicaUsers(all []Session, own string) []string {
 // countSessions counts application sessions by the predecessor's rule: without
 // excluded users and without sessions in the server's own schemas. Sessions of
 // our own user count unless excluded. A replica that logs in, or whose session is
-// just being ended, looks like anybody: sessions of a user of replication count
-// only with a default schema, which replicas never have, so that an application
-// that shares their account and names its tables in full is not counted. The
-// count is -1 when the server shows us no session of others although it has more
-// than we see: PROCESS is missing.
-func countSessions(all []Session, exclude []string, replicas []string, connected string) (n int, users []string) {
+// just being ended, looks like an application that has its account and names its
+// tables in full: sessions of a user of replication without a default schema, which
+// replicas never have, count as shared too and do not make a user. The count is -1
+// when the server shows us no session of others although it has more than we see:
+// PROCESS is missing.
+func countSessions(all []Session, exclude []string, replicas []string, connected string) (n, shared int, users []string) {
 	others := false
 	for _, s := range all {
 		others = others || s.Kind != KindOwnUser
-		if s.Kind == KindSystem || s.Kind == KindReplication || slices.Contains(exclude, s.User) || s.DB == "" && slices.Contains(replicas, s.User) {
+		if s.Kind == KindSystem || s.Kind == KindReplication || slices.Contains(exclude, s.User) {
 			continue
 		}
 		switch strings.ToLower(s.DB) {
@@ -136,13 +136,15 @@ func countSessions(all []Session, exclude []string, replicas []string, connected
 			continue
 		}
 		n++
-		if !slices.Contains(users, s.User) {
+		if s.DB == "" && slices.Contains(replicas, s.User) {
+			shared++
+		} else if !slices.Contains(users, s.User) {
 			users = append(users, s.User)
 		}
 	}
 	if c, err := strconv.Atoi(connected); err == nil && !others && c > len(all)+1 {
-		return -1, nil
+		return -1, 0, nil
 	}
 	slices.Sort(users)
-	return n, users
+	return n, shared, users
 }

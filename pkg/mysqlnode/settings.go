@@ -8,14 +8,9 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
-const (
-	// safeRetries outlast a day of connecting once a second.
-	safeRetries = 86400
-	// Up to here a silent source is noticed soon enough to be of use as evidence.
-	maxHeartbeat  = 2.0
-	maxNetTimeout = 10
-	maxReconnect  = 10
-)
+// maxNetTimeout is the longest timeout, in seconds, after which a source that
+// hangs is noticed soon enough.
+const maxNetTimeout = 10
 
 // release looks at whether this program knows the server's release.
 func (k *checker) release() {
@@ -135,92 +130,6 @@ func (k *checker) relayLog() {
 	default:
 		k.ok(item, "off: received transactions outlast a restart")
 	}
-}
-
-// channel looks at the replication channel, given as to readChannel.
-func (k *checker) channel(extra []result, status map[string]string) {
-	const item = "replication channel"
-	ch := readChannel(k.conn.version.flavor, extra, status)
-	if !ch.Configured {
-		k.fail(item, "this server replicates from nobody", "")
-		return
-	}
-	if peer := k.options.Peer; peer != "" && ch.Source != peer {
-		k.fail(item, fmt.Sprintf("it replicates from %s, not from the other member %s", ch.Source, peer), "")
-	} else {
-		k.ok(item, fmt.Sprintf("from %s, IO %s, SQL %s", ch.Source, ch.IO, ch.SQL))
-	}
-
-	// The findings share one statement: servers set the heartbeat period back
-	// in each change that does not name it.
-	first := len(k.findings)
-	settings := k.channelSettings(ch, extra[0])
-	fix := k.change(settings)
-	for i := first; i < len(k.findings); i++ {
-		if k.findings[i].Severity != SeverityOK {
-			k.findings[i].Fix = fix
-		}
-	}
-}
-
-// change words a new setting of the channel.
-func (k *checker) change(settings []string) string {
-	verb, prefix := "CHANGE MASTER TO", "MASTER_"
-	if k.conn.dialect.replica == "REPLICA" {
-		verb, prefix = "CHANGE REPLICATION SOURCE TO", "SOURCE_"
-	}
-	var full []string
-	for _, s := range append(settings, "HEARTBEAT_PERIOD=1") {
-		full = append(full, prefix+s)
-	}
-	return fmt.Sprintf("STOP %[1]s; %[2]s %[3]s; START %[1]s;", k.conn.dialect.replica, verb, strings.Join(full, ", "))
-}
-
-// channelSettings looks at the settings of the channel and returns those to
-// change besides the heartbeat period, without the prefix of the flavour.
-func (k *checker) channelSettings(ch cluster.Channel, status result) (settings []string) {
-	if ch.GTID {
-		k.ok("GTID position", "the channel positions itself by GTID")
-	} else {
-		k.fail("GTID position", "the channel positions itself by file and offset", "")
-		if k.conn.version.flavor == cluster.MariaDB {
-			settings = append(settings, "USE_GTID=slave_pos")
-		} else {
-			settings = append(settings, "AUTO_POSITION=1")
-		}
-	}
-
-	r, _ := unnamed(status)
-	count, shown := r.integer("Master_Retry_Count", "Source_Retry_Count")
-	if _, text, ok := k.setting("master_retry_count"); ok && !shown {
-		n, err := strconv.ParseInt(text, 10, 64)
-		count, shown = n, err == nil
-	}
-	switch {
-	case !shown:
-		k.ok("connection retries", "not shown by this release; the default is 86400 or more")
-	case count != 0 && count < safeRetries:
-		k.warn("connection retries", fmt.Sprintf("after %d failed attempts the IO thread stops for good", count), "")
-		settings = append(settings, fmt.Sprintf("RETRY_COUNT=%d", safeRetries))
-	default:
-		k.ok("connection retries", strconv.FormatInt(count, 10))
-	}
-	if pause, ok := r.integer("Connect_Retry"); ok && pause > maxReconnect {
-		k.warn("pause between retries", fmt.Sprintf("%d s: that long after the source is back replication still rests", pause), "")
-		settings = append(settings, "CONNECT_RETRY=2")
-	} else if ok {
-		k.ok("pause between retries", fmt.Sprintf("%d s", pause))
-	}
-
-	switch seconds := float64(ch.HeartbeatPeriodMS) / 1000; {
-	case ch.HeartbeatPeriodMS == 0:
-		k.unknown("heartbeat period", "the server does not show it, or heartbeats are off", "")
-	case seconds > maxHeartbeat:
-		k.warn("heartbeat period", fmt.Sprintf("%g s: that long a silent source is not told from an idle one", seconds), "")
-	default:
-		k.ok("heartbeat period", fmt.Sprintf("%g s", seconds))
-	}
-	return settings
 }
 
 // netTimeout looks at how soon a replica notices a source that hangs.

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (c change) body() string {
 		default:
 			row("proof", a.Proof.Words())
 		}
-		row("left behind", cmp.Or(a.Loss, "none known"))
+		row("left behind", cmp.Or(a.Loss, c.nothingCounted(from)))
 	}
 	row("asked by", c.asker(planned))
 	row("reason", cmp.Or(c.reason(), "none given"))
@@ -112,6 +113,16 @@ func (c change) body() string {
 		}
 	}
 	return b.String()
+}
+
+// nothingCounted says what is known of a loss that the record does not name. An
+// operator goes where identify would not, mostly since more may be missing than
+// the last sample of the old active tells.
+func (c change) nothingCounted(from cluster.Endpoint) string {
+	if c.event.Assignment.Proof != cluster.ProofOperator {
+		return "none known"
+	}
+	return fmt.Sprintf("not known: nothing by the last sample of %s; what it took after that and did not pass on is missing", from)
 }
 
 // cause is what the change began with.
@@ -168,21 +179,45 @@ func (c change) tellSteps(b *strings.Builder) {
 	if len(c.event.Steps) > 0 {
 		b.WriteString("\nSteps of the change, in milliseconds after the first:\n")
 		for _, s := range c.event.Steps {
-			tellStep(b, "+", s)
+			tellStep(b, "+", s, 1)
 		}
 	}
 	for _, d := range c.steps {
 		fmt.Fprintf(b, "\nSteps of mmm-agent %s on %s under order %s, each with its milliseconds:\n", clean(d.agent), clean(string(d.node)), d.order)
-		for _, s := range d.list {
-			tellStep(b, "", s)
+		for _, r := range repeated(d.list) {
+			tellStep(b, "", r.step, r.times)
 		}
 	}
 }
 
-func tellStep(b *strings.Builder, sign string, s cluster.Step) {
+// repeat is a step that ended in the same way times times, and took its MS in all.
+type repeat struct {
+	step  cluster.Step
+	times int
+}
+
+// repeated tells a step that was tried again and again once, where it was first.
+func repeated(steps []cluster.Step) []repeat {
+	var out []repeat
+	for _, s := range steps {
+		i := slices.IndexFunc(out, func(r repeat) bool { return r.step.Name == s.Name && r.step.Err == s.Err })
+		if i < 0 {
+			out = append(out, repeat{s, 1})
+			continue
+		}
+		out[i].step.MS += s.MS
+		out[i].times++
+	}
+	return out
+}
+
+func tellStep(b *strings.Builder, sign string, s cluster.Step, times int) {
 	fmt.Fprintf(b, "  %10s ms  %s", sign+strconv.FormatFloat(s.MS, 'f', 1, 64), clean(s.Name))
 	if s.Err != "" {
 		fmt.Fprintf(b, " (%s)", clean(s.Err))
+	}
+	if times > 1 {
+		fmt.Fprintf(b, ", %d times together", times)
 	}
 	b.WriteByte('\n')
 }

@@ -42,12 +42,17 @@ type ongoing struct {
 // conditions tells of what has begun and what is over.
 func (s *Service) conditions(ctx context.Context, p *pair, snap cluster.Snapshot) {
 	nobody, held := p.holds(snap)
+	before := p.told(nobody)
 	s.follow(ctx, p, snap, nobody)
+	if code := holdCode(snap.Verdict); !before && p.told(nobody) && code != "" {
+		p.reasons[code] = struct{}{}
+	}
 	// One mail for one trouble: who was told that nobody took over knows that it is held.
-	if o := p.ongoing[nobody.name]; o != nil && o.posted {
+	if p.told(nobody) {
 		held.state, held.overSubject = cluster.No, ""
 	}
 	s.follow(ctx, p, snap, held)
+	s.otherwise(ctx, p, snap, held.body, p.told(nobody) || p.told(held))
 	for _, node := range slices.Sorted(maps.Keys(snap.Reports)) {
 		s.follow(ctx, p, snap, p.quarantine(snap, node))
 		s.follow(ctx, p, snap, p.grants(snap, node))
@@ -120,6 +125,61 @@ func (s *Service) over(ctx context.Context, p *pair, snap cluster.Snapshot, c co
 
 func over(name string) string { return name + " over" }
 
+// told reports whether c was posted and has not ended.
+func (p *pair) told(c condition) bool {
+	o := p.ongoing[c.name]
+	return o != nil && o.posted
+}
+
+// otherwise tells once of each other reason for which a hold that was told goes
+// on: what would have ended it at first may not end it now.
+func (s *Service) otherwise(ctx context.Context, p *pair, snap cluster.Snapshot, body string, told bool) {
+	notice := func(code string) Notice { return Notice{Name: "held for " + code, Fresh: true, Keep: keepOngoing} }
+	if !told {
+		for code := range p.reasons {
+			s.queue.withdraw(p.u, notice(code).Name)
+			if _, err := bounded(ctx, func(ctx context.Context) (struct{}, error) {
+				return struct{}{}, s.o.Bus.Forget(ctx, p.u, notice(code), true)
+			}); err != nil {
+				return // the next look goes on
+			}
+			delete(p.reasons, code)
+		}
+		return
+	}
+	code := holdCode(snap.Verdict)
+	if code == "" {
+		return
+	}
+	now, delay := time.Now(), HeldFor
+	if noneLeft(code) {
+		delay = overAfter / 2
+	}
+	switch _, known := p.reasons[code]; {
+	case known:
+		p.reason = ""
+	case len(p.reasons) == 0:
+		p.reasons[code] = struct{}{} // the first mail told it
+	case p.reason != code:
+		p.reason, p.reasonOn = code, now
+	case now.Sub(p.reasonOn) >= delay:
+		p.reasons[code] = struct{}{}
+		s.post(&letter{u: p.u, tag: p.name(), notice: notice(code),
+			mail: s.compose(p, "still held, for another reason, last active "+orNone(lastActive(snap.Assignment)), body, snap.Assignment.Epoch, 0)})
+	}
+}
+
+// holdCode is what keeps a held pair from having an active; empty when it is not held.
+func holdCode(v *cluster.Verdict) string {
+	switch {
+	case v == nil || !v.Held:
+		return ""
+	case len(v.Blockers) > 0:
+		return v.Blockers[0].Code
+	}
+	return v.Reason.Code
+}
+
 // holds are the two ways in which a pair has no active that takes writes.
 func (p *pair) holds(snap cluster.Snapshot) (nobody, held condition) {
 	nobody = condition{name: "nobody", delay: overAfter / 2}
@@ -150,18 +210,25 @@ func (p *pair) holds(snap cluster.Snapshot) (nobody, held condition) {
 	for _, r := range cluster.Unsaid(v.Reason, slices.Concat(v.Blockers, v.Notes)) {
 		row("also", r.Text)
 	}
-	b.WriteString("\nWhat to do:\n* Bring one of the servers back, or end what the lines above name; the change then goes on by itself.\n" +
-		"* mmm-status says where it stands; mmmctl failover opens a server on your word.\n")
-	old := a.From
-	if a.Phase == cluster.PhaseSteady {
-		old = a.Active
+	b.WriteString("\nWhat to do:\n")
+	for _, l := range failover.WayOut(p.name(), snap) {
+		fmt.Fprintf(&b, "* %s\n", clean(l))
 	}
+	b.WriteString("* mmm-status says where it stands.\n")
+	old := lastActive(a)
 	nobody.subject, nobody.body = "nobody could take over from "+orNone(old), b.String()
-	held.subject, held.body = fmt.Sprintf("held for more than %s, no server takes writes, last active %s", "a minute", orNone(old)), b.String()
+	held.subject, held.body = "held for more than a minute, no server takes writes, last active "+orNone(old), b.String()
 	nobody.overSubject = fmt.Sprintf("hold over, %s is active", orNone(a.Active))
 	nobody.overBody = fmt.Sprintf("%s: %s is active and takes writes again, without a change of role.\n", p.name(), orNone(a.Active))
 	held.overSubject, held.overBody = nobody.overSubject, nobody.overBody
 	return nobody, held
+}
+
+func lastActive(a cluster.Assignment) cluster.Endpoint {
+	if a.Phase == cluster.PhaseSteady {
+		return a.Active
+	}
+	return a.From
 }
 
 // noneLeft are the reasons that no waiting of ours ends.

@@ -24,6 +24,9 @@ type pair struct {
 	story       []cluster.Event // of the change under way
 	steps       map[stepsOf][]cluster.Step
 	ongoing     map[string]*ongoing
+	reasons     map[string]struct{} // for which the hold under way was told, by code
+	reason      string              // another one, since reasonOn
+	reasonOn    time.Time
 }
 
 // stepsOf names what one agent did to one node under one order.
@@ -37,7 +40,7 @@ type stepsOf struct {
 func (s *Service) lookAt(ctx context.Context, u cluster.UniqSign) error {
 	p := s.m.pairs[u]
 	if p == nil {
-		p = &pair{u: u, steps: map[stepsOf][]cluster.Step{}, ongoing: map[string]*ongoing{}}
+		p = &pair{u: u, steps: map[stepsOf][]cluster.Step{}, ongoing: map[string]*ongoing{}, reasons: map[string]struct{}{}}
 		s.m.pairs[u] = p
 	}
 	for {

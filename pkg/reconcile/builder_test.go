@@ -105,3 +105,6 @@ func suspected(set string, ago time.Duration) func(*input) {
 
 // drained: nothing is received any more.
 func drained(in *input) { in.Mine.Server.Channel.IO = cluster.ThreadNo }
+
+// paused: an operator has paused the pair.
+func paused(in *input) { in.Paused = true }

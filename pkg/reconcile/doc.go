@@ -18,7 +18,8 @@
 //   - No server is opened while its peer answers and is open.
 //   - Replication is started only on a server whose transactions are known to
 //     be a subset of the active's, or on the active from such a server; never
-//     while one of the two is in quarantine.
+//     while one of the two is in quarantine, and never while the pair is paused:
+//     a person may have stopped it. A pause holds back nothing else.
 //   - Accounts are locked on a closed server that is not the active, only those
 //     that match, and never our own, replication's or the administration's. They
 //     are released on the active, only those that are on record as ours or that the

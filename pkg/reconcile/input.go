@@ -92,6 +92,8 @@ type Input struct {
 	// counts only where there is no record.
 	Record cluster.Assignment
 	Legacy cluster.LegacyMode
+	// Paused reports that an operator has paused the pair.
+	Paused bool
 	// Remembers is the newest record that this agent ever obeyed.
 	Remembers cluster.Assignment
 	// OrderTick is the tick at which the record or mode in force was first read.

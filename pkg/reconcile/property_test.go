@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -60,6 +61,7 @@ func genInput(t *rapid.T) reconcile.Input {
 	}
 	who := rapid.SampledFrom([]cluster.Endpoint{a, b, a, b, x, ""})
 	in.Known = rapid.IntRange(0, 9).Draw(t, "known") > 0
+	in.Paused = rapid.Bool().Draw(t, "paused")
 	in.Record = genRecord(t, "record")
 	if rapid.Bool().Draw(t, "remembers at all") {
 		in.Remembers = genRecord(t, "remembers")
@@ -114,6 +116,7 @@ func TestInvariants(t *testing.T) {
 			never(!in.Mine.Answers() || !in.Memory.Connected, "opened a server that does not answer")
 		}
 		if starting {
+			never(in.Paused, "started replication while the pair is paused")
 			never(rec.Exists() && rec.Phase != cluster.PhaseSteady, "started replication outside steady")
 			never(p.Errant != "" || p.Suspect != "", "started replication on suspicious transactions")
 			never(!in.Theirs.Answers(), "started replication without seeing the peer")
@@ -140,6 +143,24 @@ func TestInvariants(t *testing.T) {
 		if len(p.Steps) > 0 && rec.Exists() {
 			k := p.Steps[0].Kind
 			never(!reconcile.Wants(k, in.Self, rec, rec), "planned what its own record does not want")
+		}
+	})
+}
+
+// TestPauseHoldsBackNothingElse compares the plan with that of the same input without the pause.
+func TestPauseHoldsBackNothingElse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInput(t)
+		in.Paused = false
+		free := reconcile.Decide(in)
+		in.Paused = true
+		paused := reconcile.Decide(in)
+		// Comparing for the sake of starting goes with it.
+		minor := append(slices.Clone(starts), reconcile.Read)
+		want := slices.DeleteFunc(kindsOf(free), func(k reconcile.Kind) bool { return slices.Contains(minor, k) })
+		got := slices.DeleteFunc(kindsOf(paused), func(k reconcile.Kind) bool { return slices.Contains(minor, k) })
+		if !slices.Equal(got, want) || paused.Deed != free.Deed || paused.Closed != free.Closed || paused.Opened != free.Opened || paused.Errant != free.Errant {
+			t.Fatalf("paused %+v, else %+v", paused, free)
 		}
 	})
 }

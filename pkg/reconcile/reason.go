@@ -41,6 +41,8 @@ var (
 		Text: "closing for the switchover was refused"}
 	ReasonStartLater = cluster.Reason{Code: "start-later",
 		Text: "replication did not keep running after the last start; it is tried again later"}
+	ReasonPaused = cluster.Reason{Code: "paused",
+		Text: "paused: replication is left alone (mmmctl resume)"}
 	ReasonSourceConnecting = cluster.Reason{Code: "source-connecting",
 		Text: "the receiving thread is connecting to its source"}
 	ReasonRebuild = cluster.Reason{Code: "rebuild",

@@ -39,7 +39,7 @@ func (in Input) repairPassive(p Plan) Plan {
 	if ch.Configured && ch.Source == in.Peer && purged(in.Mine.Server, in.Theirs.Server) {
 		return p.because(ReasonRebuild)
 	}
-	if !in.Mine.positionCurrent() && startable(ch, in.Peer) {
+	if !in.Mine.positionCurrent() && in.startable(ch) {
 		return p.with(step(Read, "", ReasonComparing))
 	}
 	return in.start(p)
@@ -92,7 +92,7 @@ func (in Input) repairActive(p Plan) Plan {
 		}
 		return p.because(ReasonComparing)
 	}
-	if !in.Theirs.positionCurrent() && startable(ch, in.Peer) {
+	if !in.Theirs.positionCurrent() && in.startable(ch) {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
@@ -100,8 +100,8 @@ func (in Input) repairActive(p Plan) Plan {
 }
 
 // startable reports whether the channel is one that start would start.
-func startable(ch cluster.Channel, peer cluster.Endpoint) bool {
-	return ch.Configured && ch.Source == peer && (ch.IO == cluster.ThreadNo || ch.SQL != cluster.ThreadYes)
+func (in Input) startable(ch cluster.Channel) bool {
+	return !in.Paused && ch.Configured && ch.Source == in.Peer && (ch.IO == cluster.ThreadNo || ch.SQL != cluster.ThreadYes)
 }
 
 // start starts what is stopped of a channel whose two servers were compared.
@@ -120,6 +120,8 @@ func (in Input) start(p Plan) Plan {
 		return p
 	case ch.IO != cluster.ThreadNo && ch.SQL == cluster.ThreadYes:
 		return p.because(ReasonSourceConnecting)
+	case in.Paused:
+		return p.because(ReasonPaused)
 	case in.Now < in.Memory.StartAfter:
 		return p.because(ReasonStartLater)
 	case ch.IO != cluster.ThreadNo:

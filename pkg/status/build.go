@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 )
 
 // Policy is what the configuration says about a tag, as far as status shows it.
@@ -60,11 +62,15 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 		srv.hearAgents(a, t.Assignment, s.Reports[node])
 		t.Servers = append(t.Servers, srv)
 	}
+	if t.Assignment != nil {
+		t.Assignment.ClosedSince = t.Assignment.Risk && t.closedSince(a, s.Reports[t.Passive])
+	}
 	if s.Verdict != nil {
 		v := s.Verdict
 		t.Verdict = &Verdict{
 			Leader: v.Leader, Order: v.Order.String(), Reason: v.Reason, Candidate: v.Candidate, Held: v.Held,
 			Blockers: v.Blockers, Notes: v.Notes,
+			WayOut:        failover.WayOut(p.Tag, s),
 			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive,
 		}
 	}
@@ -78,6 +84,30 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 	t.legacy = legacyOf(t, s, now)
 	judge(&t, sub, s)
 	return t
+}
+
+// closedSince reports whether the passive was seen closed after the role had moved.
+func (t *Tag) closedSince(a cluster.Assignment, reports map[string]cluster.Report) bool {
+	passive := t.server(t.Passive)
+	if a.Phase != cluster.PhaseSteady || passive == nil {
+		return false
+	}
+	for _, r := range reports {
+		if r.Closed.Epoch >= a.Epoch {
+			return true
+		}
+	}
+	return a.IsEligible(passive.Node) || passive.State == Alive && passive.ReadOnly != nil && *passive.ReadOnly
+}
+
+// normal is a position as its flavour writes it: MariaDB lists what a replica
+// has applied twice.
+func normal(f cluster.Flavor, text string) string {
+	set, err := gtid.Parse(f, text)
+	if err != nil {
+		return text
+	}
+	return set.String()
 }
 
 // nodesOf lists the active first, then the passive, then what else is known.
@@ -218,13 +248,13 @@ func fillFromView(out *Server, o cluster.Observation, other cluster.Endpoint) {
 	}
 	srv := o.Server
 	out.ReadOnly, out.SuperReadOnly = triBool(srv.ReadOnly), triBool(srv.SuperReadOnly)
-	out.Flavor, out.Version, out.Users, out.Executed = srv.Flavor, srv.Version, srv.Users, srv.Executed
+	out.Flavor, out.Version, out.Users, out.Executed = srv.Flavor, srv.Version, srv.Users, normal(srv.Flavor, srv.Executed)
 	out.UptimeSeconds = &srv.UptimeS
 	if srv.Mark.Epoch > 0 {
 		out.EpochRow = &srv.Mark
 	}
 	if srv.Sessions >= 0 {
-		out.Sessions = &srv.Sessions
+		out.Sessions, out.SharedSessions = &srv.Sessions, srv.SharedSessions
 	}
 	ch := srv.Channel
 	out.Replication = &Replication{

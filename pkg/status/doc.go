@@ -56,20 +56,23 @@
 //	  active, passive host:port; absent when there is none
 //	  assignment      epoch, version, phase (steady, revoked, opening, switching), since,
 //	                  for_seconds, from, to, cause, proof, risk (true: less than a proof),
+//	                  closed_since (true, beside risk: the passive was seen closed later),
 //	                  reason, actor, loss, eligible[], blocked
 //	  servers[]       node, role (active, passive, none), state (alive, down, unreadable,
 //	                  unseen), cause, error, silent_seconds; the rest as of the last sample
 //	                  that was answered: read_only, super_read_only, read_only_by (agent: an
 //	                  agent has opened or closed the server since that sample),
-//	                  flavor, version, uptime_seconds, sessions, users[], sample_age_seconds,
-//	                  sample_age_at_most_seconds, replication {source, io, sql, gtid,
+//	                  flavor, version, uptime_seconds, sessions, shared_sessions (of these, by
+//	                  an account of replication and in no schema: an application on that
+//	                  account, or a replica that is logging in), users[] (of the others),
+//	                  sample_age_seconds, sample_age_at_most_seconds, replication {source, io, sql, gtid,
 //	                  delay_seconds, received, text}, executed, epoch_row {epoch, active} (how the
 //	                  server remembers the last opening), locked[] (user@host, by agents),
 //	                  monitors[] {name, answered, cause, age_seconds},
 //	                  agents[] {name, heard (null: not watched long enough), order, deed,
 //	                  reason, errant, notes[]}
-//	  verdict         leader, order, reason {code, text}, held, would_fail_over, candidate,
-//	                  blockers[], notes[]
+//	  verdict         leader, order, reason {code, text}, held, way_out[] (sentences: what ends
+//	                  the hold), would_fail_over, candidate, blockers[], notes[]
 //	  pause           actor, reason, since, for_seconds
 //	  request         id, verb, to, actor, reason, state, answer
 //	  daemons         identify, monitors[], agents[]: who is seen

@@ -147,6 +147,20 @@ var scenes = []struct {
 		s.Verdict.Held, s.Verdict.Reason = true, cluster.Reason{Code: "active-dead", Text: "10.0.21.5:3308 is dead; held: " + block}
 		s.Verdict.Blockers = []cluster.Reason{{Code: "failover-block", Text: block}, {Code: "not-eligible", Text: "10.0.21.7:3308 has not been seen replicating"}}
 	}, NoActive},
+	// Nothing but the block is wrong: whole again, not yet for long.
+	{"blocked_only", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment.Epoch, s.Assignment.Blocked, s.Assignment.Cause, s.Assignment.Proof = 8, true, "failover: refused", cluster.RiskRefused
+		spoil(s, nodeA, func(o *cluster.Observation) { o.Server.Executed = "0-1-120,0-1-120" })
+		s.Verdict.Blockers = []cluster.Reason{{Code: "failover-block", Text: "the last automatic failover was in epoch 8 and the pair has not been whole for 1m0s since"}}
+	}, Degraded},
+	// Both died, and the passive is back first.
+	{"held_for_the_active", func(_ *Subject, s *cluster.Snapshot) {
+		s.Assignment.Eligible = nil
+		spoil(s, nodeA, down(cluster.CauseRefused))
+		no := "10.0.21.7:3308 has not been seen replicating from 10.0.21.5:3308 in epoch 7, or not since it was away"
+		s.Verdict.Held, s.Verdict.Reason = true, cluster.Reason{Code: "active-dead", Text: "10.0.21.5:3308 is dead; held: " + no}
+		s.Verdict.Blockers = []cluster.Reason{{Code: "not-eligible", Text: no}}
+	}, NoActive},
 	{"predecessor", func(_ *Subject, s *cluster.Snapshot) {
 		s.Assignment, s.Verdict, s.Leader, s.Observations, s.Reports, s.ViewTTL = cluster.Assignment{}, nil, cluster.Leader{}, nil, nil, nil
 	}, Good},
@@ -156,6 +170,10 @@ var scenes = []struct {
 	{"two_writable", func(_ *Subject, s *cluster.Snapshot) {
 		spoil(s, nodeB, func(o *cluster.Observation) { o.Server.ReadOnly = cluster.No })
 	}, Degraded},
+	{"one_account_for_all", func(_ *Subject, s *cluster.Snapshot) {
+		spoil(s, nodeA, func(o *cluster.Observation) { o.Server.Sessions, o.Server.SharedSessions = 14, 2 })
+		spoil(s, nodeB, func(o *cluster.Observation) { o.Server.Sessions, o.Server.SharedSessions = 1, 1 })
+	}, Good},
 	{"broken_replication", func(_ *Subject, s *cluster.Snapshot) {
 		spoil(s, nodeB, func(o *cluster.Observation) {
 			o.Server.Channel.SQL, o.Server.Channel.SQLErrno, o.Server.Channel.Delay = cluster.ThreadNo, 1062, -1

@@ -86,7 +86,11 @@ func (f *findings) roles(sub Subject, s cluster.Snapshot) {
 	if a.Exists() && a.Phase != cluster.PhaseSteady {
 		f.note(CodeChangeUnderway, "a change of role from %s to %s is under way (%s)", a.From, a.To, a.Phase)
 	}
-	if a.Proof.IsRisk() {
+	switch {
+	case !a.Proof.IsRisk():
+	case t.Assignment != nil && t.Assignment.ClosedSince:
+		f.note(CodeRisk, "the last change of role: %s", closedLater(a.Proof, t.Passive))
+	default:
 		f.note(CodeRisk, "the last change of role, from %s: %s", a.From, unproven(a.Proof))
 	}
 	if a.Loss != "" {

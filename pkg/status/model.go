@@ -104,21 +104,23 @@ const (
 
 // Assignment is the record in force.
 type Assignment struct {
-	Epoch      cluster.Epoch      `json:"epoch"`
-	Version    uint64             `json:"version"`
-	Phase      cluster.Phase      `json:"phase"`
-	Since      *time.Time         `json:"since"`
-	ForSeconds *Seconds           `json:"for_seconds"`
-	From       cluster.Endpoint   `json:"from,omitempty"`
-	To         cluster.Endpoint   `json:"to,omitempty"`
-	Cause      string             `json:"cause,omitempty"`
-	Proof      cluster.Proof      `json:"proof,omitempty"`
-	Risk       bool               `json:"risk"`
-	Reason     string             `json:"reason,omitempty"`
-	Actor      string             `json:"actor,omitempty"`
-	Loss       string             `json:"loss,omitempty"`
-	Eligible   []cluster.Endpoint `json:"eligible,omitempty"`
-	Blocked    bool               `json:"blocked"`
+	Epoch      cluster.Epoch    `json:"epoch"`
+	Version    uint64           `json:"version"`
+	Phase      cluster.Phase    `json:"phase"`
+	Since      *time.Time       `json:"since"`
+	ForSeconds *Seconds         `json:"for_seconds"`
+	From       cluster.Endpoint `json:"from,omitempty"`
+	To         cluster.Endpoint `json:"to,omitempty"`
+	Cause      string           `json:"cause,omitempty"`
+	Proof      cluster.Proof    `json:"proof,omitempty"`
+	Risk       bool             `json:"risk"`
+	// ClosedSince, beside Risk: the passive has been seen closed since the change of role.
+	ClosedSince bool               `json:"closed_since,omitempty"`
+	Reason      string             `json:"reason,omitempty"`
+	Actor       string             `json:"actor,omitempty"`
+	Loss        string             `json:"loss,omitempty"`
+	Eligible    []cluster.Endpoint `json:"eligible,omitempty"`
+	Blocked     bool               `json:"blocked"`
 }
 
 // Seconds is a duration as JSON has it, with milliseconds.
@@ -158,11 +160,13 @@ type Server struct {
 	Version       string         `json:"version,omitempty"`
 	UptimeSeconds *int64         `json:"uptime_seconds,omitempty"`
 	Sessions      *int           `json:"sessions"`
-	Users         []string       `json:"users,omitempty"`
-	SampleAge     *Seconds       `json:"sample_age_seconds"`
-	SampleAtMost  *Seconds       `json:"sample_age_at_most_seconds,omitempty"`
-	Replication   *Replication   `json:"replication,omitempty"`
-	Executed      string         `json:"executed,omitempty"`
+	// SharedSessions is how many of Sessions are an application's only perhaps.
+	SharedSessions int          `json:"shared_sessions,omitempty"`
+	Users          []string     `json:"users,omitempty"`
+	SampleAge      *Seconds     `json:"sample_age_seconds"`
+	SampleAtMost   *Seconds     `json:"sample_age_at_most_seconds,omitempty"`
+	Replication    *Replication `json:"replication,omitempty"`
+	Executed       string       `json:"executed,omitempty"`
 	// EpochRow is the row by which the server remembers the last opening.
 	EpochRow *cluster.Mark `json:"epoch_row,omitempty"`
 	// Locked are the accounts that agents have locked.
@@ -213,6 +217,8 @@ type Verdict struct {
 	Reason cluster.Reason `json:"reason"`
 	// Held reports that nobody takes writes and that a change of role is due and is not made, or not yet.
 	Held bool `json:"held"`
+	// WayOut are sentences that say what ends the hold.
+	WayOut []string `json:"way_out,omitempty"`
 	// WouldFailOver reports whether an automatic failover would happen if the active died now.
 	WouldFailOver bool             `json:"would_fail_over"`
 	Candidate     cluster.Endpoint `json:"candidate,omitempty"`

@@ -59,6 +59,12 @@ func (s Style) tag(b *strings.Builder, t Tag) {
 	for _, p := range t.Problems {
 		s.print(b, sym.bar, sym.bar+"  ", line{{sym.alarm + " ", yellow}, {p.Text, problemColour(p.Code)}})
 	}
+	// Whatever makes the head yellow stands right under it.
+	if t.blockedOnly() {
+		for _, r := range t.Verdict.Blockers {
+			s.print(b, sym.bar, sym.bar+"  ", wouldNot(sym, false, r))
+		}
+	}
 	branches := s.branches(t)
 	for i, br := range branches {
 		first, rest := sym.branch, sym.bar
@@ -152,14 +158,7 @@ func serverBranch(sym symbols, srv Server, a *Assignment) branch {
 		facts = append(facts, name+version)
 	}
 	if srv.Sessions != nil {
-		n := fmt.Sprintf("%d application sessions", *srv.Sessions)
-		if *srv.Sessions == 1 {
-			n = "1 application session"
-		}
-		if len(srv.Users) > 0 {
-			n += " (" + strings.Join(srv.Users, ", ") + ")"
-		}
-		facts = append(facts, n)
+		facts = append(facts, sessionWords(*srv.Sessions, srv.SharedSessions, srv.Users))
 	}
 	if srv.ReadOnlyBy != "" {
 		facts = append(facts, "read_only as its "+srv.ReadOnlyBy+" says since")
@@ -288,6 +287,8 @@ func recordBranch(sym symbols, t Tag) branch {
 		br.body = append(br.body, line{{strings.Join(by, ", "), faint}})
 	}
 	switch {
+	case a.Risk && a.ClosedSince:
+		br.body = append(br.body, line{{closedLater(a.Proof, t.Passive), faint}})
 	case a.Risk:
 		br.body = append(br.body, line{{sym.alarm + " " + unproven(a.Proof), yellow}})
 	case a.Proof != "":
@@ -322,14 +323,15 @@ func whyBranch(sym symbols, t Tag) branch {
 	} else {
 		br.head = br.head.add(plainText, v.Reason.Text)
 		if v.Held {
-			br.body = append(br.body, line{{sym.alarm + " held: ", red}, {"nobody takes writes until this has an end; mmmctl failover decides against the rules", plainText}})
+			br.body = append(br.body, line{{sym.alarm + " held: ", red}, {"nobody takes writes until this has an end", plainText}})
+			for _, l := range v.WayOut {
+				br.body = append(br.body, text(plain(l)))
+			}
 		}
-		no := " would not fail over now: "
-		if v.Held {
-			no = " also: "
-		}
-		for _, r := range cluster.Unsaid(v.Reason, v.Blockers) {
-			br.body = append(br.body, line{{sym.alarm + no, yellow}, {r.Text, plainText}})
+		if !t.blockedOnly() {
+			for _, r := range cluster.Unsaid(v.Reason, v.Blockers) {
+				br.body = append(br.body, wouldNot(sym, v.Held, r))
+			}
 		}
 		if v.WouldFailOver && v.Candidate != "" && (t.Assignment == nil || t.Assignment.Phase == cluster.PhaseSteady) {
 			br.body = append(br.body, line{{"would fail over to " + string(v.Candidate), green}})
@@ -345,6 +347,19 @@ func whyBranch(sym symbols, t Tag) branch {
 		}
 	}
 	return br
+}
+
+// blockedOnly reports that nothing but what keeps a failover back is wrong.
+func (t *Tag) blockedOnly() bool {
+	return t.Condition == Degraded && t.Pause == nil && len(t.Problems) == 0 && t.Verdict != nil
+}
+
+func wouldNot(sym symbols, held bool, r cluster.Reason) line {
+	words := " would not fail over now: "
+	if held {
+		words = " also: "
+	}
+	return line{{sym.alarm + words, yellow}, {r.Text, plainText}}
 }
 
 func daemonsBranch(t Tag) branch {
@@ -374,7 +389,7 @@ func daemonsBranch(t Tag) branch {
 		}
 	}
 	if silent > 0 {
-		br.body = append(br.body, line{{fmt.Sprintf("agents that stand still: %d (left behind by a kill, or hung)", silent), faint}})
+		br.body = append(br.body, line{{fmt.Sprintf("agents that stand still: %d (stopped, killed or hung)", silent), faint}})
 	}
 	return br
 }

@@ -39,6 +39,23 @@ func plain(s string) string {
 	}, s)
 }
 
+// sessionWords tells what certainly is an application apart from what may be a
+// replica that is just logging in.
+func sessionWords(n, shared int, users []string) string {
+	n -= shared
+	text := fmt.Sprintf("%d application sessions", n)
+	if n == 1 {
+		text = "1 application session"
+	}
+	if len(users) > 0 {
+		text += " (" + strings.Join(users, ", ") + ")"
+	}
+	if shared > 0 {
+		text += fmt.Sprintf(", %d by the account of replication", shared)
+	}
+	return text
+}
+
 func channelWords(c cluster.Channel, other cluster.Endpoint) string {
 	if !c.Configured {
 		return "does not replicate: no channel is configured"
@@ -95,6 +112,15 @@ func unproven(p cluster.Proof) string {
 		return p.Words()
 	}
 	return "no proof that the old active is closed: " + p.Words()
+}
+
+// closedLater is unproven for an old active that has been seen closed since.
+func closedLater(p cluster.Proof, old cluster.Endpoint) string {
+	why := p.Words()
+	if _, after, cut := strings.Cut(why, ": "); cut {
+		why = after
+	}
+	return fmt.Sprintf("no proof when the role moved (%s); %s has been seen closed since", why, old)
 }
 
 // causeWords names what a server that does not answer shows.

@@ -76,6 +76,7 @@ func TestBrokenFiles(t *testing.T) {
 		{"a misspelt key", goodPairs, "interval=3", "interval=3\nintervall=3", []string{"intervall", "interval"}, true},
 		{"agent: no user", goodAgent, "user=user_mmm\n", "", []string{"mysql", "user"}, false},
 		{"agent: a word for a number", goodAgent, "try_on_failure=3", "try_on_failure=often", []string{"mysql", "try_on_failure", "often"}, false},
+		{"agent: a certificate for mail that is gone", goodAgent, "charset=utf8", "send_mail=1\nemail_receiver=dba@example.org\nemail_tls_ca=/nonexistent/ca.pem", []string{"mysql", "email_tls_ca", "no such file"}, true},
 		{"agent: members that are none", goodAgent, "charset=utf8", "charset=utf8\nmembers=nonsense", []string{"mysql", "members"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

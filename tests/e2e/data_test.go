@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,12 @@ func TestErrantTransaction(t *testing.T) {
 		}
 		return true, ""
 	}))
+	out, err := s.Tool(s.short(), "mmmctl", "check", "--tag", harness.ServiceTag, "--agent-conf", s.AgentConf)
+	s.must(err)
+	if out.Code != 5 || !strings.Contains(out.Stdout, "in quarantine, it holds transactions that the active lacks: "+report.Errant) ||
+		!strings.Contains(out.Stdout, "warn     replication channel: from "+string(s.a.Addr())) {
+		t.Errorf("mmmctl check: exit %d, want 5 and both channels named\n%s", out.Code, out.Stdout)
+	}
 	s.more(w, 20)
 
 	// Whatever happens to the active now, the quarantined server is not opened.

@@ -212,3 +212,33 @@ func TestAMailServerThatHangs(t *testing.T) {
 		t.Errorf("%d different mails arrived, want %d", len(ids), 1+2*rounds)
 	}
 }
+
+// An agent whose mail is set wrongly works without: it says so in log and status,
+// and a reload in time sends what waits.
+func TestMailIsSetWrongly(t *testing.T) {
+	m := mailServer(t)
+	settings := map[string]string{
+		"send_mail": "1", "email_server": "127.0.0.1", "email_port": strconv.Itoa(m.Port()), "email_receiver": operator,
+		"email_tls": "required", "email_tls_ca": m.CA + ".gone",
+	}
+	s := raise(t, options{agent: settings})
+	before := s.record()
+	s.a.Kill()
+	s.moved(before, s.b)
+	s.shown("json", `"code": "`+cluster.NoteMail+`"`, "the agent sends no mail: email_tls_ca: ")
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the agent's log names the mail that it does not send", func(context.Context) (bool, string) {
+			log := s.Log("mmm-agent", 200)
+			for line := range strings.Lines(log) {
+				if strings.Contains(line, "mail not sent yet") && strings.Contains(line, "failover "+string(s.a.Addr())) {
+					return true, ""
+				}
+			}
+			return false, log
+		})
+	})
+	settings["email_tls_ca"] = m.CA
+	s.must(s.WriteFiles(harness.SiteOptions{Tag: s.opts.tag, Agent: settings}))
+	s.must(s.Daemon(harness.Agent).Signal(syscall.SIGHUP))
+	s.mailed(m, "failover")
+}

@@ -486,6 +486,12 @@ func (l *Lab) WatchGrant() string {
 	return map[Flavor]string{MariaDB: "SLAVE MONITOR", MySQL: "REPLICATION CLIENT"}[l.flavor]
 }
 
+// OpenGrants are the privileges without which an agent neither opens nor closes a server.
+func (l *Lab) OpenGrants() []string {
+	return map[Flavor][]string{MariaDB: {"READ_ONLY ADMIN", "CONNECTION ADMIN"},
+		MySQL: {"SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN"}}[l.flavor]
+}
+
 // BypassGrant is the privilege that lets its owner write on a closed server;
 // none does on MySQL, where super_read_only stops all.
 func (l *Lab) BypassGrant() string {
