@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
@@ -40,12 +41,46 @@ func (n nodeOf) Connect(ctx context.Context) (agent.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return connOf{c}, nil
+	return &connOf{Conn: c, closed: make(chan struct{})}, nil
 }
 
-type connOf struct{ *mysqlnode.Conn }
+type connOf struct {
+	*mysqlnode.Conn
+	once   sync.Once
+	closed chan struct{} // by Close
+}
 
-func (c connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
+func (c *connOf) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+func (c *connOf) OnBroken(f func()) {
+	select {
+	case <-c.Broken():
+		f()
+		return
+	default:
+	}
+	go func() {
+		select {
+		case <-c.Broken():
+			f()
+		case <-c.closed:
+		}
+	}()
+}
+
+func (c *connOf) QueueReadOnly(done func(error)) error {
+	answer, err := c.Conn.QueueReadOnly()
+	if err != nil {
+		return err
+	}
+	go func() { done(<-answer) }()
+	return nil
+}
+
+func (c *connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	err := c.Conn.SetReadOnly(ctx, lockWait)
 	if errors.Is(err, mysqlnode.ErrLockWait) {
 		return fmt.Errorf("%w: %w", agent.ErrLockWait, err)
@@ -53,19 +88,19 @@ func (c connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	return err
 }
 
-func (c connOf) Missing(ctx context.Context) ([]string, error) {
+func (c *connOf) Missing(ctx context.Context) ([]string, error) {
 	return c.Conn.Missing(ctx, mysqlnode.RoleAgent)
 }
 
-func (c connOf) Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error) {
+func (c *connOf) Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error) {
 	return c.Conn.Mark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u})
 }
 
-func (c connOf) WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error {
+func (c *connOf) WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error {
 	return c.Conn.WriteMark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u}, m)
 }
 
-func (c connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
+func (c *connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 	found, err := c.Conn.Sessions(ctx)
 	all := make([]agent.Session, 0, len(found))
 	for _, s := range found {
@@ -81,7 +116,7 @@ func (c connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 	return all, err
 }
 
-func (c connOf) Writers(ctx context.Context) ([]agent.Writer, error) {
+func (c *connOf) Writers(ctx context.Context) ([]agent.Writer, error) {
 	found, err := c.Conn.Writers(ctx)
 	all := make([]agent.Writer, 0, len(found))
 	for _, w := range found {

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -55,18 +56,20 @@ type Options struct {
 	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
 	// or after each call to a server, whatever servers and Redis do, and end when it ends.
 	Loop func(name string) (beat, end func())
-	Log  zerolog.Logger
+	// Runtime is what the loops run on; nil is the machine's own.
+	Runtime sched.Runtime
+	Log     zerolog.Logger
 }
 
 // Agent acts on all pairs it knows.
 type Agent struct {
-	o     Options
-	start time.Time
-	tick  atomic.Uint64
+	o    Options
+	rt   sched.Runtime
+	tick atomic.Uint64
 	// keeper holds what must not be forgotten.
 	keeper *keeper
 
-	discover chan struct{}
+	discover sched.Signal
 	mu       sync.Mutex
 	pairs    map[cluster.UniqSign]*running
 }
@@ -76,7 +79,7 @@ type running struct {
 	stop func()
 }
 
-// New checks the options.
+// New checks the options and reads the store.
 func New(o Options) (*Agent, error) {
 	switch {
 	case o.ID == "":
@@ -99,8 +102,11 @@ func New(o Options) (*Agent, error) {
 	if o.Refused == nil {
 		o.Refused = func(error) bool { return false }
 	}
-	a := &Agent{o: o, start: time.Now(), discover: make(chan struct{}, 1), pairs: map[cluster.UniqSign]*running{}}
-	a.keeper = newKeeper(o.Store, o.Log, o.Remembers)
+	if o.Runtime == nil {
+		o.Runtime = sched.Real()
+	}
+	a := &Agent{o: o, rt: o.Runtime, discover: o.Runtime.NewSignal(), pairs: map[cluster.UniqSign]*running{}}
+	a.keeper = newKeeper(a.rt, o.Store, o.Log, o.Remembers)
 	a.keeper.absorb = a.absorb
 	return a, nil
 }
@@ -108,36 +114,30 @@ func New(o Options) (*Agent, error) {
 // Run acts until ctx ends. It returns nil then: servers, Redis and records that
 // cannot be had are waited for. Every server is left as it is.
 func (a *Agent) Run(ctx context.Context) error {
-	var listening sync.WaitGroup
-	listening.Go(func() { a.o.Bus.Listen(ctx, a.hear) })
-	defer listening.Wait()
+	beside := sched.NewGroup(a.rt)
+	beside.Go(func() { a.o.Bus.Listen(ctx, a.hear) })
+	defer beside.Wait()
 	// What the pairs leave behind is still written.
-	writing, written := context.WithCancel(context.Background())
-	listening.Go(func() { a.keeper.run(writing) })
+	writing, written := a.rt.Cancel(context.Background())
+	beside.Go(func() { a.keeper.run(writing) })
 	defer written()
 	defer a.stopAll()
 
 	beat, end := a.o.Loop("finding pairs")
 	defer end()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	again := time.Duration(0)
 	for {
 		beat()
-		select {
-		case <-ctx.Done():
+		if a.discover.Wait(ctx, again) == sched.Ended {
 			return nil
-		case <-a.discover:
-		case <-timer.C:
 		}
-		if a.findPairs(ctx) {
-			timer.Reset(discoverEvery)
-		} else {
-			timer.Reset(discoverRetry)
+		if again = discoverRetry; a.findPairs(ctx) {
+			again = discoverEvery
 		}
 	}
 }
 
-func (a *Agent) now() time.Duration { return time.Since(a.start) }
+func (a *Agent) now() time.Duration { return a.rt.Now() }
 
 func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
 
@@ -151,16 +151,16 @@ func (a *Agent) hear(w Wake) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w.Kind == WakeResubscribed || w.UniqSign == "" {
-		for _, p := range a.pairs {
-			p.look()
+		for _, u := range slices.Sorted(maps.Keys(a.pairs)) {
+			a.pairs[u].look()
 		}
-		poke(a.discover)
+		a.discover.Set()
 		return
 	}
 	p := a.pairs[w.UniqSign]
 	if p == nil {
 		if w.Kind != WakeReport && len(a.o.Members) == 0 {
-			poke(a.discover)
+			a.discover.Set()
 		}
 		return
 	}
@@ -182,7 +182,8 @@ func (a *Agent) hear(w Wake) {
 // before. It reports whether at least one pair is known.
 func (a *Agent) findPairs(ctx context.Context) bool {
 	if len(a.o.Members) > 0 {
-		for u, m := range a.o.Members {
+		for _, u := range slices.Sorted(maps.Keys(a.o.Members)) {
+			m := a.o.Members[u]
 			a.ensure(ctx, u, [2]cluster.Endpoint{m[0], m[1]})
 		}
 		return true
@@ -226,11 +227,11 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 		return
 	}
 	p.bus.remembers = a.keeper.memory(u).Record
-	pctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() { p.run(pctx) })
+	pctx, cancel := a.rt.Cancel(ctx)
+	work := sched.NewGroup(a.rt)
+	work.Go(func() { p.run(pctx) })
 	a.mu.Lock()
-	a.pairs[u] = &running{p, func() { cancel(); wg.Wait() }}
+	a.pairs[u] = &running{p, func() { cancel(); work.Wait() }}
 	a.mu.Unlock()
 	p.log.Info().Str("first", string(m[0])).Str("second", string(m[1])).Msg("pair found")
 }
@@ -262,11 +263,11 @@ func (a *Agent) stopAll() {
 	a.mu.Lock()
 	all := maps.Clone(a.pairs)
 	a.mu.Unlock()
-	var wg sync.WaitGroup
-	for _, r := range all {
-		wg.Go(r.stop)
+	stopping := sched.NewGroup(a.rt)
+	for _, u := range slices.Sorted(maps.Keys(all)) {
+		stopping.Go(all[u].stop)
 	}
-	wg.Wait()
+	stopping.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pairs = map[cluster.UniqSign]*running{}
@@ -290,11 +291,4 @@ func membersOf(s cluster.Snapshot) ([2]cluster.Endpoint, bool) {
 		m[i] = parsed
 	}
 	return m, m[0] != m[1]
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

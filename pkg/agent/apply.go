@@ -10,6 +10,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -38,7 +39,7 @@ var (
 // drain applies everything that was received: the applying thread runs, then
 // the receiving one is stopped, never both.
 func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
-	began := time.Now()
+	began := w.now()
 	// Whoever said drained before has received more since, or has been restarted.
 	w.memory.Ready = cluster.Order{}
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Drain) }); err != nil {
@@ -57,7 +58,7 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 		return err
 	}
 	w.memory.Ready = in.Record.Order()
-	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", time.Since(began)).Msg("drained")
+	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", w.now()-began).Msg("drained")
 	return nil
 }
 
@@ -99,28 +100,27 @@ func (w *worker) stopReceiver(ctx context.Context, io cluster.Thread) error {
 		return w.toldToStop(ctx)
 	}
 	conn := w.links.work
-	done := make(chan error, 1)
-	go func() {
-		sctx, cancel := context.WithTimeout(ctx, stopLimit)
+	stop := sched.Begin(w.rt, func() (struct{}, error) {
+		sctx, cancel := w.rt.Timeout(ctx, stopLimit)
 		defer cancel()
-		done <- conn.StopIOThread(sctx)
-	}()
-	timer := time.NewTimer(stopWait)
-	defer timer.Stop()
-	select {
-	case err := <-done:
+		return struct{}{}, conn.StopIOThread(sctx)
+	})
+	// It ends with ctx, and the session is its own until then.
+	whatever := context.Background()
+	if _, err := stop.Get(whatever, stopWait); !errors.Is(err, sched.ErrLate) {
 		return err
-	case <-timer.C:
 	}
-	ended := make(chan error, 1)
-	go func() {
-		err := <-done
+	ended := &outcome{}
+	w.rt.Go(func() {
+		_, err := stop.Get(whatever, -1)
 		_ = conn.Close()
-		ended <- err
-	}()
+		w.asked.Store(true) // the last sample shows the thread as it was before
+		ended.set(err)
+		w.wake.Set()
+	})
 	w.stopping, w.stoppingOn = ended, conn.ID()
 	w.links.work = nil
-	fresh, err := w.links.node.Connect(ctx)
+	fresh, err := w.links.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,15 +140,6 @@ func (w *worker) toldToStop(ctx context.Context) error {
 		return errReceives
 	}
 	return nil
-}
-
-// stopEnds forgets a stop whose session has ended.
-func (w *worker) stopEnds() {
-	select {
-	case <-w.stopping:
-		w.stopping, w.stoppingOn = nil, 0
-	default:
-	}
 }
 
 func (w *worker) nothingToDiscard(ctx context.Context, target string) error {
@@ -185,7 +176,7 @@ func (w *worker) startApplying(ctx context.Context) error {
 		case w.now() > deadline:
 			return errNoProgress
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sched.Sleep(ctx, w.rt, pause); err != nil {
 			return err
 		}
 	}
@@ -240,26 +231,26 @@ func (w *worker) applied(ctx context.Context, in reconcile.Input, target string)
 
 func (w *worker) await(ctx context.Context, target string) error {
 	began := w.now()
-	cctx, cancel := context.WithTimeout(ctx, waitSlice+w.p.a.o.ConnectTimeout)
+	cctx, cancel := w.rt.Timeout(ctx, waitSlice+w.p.a.o.ConnectTimeout)
 	defer cancel()
 	if _, err := w.links.work.WaitApplied(cctx, target, waitSlice); err != nil {
 		return err
 	}
 	// A wait function that answers at once must not become a busy loop.
 	if w.now()-began < 2*time.Millisecond {
-		return sleep(ctx, 2*time.Millisecond)
+		return sched.Sleep(ctx, w.rt, 2*time.Millisecond)
 	}
 	return nil
 }
 
 // catchUp waits until everything of the closed old active is applied.
 func (w *worker) catchUp(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
-	began := time.Now()
+	began := w.now()
 	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target) }); err != nil {
 		return err
 	}
 	w.memory.Ready = in.Record.Order()
-	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", time.Since(began)).Msg("caught up")
+	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", w.now()-began).Msg("caught up")
 	return nil
 }
 

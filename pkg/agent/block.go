@@ -303,7 +303,7 @@ func (w *worker) again(err error) time.Duration {
 // seal sets super_read_only on a server that is closed without it.
 func (w *worker) seal(ctx context.Context, in reconcile.Input) error {
 	err := w.timed(in, "seal", func() error {
-		ctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+		ctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
 		defer cancel()
 		return w.links.work.SetReadOnly(ctx, closeLockWait)
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -31,7 +32,7 @@ var (
 // is not ended below (in a switchover after read_only), then read_only, so that nothing new is written, then every session that may still hold a way to open or write it is ended,
 // and only what reads back closed is acknowledged.
 func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
-	began := time.Now()
+	began := w.now()
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 	w.keep(ctx, in)
 	w.memory.Closed = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
-		Dur("took", time.Since(began)).Msg("closed")
+		Dur("took", w.now()-began).Msg("closed")
 	return nil
 }
 
@@ -122,7 +123,7 @@ func (w *worker) refuse(in reconcile.Input, why string) error {
 func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
 	for attempt := 1; ; attempt++ {
 		err := w.timed(in, "set read_only", func() error {
-			ctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+			ctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
 			defer cancel()
 			return w.links.work.SetReadOnly(ctx, closeLockWait)
 		})
@@ -187,7 +188,7 @@ func (w *worker) endSessions(ctx context.Context) error {
 		if w.now() > deadline {
 			return errSessionsAlive
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sched.Sleep(ctx, w.rt, pause); err != nil {
 			return err
 		}
 	}
@@ -244,15 +245,18 @@ func (w *worker) queueClose(ctx context.Context, in reconcile.Input) error {
 	if err := w.wants(ctx, in, reconcile.QueueClose); err != nil {
 		return err
 	}
-	err := w.timed(in, "queue read_only", func() (err error) {
-		w.links.queue, err = w.links.spare.QueueReadOnly()
-		return err
+	ended := &outcome{}
+	err := w.timed(in, "queue read_only", func() error {
+		return w.links.spare.QueueReadOnly(func(err error) {
+			ended.set(err)
+			w.wake.Set()
+		})
 	})
 	if err != nil {
 		w.links.dropSpare()
 		return err
 	}
-	w.memory.Queued = true
+	w.links.queue, w.memory.Queued = ended, true
 	w.log.Info().Str("order", in.Record.Order().String()).Msg("the server hangs: the closing order is queued")
 	return nil
 }

@@ -6,7 +6,10 @@
 // server never delays the other: closing one and draining the other run side by
 // side. A worker asks package reconcile what to do, does it, and asks again. It
 // is woken by a change of the record, a message on the predecessor's topic, the
-// end of a connection and a timer; all of these only say "look now".
+// end of a connection and a timer; all of these only say "look now". The loops
+// run on package sched alone: what ends elsewhere, a dial, a queued order, a
+// session, leaves a value under a lock and sets the worker's one signal. No lock is
+// held across a call to a server, to Redis or to the store.
 //
 // Connections. A worker keeps one connection to work on and one spare, opened
 // beforehand, on which a closing order is left when the server hangs. Each

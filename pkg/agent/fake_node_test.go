@@ -246,6 +246,7 @@ type fakeConn struct {
 	s        *fakeServer
 	id       uint64
 	broken   chan struct{}
+	onBroken func() // unless we close it
 	dead     bool
 	queued   bool            // a closing order waits on it
 	stopping bool            // it waits for the receiving thread
@@ -262,8 +263,17 @@ func (c *fakeConn) may(ctx context.Context, name string, f func(s *fakeServer) e
 	})
 }
 
-func (c *fakeConn) ID() uint64              { return c.id }
-func (c *fakeConn) Broken() <-chan struct{} { return c.broken }
+func (c *fakeConn) ID() uint64 { return c.id }
+
+func (c *fakeConn) OnBroken(f func()) {
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	if c.dead {
+		f()
+	} else {
+		c.onBroken = f
+	}
+}
 
 // end ends the session; the lock is held.
 func (c *fakeConn) end() {
@@ -271,12 +281,16 @@ func (c *fakeConn) end() {
 		c.dead = true
 		close(c.broken)
 		delete(c.s.sessions, c.id)
+		if c.onBroken != nil {
+			c.onBroken()
+		}
 	}
 }
 
 func (c *fakeConn) Close() error {
 	c.s.w.mu.Lock()
 	defer c.s.w.mu.Unlock()
+	c.onBroken = nil
 	c.end()
 	return nil
 }
@@ -345,8 +359,7 @@ func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 	})
 }
 
-func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
-	done := make(chan error, 1)
+func (c *fakeConn) QueueReadOnly(done func(error)) error {
 	c.s.w.mu.Lock()
 	c.queued = true
 	c.s.w.mu.Unlock()
@@ -359,7 +372,7 @@ func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
 				return nil
 			})
 			if err != nil {
-				done <- err
+				done(err)
 				return
 			}
 			if held { // it waits for the lock, an hour at most
@@ -369,9 +382,9 @@ func (c *fakeConn) QueueReadOnly() (<-chan error, error) {
 				}
 			}
 		}
-		done <- nil
+		done(nil)
 	}()
-	return done, nil
+	return nil
 }
 
 func (c *fakeConn) SetWritable(ctx context.Context) error {

@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // ErrStoreBusy: another process had or has the store; it is loaded again before
 // it is written.
 var ErrStoreBusy = errors.New("another process has the store")
 
-// Store keeps what agents must not forget on disk.
+// Store keeps what agents must not forget on disk. It is used by one caller at a
+// time, who holds no lock.
 type Store interface {
 	// Load returns what is kept, beside any error as much as could be read.
 	Load() (map[cluster.UniqSign]cluster.Memory, error)
@@ -39,11 +42,12 @@ var errDisk = errors.New("the disk does not answer")
 // keeper writes the memory of all pairs to the store, side by side with
 // everything else. Only the newest state is ever written.
 type keeper struct {
+	rt    sched.Runtime
 	store Store // nil keeps nothing
 	log   zerolog.Logger
 	// absorb takes what another process had written.
 	absorb func(map[cluster.UniqSign]cluster.Memory)
-	wake   chan struct{}
+	wake   sched.Signal
 
 	mu      sync.Mutex
 	all     map[cluster.UniqSign]cluster.Memory
@@ -52,12 +56,12 @@ type keeper struct {
 	tried   uint64                             // the newest version that was written or could not be
 	epochs  map[cluster.UniqSign]cluster.Epoch // on disk
 	urgent  bool
-	ended   chan struct{} // closed and replaced whenever an attempt ends
+	waiting []sched.Signal // of those who wait for an attempt to end
 	trouble string
 }
 
-func newKeeper(s Store, log zerolog.Logger, remembers map[cluster.UniqSign]cluster.Memory) *keeper {
-	k := &keeper{store: s, log: log, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+func newKeeper(rt sched.Runtime, s Store, log zerolog.Logger, remembers map[cluster.UniqSign]cluster.Memory) *keeper {
+	k := &keeper{rt: rt, store: s, log: log, wake: rt.NewSignal(),
 		all: map[cluster.UniqSign]cluster.Memory{}, epochs: map[cluster.UniqSign]cluster.Epoch{}}
 	for u, m := range remembers {
 		k.all[u] = m.Clone()
@@ -113,7 +117,7 @@ func (k *keeper) change(u cluster.UniqSign, now bool, edit func(*cluster.Memory)
 	k.version++
 	k.urgent = k.urgent || now
 	k.mu.Unlock()
-	poke(k.wake)
+	k.wake.Set()
 }
 
 // keeps reports whether an epoch of u is on disk, or nothing is to be.
@@ -129,16 +133,18 @@ func (k *keeper) wait(ctx context.Context) error {
 	if k.store == nil {
 		return nil
 	}
-	timer := time.NewTimer(diskWait)
-	defer timer.Stop()
+	until := k.rt.Now() + diskWait
+	ended := k.rt.NewSignal()
 	k.mu.Lock()
 	version := k.version
 	k.urgent = true
+	k.waiting = append(k.waiting, ended)
 	k.mu.Unlock()
-	poke(k.wake)
+	defer k.leave(ended)
+	k.wake.Set()
 	for {
 		k.mu.Lock()
-		saved, tried, ended, trouble := k.saved, k.tried, k.ended, k.trouble
+		saved, tried, trouble := k.saved, k.tried, k.trouble
 		k.mu.Unlock()
 		switch {
 		case saved >= version:
@@ -146,18 +152,25 @@ func (k *keeper) wait(ctx context.Context) error {
 		case tried >= version:
 			return errors.New(trouble)
 		}
-		select {
-		case <-ended:
-		case <-timer.C:
+		switch ended.Wait(ctx, max(0, until-k.rt.Now())) {
+		case sched.Set:
+		case sched.Late:
 			k.mu.Lock()
 			k.trouble = errDisk.Error()
 			k.mu.Unlock()
 			k.log.Error().Msg("the agent's memory is not on disk in time")
 			return errDisk
-		case <-ctx.Done():
+		case sched.Ended:
 			return ctx.Err()
 		}
 	}
+}
+
+// leave waits no longer.
+func (k *keeper) leave(ended sched.Signal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = slices.DeleteFunc(k.waiting, func(s sched.Signal) bool { return s == ended })
 }
 
 // said is why memory is not kept, empty when it is.
@@ -172,30 +185,27 @@ func (k *keeper) run(ctx context.Context) {
 	if k.store == nil {
 		return
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	waits := false // the timer runs for something to write
+	due := k.rt.Now()
+	waits := false // due is for something to write
 	for {
-		select {
-		case <-ctx.Done():
+		switch k.wake.Wait(ctx, max(0, due-k.rt.Now())) {
+		case sched.Ended:
 			k.save()
 			return
-		case <-k.wake:
+		case sched.Set:
 			k.mu.Lock()
 			urgent := k.urgent
 			k.mu.Unlock()
 			if !urgent {
 				if !waits {
-					waits = true
-					timer.Reset(lazily)
+					waits, due = true, k.rt.Now()+lazily
 				}
 				continue
 			}
-		case <-timer.C:
+		case sched.Late:
 		}
 		k.save()
-		waits = false
-		timer.Reset(diskRetry)
+		waits, due = false, k.rt.Now()+diskRetry
 	}
 }
 
@@ -254,9 +264,11 @@ func (k *keeper) ending(err error) {
 	k.mu.Lock()
 	before := k.trouble
 	k.trouble = said
-	close(k.ended)
-	k.ended = make(chan struct{})
+	waiting := slices.Clone(k.waiting)
 	k.mu.Unlock()
+	for _, s := range waiting {
+		s.Set()
+	}
 	switch {
 	case said == before:
 	case said != "":

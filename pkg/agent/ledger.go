@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // ledger is the record of the accounts of a pair that agents have locked and
@@ -56,25 +57,23 @@ func (l *ledger) note(ctx context.Context, e cluster.Endpoint, all []cluster.Acc
 	l.dropped[e] = without(l.dropped[e], all)
 	l.mu.Unlock()
 	k.change(l.p.u, true, func(m *cluster.Memory) { put(&m.Locked, e, append(m.Locked[e], all...)) })
-	redis := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	redis := sched.Begin(l.p.a.rt, func() (struct{}, error) {
+		ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
 		defer cancel()
-		redis <- l.p.a.o.Bus.NoteLocked(ctx, l.p.u, e, all)
-	}()
+		return struct{}{}, l.p.a.o.Bus.NoteLocked(ctx, l.p.u, e, all)
+	})
+	// It ends with ctx, and what it says is awaited even then.
+	whatever := context.Background()
 	disk := errNoStore
 	if k.store != nil {
 		disk = k.wait(ctx)
 	}
 	if disk == nil {
 		// Redis is told again whenever the accounts are read.
-		select {
-		case <-redis:
-		case <-time.After(redisWait):
-		}
+		_, _ = redis.Get(whatever, redisWait)
 		return nil
 	}
-	if err := <-redis; err != nil {
+	if _, err := redis.Get(whatever, -1); err != nil {
 		l.drop(e, all)
 		return fmt.Errorf("record the accounts to be locked: %w", errors.Join(disk, err))
 	}
@@ -104,7 +103,7 @@ func (l *ledger) drop(e cluster.Endpoint, all []cluster.Account) {
 // holds is taken out before; what Redis no longer holds was released by others,
 // unless it is another Redis than before.
 func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	bus, u := l.p.a.o.Bus, l.p.u
 	l.mu.Lock()
@@ -151,7 +150,7 @@ func (l *ledger) tell(ctx context.Context, e cluster.Endpoint, seen []cluster.Ac
 	if len(seen) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	return l.p.a.o.Bus.NoteLocked(ctx, l.p.u, e, seen)
 }

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -19,12 +21,13 @@ const (
 
 // links are a worker's standing connections: one to work on, one spare. They
 // are dialled in the background, so that a server that hangs never holds up
-// what is to be left on the spare.
+// what is to be left on the spare. Everything but results belongs to the worker's loop.
 type links struct {
 	node        Node
-	work, spare Conn
-	queue       <-chan error // the outcome of the closing order that waits on the spare
-	results     chan dialled
+	rt          sched.Runtime
+	wake        sched.Signal // the worker's
+	work, spare *session
+	queue       *outcome // of the closing order that waits on the spare
 	dialling    [uses]bool
 	next        [uses]time.Duration // not before, by the agent's clock
 	born        time.Duration       // when the working connection was opened
@@ -35,6 +38,9 @@ type links struct {
 	// It stays until there is another.
 	poorSpare bool
 	short     int // working connections in a row that did not last
+
+	mu      sync.Mutex // for results
+	results []dialled
 }
 
 const (
@@ -46,11 +52,22 @@ const (
 
 type dialled struct {
 	use  int
-	conn Conn
+	conn *session
 	err  error
 }
 
-func newLinks(n Node) links { return links{node: n, results: make(chan dialled, uses)} }
+func newLinks(n Node, rt sched.Runtime, wake sched.Signal) *links {
+	return &links{node: n, rt: rt, wake: wake}
+}
+
+// connect opens a connection whose end wakes the worker.
+func (l *links) connect(ctx context.Context) (*session, error) {
+	c, err := l.node.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(c, l.wake), nil
+}
 
 // wants reports whether a connection is missing for use.
 func (l *links) wants(use int) bool {
@@ -70,11 +87,23 @@ func (l *links) dial(ctx context.Context, now time.Duration) {
 			continue
 		}
 		l.dialling[use] = true
-		go func() {
-			conn, err := l.node.Connect(ctx)
-			l.results <- dialled{use, conn, err}
-		}()
+		l.rt.Go(func() {
+			conn, err := l.connect(ctx)
+			l.mu.Lock()
+			l.results = append(l.results, dialled{use, conn, err})
+			l.mu.Unlock()
+			l.wake.Set()
+		})
 	}
+}
+
+// takeDialled returns the dials that have ended since it was asked last.
+func (l *links) takeDialled() []dialled {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.results
+	l.results = nil
+	return taken
 }
 
 // wait is how long until the next dial is due, at most most.
@@ -94,26 +123,6 @@ func (l *links) renew() {
 		l.poor = true
 		l.next[forPoor] = max(l.next[forPoor], l.born+sampleEvery)
 	}
-}
-
-func (l *links) brokenWork() <-chan struct{}  { return broken(l.work) }
-func (l *links) brokenSpare() <-chan struct{} { return broken(l.spare) }
-
-// ended reports whether a connection has ended.
-func ended(c Conn) bool {
-	select {
-	case <-c.Broken():
-		return true
-	default:
-		return false
-	}
-}
-
-func broken(c Conn) <-chan struct{} {
-	if c == nil {
-		return nil
-	}
-	return c.Broken()
 }
 
 // dropWork closes the working connection. The next one is dialled at once,
@@ -142,12 +151,17 @@ func (l *links) dropSpare() {
 
 // shut closes everything and waits for dials under way, whose context has ended.
 func (l *links) shut() {
-	for slices.Contains(l.dialling[:], true) {
-		d := <-l.results
-		l.dialling[d.use] = false
-		if d.conn != nil {
-			_ = d.conn.Close()
+	for {
+		for _, d := range l.takeDialled() {
+			l.dialling[d.use] = false
+			if d.conn != nil {
+				_ = d.conn.Close()
+			}
 		}
+		if !slices.Contains(l.dialling[:], true) {
+			break
+		}
+		l.wake.Wait(context.Background(), -1)
 	}
 	l.dropWork(0)
 	l.dropSpare()
@@ -160,7 +174,7 @@ func (l *links) owns(id uint64) bool {
 
 // dialled takes the outcome of a dial.
 func (w *worker) dialled(ctx context.Context, d dialled) {
-	l := &w.links
+	l := w.links
 	l.dialling[d.use] = false
 	if d.err != nil {
 		l.next[d.use] = w.now() + dialAgainLater
@@ -184,7 +198,7 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		return
 	}
 	if d.use == forPoor && l.work != nil {
-		if ended(d.conn) {
+		if d.conn.ended() {
 			_ = d.conn.Close()
 			l.next[forPoor] = w.now() + dialAgainLater
 			return

@@ -17,13 +17,15 @@ type Node interface {
 	Connect(ctx context.Context) (Conn, error)
 }
 
-// Conn is one session with a server, used by one goroutine at a time. After a
+// Conn is one session with a server, used by one caller at a time. After a
 // call whose context ended it can only be closed.
 type Conn interface {
 	ID() uint64
 	Close() error
-	// Broken is closed as soon as the connection has ended, while idle too.
-	Broken() <-chan struct{}
+	// OnBroken has f called once as soon as the connection has ended, while idle
+	// too, by anybody; at once when it has already. f does not wait. After Close it
+	// need not be called. OnBroken is called once.
+	OnBroken(f func())
 	Ping(ctx context.Context) error
 
 	Reader
@@ -52,8 +54,9 @@ type Reader interface {
 type Closer interface {
 	// SetReadOnly sets read_only; the error is ErrLockWait when something that writes blocks it.
 	SetReadOnly(ctx context.Context, lockWait time.Duration) error
-	// QueueReadOnly sends the same and does not wait; the session then belongs to the queue.
-	QueueReadOnly() (done <-chan error, err error)
+	// QueueReadOnly sends the same and does not wait; the session then belongs to
+	// the queue until done has been called, once, by anybody. done does not wait.
+	QueueReadOnly(done func(error)) error
 	Sessions(ctx context.Context) ([]Session, error)
 	Kill(ctx context.Context, id uint64) error
 	Writers(ctx context.Context) ([]Writer, error)

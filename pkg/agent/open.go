@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // openTries is how many openings of one order fail for a fault of the server
@@ -24,9 +24,8 @@ var (
 // checked and never again: who closes the server meanwhile ends that session,
 // and with it whatever of this is still to come.
 func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
-	start := time.Now()
-	learned := make(chan error, 1)
-	go func() { learned <- w.p.ledger.learn(ctx, w.self) }()
+	start := w.now()
+	learned := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, w.p.ledger.learn(ctx, w.self) })
 	var conn Conn
 	err := w.timed(in, "dial", func() (err error) {
 		conn, err = w.links.node.Connect(ctx)
@@ -90,7 +89,7 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 	w.p.ledger.drop(w.self, released)
 	w.memory.Opened = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", s.Reason.Text).
-		Str("risk", w.plan.Risk).Dur("took", time.Since(start)).Msg("opened")
+		Str("risk", w.plan.Risk).Dur("took", w.now()-start).Msg("opened")
 	return nil
 }
 
@@ -99,7 +98,7 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 // refused log-in for final. What fails for want of a grant is a note; so is,
 // after a few tries, what the server refuses for another reason: a broken table
 // of ours must not keep everybody out.
-func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, learned <-chan error) ([]cluster.Account, error) {
+func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, learned *sched.Result[struct{}]) ([]cluster.Account, error) {
 	if srv.SuperReadOnly == cluster.Yes {
 		err := w.timed(in, "unseal", func() error {
 			cctx, cancel := w.call(ctx)
@@ -118,7 +117,7 @@ func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Con
 		}
 		w.outcome(noteMark, cluster.NoteEpochRow, "the epoch row is not written", err)
 	}
-	<-learned
+	_, _ = learned.Get(ctx, -1)
 	released, err := w.releaseAll(ctx, in, conn)
 	if w.stops(err) {
 		return nil, err
@@ -176,7 +175,7 @@ func (w *worker) reseal(ctx context.Context, in reconcile.Input, conn Conn, srv 
 		return
 	}
 	_ = w.timed(in, "seal", func() error {
-		cctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+		cctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
 		defer cancel()
 		return conn.SetReadOnly(cctx, closeLockWait)
 	})
@@ -187,7 +186,7 @@ func (w *worker) reseal(ctx context.Context, in reconcile.Input, conn Conn, srv 
 func (w *worker) undoOpen(ctx context.Context, in reconcile.Input, conn Conn) error {
 	w.log.Warn().Str("order", in.Record.Order().String()).Msg("the record moved while the server was opened: it is closed again")
 	err := w.timed(in, "undo", func() error {
-		cctx, cancel := context.WithTimeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+		cctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
 		defer cancel()
 		return conn.SetReadOnly(cctx, closeLockWait)
 	})

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -20,16 +22,16 @@ const (
 	forgetReportAfter = 10 * time.Minute
 )
 
-// pair is one pair of servers: what the bus says of it, read by one goroutine,
-// and a worker for each server.
+// pair is one pair of servers: what the bus says of it, read by one loop, and a
+// worker for each server.
 type pair struct {
 	a       *Agent
 	u       cluster.UniqSign
 	members [2]cluster.Endpoint
 	workers [2]*worker
 	log     zerolog.Logger
-	wake    chan struct{}
-	stale   staleReports // of the reading goroutine
+	wake    sched.Signal
+	stale   staleReports // of the reading loop
 	ledger  *ledger
 
 	mu      sync.Mutex
@@ -59,7 +61,7 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 	p := &pair{
 		a: a, u: u, members: m,
 		log:     a.o.Log.With().Str("uniqsign", string(u)).Logger(),
-		wake:    make(chan struct{}, 1),
+		wake:    a.rt.NewSignal(),
 		stale:   staleReports{},
 		samples: map[cluster.Endpoint]reconcile.Sample{},
 		own:     map[cluster.Endpoint]cluster.Report{},
@@ -78,7 +80,7 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 
 func (p *pair) has(e cluster.Endpoint) bool { return slices.Contains(p.members[:], e) }
 
-func (p *pair) look() { poke(p.wake) }
+func (p *pair) look() { p.wake.Set() }
 
 // readsReports reports whether another agent's report can change what to do now.
 func (p *pair) readsReports() bool {
@@ -96,26 +98,22 @@ func (p *pair) moving() bool {
 }
 
 func (p *pair) run(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	work := sched.NewGroup(p.a.rt)
+	defer work.Wait()
 	for _, w := range p.workers {
-		wg.Go(func() { w.run(ctx) })
-		wg.Go(func() { w.reporter.run(ctx) })
+		work.Go(func() { w.run(ctx) })
+		work.Go(func() { w.reporter.run(ctx) })
 	}
 	beat, end := p.a.o.Loop("reading " + string(p.u))
 	defer end()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	again := time.Duration(0)
 	for {
 		beat()
-		select {
-		case <-ctx.Done():
+		if p.wake.Wait(ctx, again) == sched.Ended {
 			return
-		case <-p.wake:
-		case <-timer.C:
 		}
 		p.read(ctx)
-		timer.Reset(readEvery)
+		again = readEvery
 	}
 }
 
@@ -151,7 +149,7 @@ func (p *pair) read(ctx context.Context) {
 	}
 	if err != nil || after.differs(before) {
 		for _, w := range p.workers {
-			poke(w.wake)
+			w.wake.Set()
 		}
 	}
 }
@@ -159,7 +157,7 @@ func (p *pair) read(ctx context.Context) {
 // snapshot reads the pair. A record that is there and cannot be read is an
 // error, never "no record".
 func (p *pair) snapshot(ctx context.Context) (cluster.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	ctx, cancel := p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	snap, err := p.a.o.Bus.Snapshot(ctx, p.u)
 	if err == nil && !snap.Assignment.Exists() && len(snap.Faults) > 0 {
@@ -185,9 +183,9 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 		}
 	}
 	for _, e := range p.members {
-		for id, r := range snap.Reports[e] {
+		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
 			if id != p.a.o.ID {
-				b.reports[e] = append(b.reports[e], r)
+				b.reports[e] = append(b.reports[e], snap.Reports[e][id])
 			}
 		}
 	}
@@ -278,7 +276,8 @@ func (p *pair) dropStale(ctx context.Context, snap cluster.Snapshot) {
 	now := p.a.now()
 	seen := staleReports{}
 	for _, e := range p.members {
-		for id, r := range snap.Reports[e] {
+		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
+			r := snap.Reports[e][id]
 			if id == p.a.o.ID {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const reportEvery = time.Second
@@ -14,7 +15,7 @@ const reportEvery = time.Second
 // second, apart from the worker so that a slow Redis never holds it up.
 type reporter struct {
 	p    *pair
-	wake chan struct{}
+	wake sched.Signal
 
 	mu     sync.Mutex
 	newest cluster.Report
@@ -22,7 +23,7 @@ type reporter struct {
 	told   bool // whether the newest was saved with a wake-up
 }
 
-func newReporter(p *pair) *reporter { return &reporter{p: p, wake: make(chan struct{}, 1)} }
+func newReporter(p *pair) *reporter { return &reporter{p: p, wake: p.a.rt.NewSignal()} }
 
 // put takes a new report; tell says that others must know of it now.
 func (r *reporter) put(report cluster.Report, tell bool) {
@@ -32,25 +33,22 @@ func (r *reporter) put(report cluster.Report, tell bool) {
 	r.told = r.told && !tell
 	r.mu.Unlock()
 	if tell {
-		poke(r.wake)
+		r.wake.Set()
 	}
 }
 
 func (r *reporter) run(ctx context.Context) {
 	beat, end := r.p.a.o.Loop("reporting " + string(r.p.u))
 	defer end()
-	timer := time.NewTimer(reportEvery)
-	defer timer.Stop()
+	now := r.p.a.now
+	due := now() + reportEvery
 	seq := uint64(0)
 	for {
 		beat()
-		select {
-		case <-ctx.Done():
+		if r.wake.Wait(ctx, max(0, due-now())) == sched.Ended {
 			return
-		case <-r.wake:
-		case <-timer.C:
 		}
-		timer.Reset(reportEvery)
+		due = now() + reportEvery
 		r.mu.Lock()
 		report, set, wake := r.newest, r.set, !r.told
 		r.told = true
@@ -70,7 +68,7 @@ func (r *reporter) run(ctx context.Context) {
 }
 
 func (r *reporter) save(ctx context.Context, report cluster.Report, wake bool) error {
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	ctx, cancel := r.p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	return r.p.a.o.Bus.SaveReport(ctx, r.p.u, report, wake)
 }

@@ -140,7 +140,7 @@ func (w *worker) readGrants(ctx context.Context) {
 func (w *worker) publish(wake bool) {
 	w.p.publish(w.self, w.sample)
 	if wake {
-		poke(w.other.wake)
+		w.other.wake.Set()
 	}
 }
 
@@ -231,6 +231,6 @@ func (w *worker) tell(in reconcile.Input) {
 	w.report = r
 	w.reporter.put(r, changed)
 	if old.Closed != r.Closed {
-		poke(w.other.wake)
+		w.other.wake.Set()
 	}
 }

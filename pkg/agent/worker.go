@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -33,21 +33,23 @@ const (
 var errMoved = errors.New("the record has moved on")
 
 // worker brings one server to what the bus wants. Everything but the marked
-// fields belongs to its own goroutine.
+// fields belongs to its own loop. Whatever happens elsewhere leaves a value and
+// sets wake.
 type worker struct {
 	p          *pair
+	rt         sched.Runtime
 	self, peer cluster.Endpoint
 	other      *worker
 	log        zerolog.Logger
 	reporter   *reporter
-	wake       chan struct{} // any goroutine
-	asked      atomic.Bool   // any goroutine: the peer wants a full sample
-	beat       func()        // the worker comes on: see Options.Loop
+	wake       sched.Signal // anybody
+	asked      atomic.Bool  // anybody: a full sample is wanted
+	beat       func()       // the worker comes on: see Options.Loop
 
-	links links
+	links *links
 	// stopping tells when a receiving thread that was told to stop has ended,
 	// stoppingOn is the session that waits for it.
-	stopping   <-chan error
+	stopping   *outcome
 	stoppingOn uint64
 	sample     reconcile.Sample
 	denied     string // why the last sample was refused for want of a privilege
@@ -80,22 +82,24 @@ type worker struct {
 }
 
 func newWorker(p *pair, self, peer cluster.Endpoint, n Node) *worker {
+	rt := p.a.rt
+	wake := rt.NewSignal()
 	return &worker{
-		p: p, self: self, peer: peer,
+		p: p, rt: rt, self: self, peer: peer,
 		log:      p.log.With().Str("node", string(self)).Logger(),
 		reporter: newReporter(p),
-		wake:     make(chan struct{}, 1),
-		links:    newLinks(n),
+		wake:     wake,
+		links:    newLinks(n, rt, wake),
 		notes:    map[string]cluster.Reason{},
 	}
 }
 
-func (w *worker) now() time.Duration { return w.p.a.now() }
+func (w *worker) now() time.Duration { return w.rt.Now() }
 
 // ask wants a full sample that begins after now.
 func (w *worker) ask() {
 	w.asked.Store(true)
-	poke(w.wake)
+	w.wake.Set()
 }
 
 func (w *worker) run(ctx context.Context) {
@@ -103,39 +107,40 @@ func (w *worker) run(ctx context.Context) {
 	w.beat, end = w.p.a.o.Loop("serving " + string(w.self))
 	defer end()
 	defer w.links.shut()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	pause := time.Duration(0)
 	for {
 		w.beat()
-		select {
-		case <-ctx.Done():
+		if w.wake.Wait(ctx, pause) == sched.Ended {
 			return
-		case <-w.wake:
-		case <-timer.C:
-		case d := <-w.links.results:
-			w.dialled(ctx, d)
-		case <-w.links.brokenWork():
-			w.ended()
-		case <-w.brokenSpare():
-			w.links.dropSpare()
-		case err := <-w.links.queue:
-			w.queueEnded(ctx, err)
 		}
+		w.notice(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		w.cycle(ctx)
-		timer.Reset(w.pause())
+		pause = w.pause()
 	}
 }
 
-// brokenSpare is silent while a closing order waits there: the queue itself
-// tells how it ended.
-func (w *worker) brokenSpare() <-chan struct{} {
-	if w.memory.Queued {
-		return nil
+// notice takes what has become of the connections, and of what waits on them.
+func (w *worker) notice(ctx context.Context) {
+	l := w.links
+	if l.work != nil && l.work.ended() {
+		w.ended()
 	}
-	return w.links.brokenSpare()
+	// While a closing order waits on the spare, the order itself tells how it ended.
+	if l.spare != nil && !w.memory.Queued && l.spare.ended() {
+		l.dropSpare()
+	}
+	if over, _ := w.stopping.is(); over {
+		w.stopping, w.stoppingOn = nil, 0
+	}
+	if over, err := l.queue.is(); over {
+		w.queueEnded(ctx, err)
+	}
+	for _, d := range l.takeDialled() {
+		w.dialled(ctx, d)
+	}
 }
 
 func (w *worker) cycle(ctx context.Context) {
@@ -195,7 +200,6 @@ func (w *worker) input() reconcile.Input {
 	in.Mine, in.Now = w.sample, w.now()
 	w.memory.Connected = w.links.work != nil
 	w.memory.Spare = w.links.spare != nil
-	w.stopEnds()
 	w.memory.Stopping = w.stopping != nil
 	if w.memory.Marked != 0 && w.now() >= w.markedAt+markLasts {
 		w.memory.Marked = 0
@@ -237,7 +241,7 @@ func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Ste
 	w.lost(err)
 	pause := min(mostRetry, leastRetry<<min(w.retries, 10))
 	w.retries++
-	w.retryAt = w.now() + pause/2 + rand.N(pause)
+	w.retryAt = w.now() + pause/2 + w.rt.Rand(pause)
 	text := fmt.Sprintf("%s: %v", s.Kind, err)
 	if w.refused(err) {
 		w.setNote(noteStep, cluster.NoteGrants, text)
@@ -285,7 +289,7 @@ func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) e
 
 // wants reads the record again and returns errMoved when it no longer wants k.
 func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind) error {
-	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	ctx, cancel := w.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	bus, u := w.p.a.o.Bus, w.p.u
 	if in.Record.Exists() {
@@ -311,7 +315,7 @@ func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind
 // call bounds one plain call to the server.
 func (w *worker) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	w.beat()
-	return context.WithTimeout(ctx, w.p.a.o.ConnectTimeout)
+	return w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
 }
 
 // timed runs one part of a step and notes how long it took.
@@ -320,9 +324,9 @@ func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
 		w.steps, w.stepsOrder = nil, o
 	}
 	w.beat()
-	began := time.Now()
+	began := w.now()
 	err := f()
-	s := cluster.Step{Name: name, MS: float64(time.Since(began).Microseconds()) / 1000}
+	s := cluster.Step{Name: name, MS: float64((w.now() - began).Microseconds()) / 1000}
 	if err != nil {
 		s.Err = err.Error()
 	}
@@ -335,16 +339,4 @@ func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
 	}
 	w.steps = append(w.steps, s)
 	return err
-}
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
 	"github.com/mmm-manager/mmm-manager/pkg/lease"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // LeaseTTL is how long a leader that says nothing still leads.
@@ -48,24 +49,28 @@ type Options struct {
 	Policy failover.Policy
 	ID     string
 	Bus    Bus
-	// Wake delivers a value when something of the tag changed; it may coalesce.
-	Wake  <-chan struct{}
+	// Wake is set by others when something of the tag changed, and waited for by
+	// the Service alone; nil when nobody says so.
+	Wake  sched.Signal
 	Probe Prober
 	// Loop watches over the deciding loop; may be nil. It calls beat every few
 	// seconds, whatever Redis does, and end when it ends.
-	Loop   func(name string) (beat, end func())
-	Logger zerolog.Logger
+	Loop func(name string) (beat, end func())
+	// Runtime is what the loop runs on; nil is the machine's own.
+	Runtime sched.Runtime
+	Logger  zerolog.Logger
 }
 
 // Service decides for one tag.
 type Service struct {
-	o       Options
-	u       cluster.UniqSign
-	started time.Time
-	state   failover.State
-	lease   lease.Lease
-	log     zerolog.Logger
-	probes  *probes
+	o      Options
+	rt     sched.Runtime
+	u      cluster.UniqSign
+	wake   sched.Signal
+	state  failover.State
+	lease  lease.Lease
+	log    zerolog.Logger
+	probes *probes
 
 	asked    time.Duration // when the lease was last asked for
 	said     cluster.Verdict
@@ -79,14 +84,20 @@ type Service struct {
 // New makes a Service; Run starts it.
 func New(o Options) *Service {
 	pair := o.Policy.Pair
-	s := &Service{o: o, u: pair.UniqSign, started: time.Now(),
+	if o.Runtime == nil {
+		o.Runtime = sched.Real()
+	}
+	if o.Wake == nil {
+		o.Wake = o.Runtime.NewSignal()
+	}
+	s := &Service{o: o, rt: o.Runtime, u: pair.UniqSign, wake: o.Wake,
 		log: o.Logger.With().Str("tag", string(pair.Tag)).Str("uniqsign", string(pair.UniqSign)).Logger()}
-	s.probes = newProbes(o.Probe, max(o.Policy.Interval, time.Second))
+	s.probes = newProbes(s.rt, o.Probe, max(o.Policy.Interval, time.Second), s.wake)
 	return s
 }
 
 // now is the service's own clock: monotonic, above zero.
-func (s *Service) now() time.Duration { return time.Since(s.started) + time.Nanosecond }
+func (s *Service) now() time.Duration { return s.rt.Now() }
 
 // Run decides until ctx ends, then gives the lease up. It never fails: a bus
 // that is away is waited for.
@@ -99,17 +110,9 @@ func (s *Service) Run(ctx context.Context) {
 		beat, end = s.o.Loop("deciding")
 		defer end()
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.o.Wake:
-		case <-s.probes.done():
-		case <-timer.C:
-		}
-		timer.Reset(s.turn(ctx))
+	again := time.Duration(0)
+	for s.wake.Wait(ctx, max(0, again)) != sched.Ended {
+		again = s.turn(ctx)
 		beat()
 	}
 }
@@ -270,7 +273,7 @@ func (s *Service) resign(ctx context.Context) {
 	if !s.led {
 		return
 	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	clean, cancel := s.rt.Timeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := s.o.Bus.Resign(clean, s.u, s.o.ID); err != nil {
 		s.log.Warn().Err(err).Msg("lead not given up, it ends by itself")

@@ -16,6 +16,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
 	"github.com/mmm-manager/mmm-manager/pkg/identify"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 const (
@@ -32,7 +33,7 @@ type lab struct {
 	bus   *redisbus.Bus
 	seq   uint64
 	began time.Time
-	wakes []chan struct{}
+	wakes []sched.Signal
 	wg    sync.WaitGroup
 }
 
@@ -63,7 +64,7 @@ func policy() failover.Policy {
 
 // start runs an identify on bus until the returned function is called, or the test ends.
 func (l *lab) start(id string, bus identify.Bus, probe identify.Prober) (stop func()) {
-	wake := make(chan struct{}, 1)
+	wake := sched.Real().NewSignal()
 	l.wakes = append(l.wakes, wake)
 	ctx, cancel := context.WithCancel(l.t.Context())
 	s := identify.New(identify.Options{Policy: policy(), ID: id, Bus: bus, Wake: wake, Probe: probe, Logger: zerolog.Nop()})
@@ -76,10 +77,7 @@ func (l *lab) start(id string, bus identify.Bus, probe identify.Prober) (stop fu
 
 func (l *lab) wake() {
 	for _, w := range l.wakes {
-		select {
-		case w <- struct{}{}:
-		default:
-		}
+		w.Set()
 	}
 }
 

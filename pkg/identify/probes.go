@@ -8,25 +8,27 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // probes samples servers that only the predecessor's monitor watches, whose
 // records carry no GTIDs.
 type probes struct {
+	rt    sched.Runtime
 	probe Prober
 	every time.Duration
-	wake  chan struct{}
-	wg    sync.WaitGroup
+	wake  sched.Signal // set when a sample is there
+	work  *sched.Group
 
 	mu     sync.Mutex
-	asked  map[cluster.Endpoint]time.Time
+	asked  map[cluster.Endpoint]time.Duration
 	busy   map[cluster.Endpoint]bool
 	result map[cluster.Endpoint]failover.Probe
 }
 
-func newProbes(p Prober, every time.Duration) *probes {
-	return &probes{probe: p, every: every, wake: make(chan struct{}, 1),
-		asked: map[cluster.Endpoint]time.Time{}, busy: map[cluster.Endpoint]bool{}, result: map[cluster.Endpoint]failover.Probe{}}
+func newProbes(rt sched.Runtime, p Prober, every time.Duration, wake sched.Signal) *probes {
+	return &probes{rt: rt, probe: p, every: every, wake: wake, work: sched.NewGroup(rt),
+		asked: map[cluster.Endpoint]time.Duration{}, busy: map[cluster.Endpoint]bool{}, result: map[cluster.Endpoint]failover.Probe{}}
 }
 
 // want samples, in the background, the members that have a check record and no view.
@@ -39,14 +41,16 @@ func (p *probes) want(ctx context.Context, snap cluster.Snapshot, pair cluster.P
 		if !checked || len(snap.Observations[node]) > 0 {
 			continue
 		}
+		now := p.rt.Now()
 		p.mu.Lock()
-		due := !p.busy[node] && time.Since(p.asked[node]) >= p.every
+		asked, ever := p.asked[node]
+		due := !p.busy[node] && (!ever || now-asked >= p.every)
 		if due {
-			p.busy[node], p.asked[node] = true, time.Now()
+			p.busy[node], p.asked[node] = true, now
 		}
 		p.mu.Unlock()
 		if due {
-			p.wg.Go(func() { p.sample(ctx, node) })
+			p.work.Go(func() { p.sample(ctx, node) })
 		}
 	}
 }
@@ -60,14 +64,9 @@ func (p *probes) sample(ctx context.Context, node cluster.Endpoint) {
 	}
 	p.mu.Unlock()
 	if err == nil {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+		p.wake.Set()
 	}
 }
-
-func (p *probes) done() <-chan struct{} { return p.wake }
 
 func (p *probes) found() map[cluster.Endpoint]failover.Probe {
 	p.mu.Lock()
@@ -75,4 +74,4 @@ func (p *probes) found() map[cluster.Endpoint]failover.Probe {
 	return maps.Clone(p.result)
 }
 
-func (p *probes) stop() { p.wg.Wait() }
+func (p *probes) stop() { p.work.Wait() }

@@ -3,6 +3,7 @@ package tags
 import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // ears hand the wake-ups of one subscription to the services.
@@ -17,7 +18,7 @@ func (p *program) listen(signs []cluster.UniqSign) {
 		return
 	}
 	p.ears.stop()
-	wake := map[cluster.UniqSign]chan struct{}{}
+	wake := map[cluster.UniqSign]sched.Signal{}
 	for _, r := range p.runs {
 		wake[r.tag.UniqSign] = r.wake
 	}
@@ -27,22 +28,16 @@ func (p *program) listen(signs []cluster.UniqSign) {
 		defer close(e.ended)
 		for w := range e.sub.C() {
 			if w.UniqSign != "" {
-				poke(wake[w.UniqSign])
+				if s := wake[w.UniqSign]; s != nil {
+					s.Set()
+				}
 				continue
 			}
-			for _, c := range wake {
-				poke(c)
+			for _, s := range wake {
+				s.Set()
 			}
 		}
 	}()
-}
-
-// poke never waits: a nil or full channel is left alone.
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 func (e *ears) stop() {

@@ -16,6 +16,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // Service works for one tag until its context ends.
@@ -26,9 +27,9 @@ type Making struct {
 	Tag config.Tag
 	Bus *redisbus.Bus
 	Log zerolog.Logger
-	// Wake delivers a value when something of the tag changed in Redis; values
-	// that nobody takes become one. It is nil without Options.Listen.
-	Wake <-chan struct{}
+	// Wake is set when something of the tag changed in Redis. It is nil without
+	// Options.Listen.
+	Wake sched.Signal
 	// ID names this process among all that work for the same tags.
 	ID string
 	// Loop watches over one loop of the service: see daemon.Manager.
@@ -229,7 +230,7 @@ func (p *program) run(t config.Tag) {
 		return
 	}
 	p.place(log, t)
-	r := &running{tag: t, log: log, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
+	r := &running{tag: t, log: log, ended: make(chan struct{}), wake: sched.Real().NewSignal()}
 	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id, Loop: func(name string) (beat, end func()) {
 		return p.manager.Loop(string(t.Tag)+" "+name, 0)
 	}}
@@ -274,7 +275,7 @@ type running struct {
 	log    *daemon.Log
 	cancel context.CancelFunc
 	ended  chan struct{}
-	wake   chan struct{}
+	wake   sched.Signal
 }
 
 func (r *running) stop() {

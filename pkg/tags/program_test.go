@@ -22,6 +22,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 var stamp = regexp.MustCompile(`"time":"[^"]*",`)
@@ -445,7 +446,7 @@ func TestWakeUps(t *testing.T) {
 	go func() { s.done <- Run(ctx, s.o) }()
 	first, second := <-made, <-made
 	for _, m := range []Making{first, second} {
-		<-m.Wake // the subscription stands
+		m.Wake.Wait(ctx, -1) // the subscription stands
 	}
 	writer := redisbus.New(redisbus.Options{Addr: r.Addr(), Name: "writer"})
 	defer func() { _ = writer.Close() }()
@@ -453,11 +454,9 @@ func TestWakeUps(t *testing.T) {
 	if err := writer.PublishObservation(ctx, first.Tag.UniqSign, o, nil, time.Minute, true); err != nil {
 		t.Fatal(err)
 	}
-	<-first.Wake
-	select {
-	case <-second.Wake:
+	first.Wake.Wait(ctx, -1)
+	if second.Wake.Wait(ctx, 0) == sched.Set {
 		t.Error("another tag's service is woken")
-	default:
 	}
 	stop()
 	if err := <-s.done; err != nil {

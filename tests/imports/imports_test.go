@@ -21,6 +21,7 @@ type level int
 
 const (
 	pure    level = iota // imports pure packages and the pure part of the standard library
+	ground               // the clock and concurrency of the services' loops: imports pure
 	adapter              // one outside system each: imports pure
 	service              // imports pure, declares the small interfaces it needs
 	process              // configuration and process: imports pure
@@ -36,6 +37,8 @@ var levels = map[string]level{
 	"pkg/failover":  pure,
 	"pkg/lease":     pure,
 	"pkg/reconcile": pure,
+
+	"pkg/sched": ground,
 
 	"pkg/mail":      adapter,
 	"pkg/mysqlnode": adapter,
@@ -153,6 +156,8 @@ func allowed(folder string, from level, target string, to level) bool {
 	switch {
 	case to == pure, from == tests:
 		return to != mains
+	case to == ground && from == service:
+		return true
 	case from == wiring, from == mains:
 		return to < from || root(folder) == root(target)
 	}
@@ -217,6 +222,11 @@ func TestRulesBite(t *testing.T) {
 		{"pkg/mysqlnode", "pkg/monitor", true},
 		{"pkg/agent", "pkg/reconcile", false},
 		{"pkg/agent", "pkg/agent/failpoint", false},
+		{"pkg/agent", "pkg/sched", false},
+		{"cmd/mmm-agent", "pkg/sched", false},
+		{"pkg/failover", "pkg/sched", true},
+		{"pkg/redisbus", "pkg/sched", true},
+		{"pkg/sched", "pkg/agent", true},
 		{"pkg/agent", "pkg/mysqlnode", true},
 		{"pkg/agent", "pkg/identify", true},
 		{"pkg/agent", "pkg/daemon", true},
