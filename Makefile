@@ -43,7 +43,7 @@ e2e: ## the end-to-end tests; RUN=<regexp> picks some, DB=mysql the other databa
 
 race: ## the tests beside the code, race detector on
 	@scripts/deps.sh race
-	$(GO) test -race ./pkg/... ./cmd/...
+	$(GO) test -race -cpu 1 ./pkg/... ./cmd/...
 
 lint: ## gofmt, vet, staticcheck, import direction
 	@scripts/go.sh

@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// how is what ended a wait.
+type how uint8
+
+const (
+	answered how = iota // what was waited for
+	timeUp              // its time
+	ended               // its context
+	begins              // the beginning of the coroutine, which waits as well
+)
+
+var hows = [...]string{answered: "is woken", timeUp: "has waited", ended: "is called off", begins: "begins"}
+
+// killed unwinds a coroutine of a process that is dead.
+type killed struct{}
+
+// Panic is a panic of simulated code.
+type Panic struct {
+	// Process is the name of the process whose code it was.
+	Process string
+	// Value is what the code gave to panic.
+	Value any
+	// Stack is the stack of the simulated code.
+	Stack []byte
+}
+
+func (p *Panic) Error() string {
+	return fmt.Sprintf("%s panics: %v\n%s", p.Process, p.Value, p.Stack)
+}
+
+// coroutine is one activity of a process.
+type coroutine struct {
+	p       *Process
+	id      int
+	f       func() // until it begins
+	next    func() (struct{}, bool)
+	stop    func()
+	yield   func(struct{}) bool
+	caller  *coroutine // whose code ran when this one was resumed
+	waiting bool
+	wait    uint64 // the number of its present or next wait
+	how     how
+	ctx     context.Context // of its wait
+	until   time.Duration   // of its wait, on the clock of the process; noLimit
+	timer   int             // its event in the queue; none when zero
+}
+
+// noLimit is later than everything.
+const noLimit = time.Duration(1 << 62)
+
+// current is the coroutine that runs, which must be one of p.
+func (p *Process) current() *coroutine {
+	if p.dead {
+		panic(killed{})
+	}
+	c := p.e.cur
+	if c == nil || c.p != p {
+		panic("engine: code waits in " + p.name + " and is no coroutine of it")
+	}
+	return c
+}
+
+// park waits until something ends this wait: its context, until on the clock of
+// the process, or end.
+func (c *coroutine) park(ctx context.Context, until time.Duration) how {
+	if ctx.Done() != nil {
+		panic("engine: " + c.p.name + " waits under a context that is not of its Runtime")
+	}
+	c.ctx, c.until = ctx, min(until, dueOf(ctx))
+	c.waiting = true
+	c.arm()
+	if !c.yield(struct{}{}) {
+		panic(killed{})
+	}
+	c.ctx = nil
+	return c.how
+}
+
+func (c *coroutine) arm() {
+	if c.until == noLimit {
+		return
+	}
+	e := c.p.e
+	if at := c.p.clock.when(c.until); at > e.now {
+		c.timer = e.queue.put(at, event{p: c.p, co: c})
+		return
+	}
+	c.end(timeUp)
+}
+
+func (c *coroutine) disarm() {
+	if c.timer != 0 {
+		c.p.e.queue.remove(c.timer)
+		c.timer = 0
+	}
+}
+
+// end has the present wait end at this instant, unless something else does before.
+func (c *coroutine) end(how how) {
+	c.p.e.ready.put(task{co: c, wait: c.wait, how: how})
+}
+
+// wake carries on when that wait still lasts.
+func (c *coroutine) wake(wait uint64, how how) {
+	p := c.p
+	if !c.waiting || c.wait != wait {
+		return
+	}
+	if p.stopped() {
+		p.backlog = append(p.backlog, task{co: c, wait: wait, how: how})
+		return
+	}
+	if how == timeUp && p.Now() < c.until { // its clock was set back meanwhile
+		c.arm()
+		return
+	}
+	c.disarm()
+	c.waiting, c.how = false, how
+	c.wait++
+	if p.e.trace != nil {
+		p.e.Note(c.String(), hows[how])
+	}
+	if c.f != nil {
+		c.begin()
+	}
+	c.caller, p.e.cur = p.e.cur, c
+	c.next()
+	p.e.cur = c.caller
+}
+
+func (c *coroutine) begin() {
+	f := c.f
+	c.f = nil
+	c.next, c.stop = iter.Pull(func(yield func(struct{}) bool) {
+		c.yield = yield
+		defer c.over()
+		f()
+	})
+}
+
+// over ends the coroutine; a panic of the simulated code keeps its stack.
+func (c *coroutine) over() {
+	c.gone()
+	c.p.e.cur = c.caller
+	switch r := recover().(type) {
+	case nil, killed:
+	default:
+		panic(&Panic{Process: c.p.name, Value: r, Stack: debug.Stack()})
+	}
+}
+
+func (c *coroutine) gone() {
+	c.waiting = false
+	if i := slices.Index(c.p.cos, c); i >= 0 {
+		c.p.cos = slices.Delete(c.p.cos, i, i+1)
+	}
+}
+
+// unwind ends a coroutine that waits.
+func (c *coroutine) unwind() {
+	if !c.waiting {
+		return
+	}
+	e := c.p.e
+	c.disarm()
+	if c.f != nil {
+		c.gone()
+		return
+	}
+	c.waiting = false
+	c.caller, e.cur = e.cur, c
+	c.stop()
+	e.cur = c.caller
+}
+
+func (c *coroutine) String() string { return fmt.Sprintf("%s/%d", c.p.name, c.id) }
