@@ -187,7 +187,7 @@ type vote struct {
 	waits  time.Duration
 }
 
-// verdict judges one view (design 4): refused at once when the pinned
+// verdict judges one view: refused at once when the pinned
 // connection ended, the port refuses and the replica lost its source; anything
 // else by silence; nothing when the replica still receives.
 func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Observation) vote {

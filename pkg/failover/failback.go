@@ -225,7 +225,7 @@ func (s *situation) failbackDue() (left time.Duration, due bool) {
 	return left, left <= 0
 }
 
-// ruleFailback begins a planned switchover to the primary host (design 4).
+// ruleFailback begins a planned switchover to the primary host.
 func ruleFailback(s *situation) (Decision, bool) {
 	left, due := s.failbackDue()
 	if r := s.v.Snapshot.Request; !due || r != nil && !r.State.Ended() {

@@ -6,7 +6,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
-// ruleFirstStart elects when there is no assignment anywhere (design 4).
+// ruleFirstStart elects when there is no assignment anywhere.
 func ruleFirstStart(s *situation) (Decision, bool) {
 	if s.rec.Exists() {
 		return Decision{}, false
