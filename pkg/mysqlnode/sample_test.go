@@ -232,8 +232,15 @@ func TestHeartbeatsWithoutPerformanceSchema(t *testing.T) {
 		b.start("--performance-schema=OFF")
 		b.do("START REPLICA")
 		c := b.connect(monitorUser)
-		eventually(t, 10*time.Second, "heartbeats are counted", func() bool {
-			got, err := c.Observe(t.Context(), nil)
+		var got cluster.Server
+		defer func() {
+			if t.Failed() {
+				t.Logf("last seen: %+v", got.Channel)
+			}
+		}()
+		eventually(t, 30*time.Second, "heartbeats are counted", func() bool {
+			var err error
+			got, err = c.Observe(t.Context(), nil)
 			must(t, err)
 			return got.Channel.Replicates(a.addr()) && got.Channel.Heartbeats > 1 && got.Channel.HeartbeatPeriodMS == 200
 		})
