@@ -6,6 +6,7 @@ BUILT ?= $(shell git log -1 --format=%cs 2>/dev/null)
 DAEMON := github.com/mmm-manager/mmm-manager/pkg/daemon
 LDFLAGS := -X $(DAEMON).version=$(VERSION) -X $(DAEMON).commit=$(COMMIT) -X $(DAEMON).built=$(BUILT)
 RUNS ?= 20
+SECONDS ?= 60
 DB ?= mariadb
 TEST_TIMEOUT ?= 15m
 PREFIX ?= /usr/local
@@ -13,7 +14,7 @@ DESTDIR ?=
 BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build install uninstall boot test race e2e lint demo bench clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench sim clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
@@ -58,6 +59,9 @@ bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown tabl
 	@scripts/deps.sh $(DB)
 	@$(MAKE) --no-print-directory build
 	MMM_DB=$(DB) $(GO) run ./tests/bench -bin bin -runs $(RUNS)
+
+sim: ## schedules of the simulated world for SECONDS=60; a violation names the seed to run again
+	$(GO) run ./tests/sim -seconds $(SECONDS)
 
 clean: ## remove what was built
 	rm -rf bin .cache

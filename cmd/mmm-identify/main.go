@@ -49,13 +49,18 @@ the configuration again and reopens the logs.`,
 func service(m tags.Making) (tags.Service, error) {
 	t := m.Tag
 	return identify.New(identify.Options{
-		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Loop: m.Loop, Logger: m.Log, Probe: prober(t),
-		Policy: failover.Policy{
-			Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
-			Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
-			Failback: failover.Failback(t.Failback), FailbackAfter: t.FailbackAfter, EpochTable: t.EpochTable,
-		},
+		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Loop: m.Loop, Logger: m.Log, Probe: prober(t), Policy: policyOf(t),
 	}), nil
+}
+
+// policyOf is what the tag says to package failover.
+func policyOf(t config.Tag) failover.Policy {
+	return failover.Policy{
+		Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
+		Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
+		Failback: failover.Failback(t.Failback), FailbackAfter: t.FailbackAfter, EpochTable: t.EpochTable,
+		Monitors: t.Monitors,
+	}
 }
 
 // prober asks a server itself, over a connection made for the question.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/monitor"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
@@ -57,7 +59,7 @@ type work struct {
 
 func workOf(t config.Tag) work {
 	return work{
-		tag: monitor.Tag{Pair: t.Pair, Monitor: t.MonitorID, Legacy: true, Exclude: t.ExcludeUsers,
+		tag: monitor.Tag{Pair: t.Pair, Monitor: t.MonitorID, Legacy: t.WritesChecks(), Exclude: t.ExcludeUsers,
 			Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes},
 		login: mysqlnode.Options{User: t.User, Password: t.Password, Database: t.Database, Charset: t.Charset,
 			ConnectTimeout: t.ConnectTimeout, Name: "mmm-monitor",
@@ -68,8 +70,11 @@ func workOf(t config.Tag) work {
 func service(m tags.Making) (tags.Service, error) {
 	w := workOf(m.Tag)
 	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Denied: mysqlnode.Refused,
-		Loop: m.Loop, Log: m.Log})
+		Loop: m.Loop, Wall: time.Now, Runtime: clock, Log: m.Log})
 }
+
+// clock is of all tags, so that one waking of the process probes for all of them.
+var clock = sched.Real()
 
 func (w work) open(e cluster.Endpoint) (monitor.Node, error) {
 	w.login.Addr = e

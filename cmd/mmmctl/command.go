@@ -34,7 +34,8 @@ func newCommand() *cobra.Command {
 		Use:   "mmmctl",
 		Short: "Operate pairs of MySQL or MariaDB servers",
 		Long: `mmmctl operates the pairs that mmm.conf names. It moves nothing itself: a
-switchover or a failover is filed on the bus and carried out by the leading mmm-identify.
+switchover, a failover or an acknowledgement is filed on the bus and carried out by
+the leading mmm-identify.
 
 Exit codes: 0 done, 1 failed or rolled back, 2 usage, 3 warnings, 4 no active,
 5 refused by a safety rule, 6 outcome unknown, 7 no such tag or node, 69 bus or
@@ -58,7 +59,7 @@ server unreachable, 78 configuration.`,
 	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, TagDefault: "all to list, history and check; other verbs need it", Complete: config.Complete})
 	cmd.PersistentFlags().StringVarP(&p.form, "output", "o", "text", "form: text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(p.switchoverCommand(), p.failoverCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.checkCommand(), p.checkConfigCommand())
+	cmd.AddCommand(p.switchoverCommand(), p.failoverCommand(), p.acknowledgeCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.checkCommand(), p.checkConfigCommand())
 	return cmd
 }
 

@@ -139,6 +139,16 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) now() time.Duration { return a.rt.Now() }
 
+// round is how often the loops look when nothing wakes them. They do so in the same
+// instants: a processor that has to be woken for each costs more than their work.
+const round = time.Second
+
+// nextRound is the next such instant, round from now at most.
+func (a *Agent) nextRound() time.Duration {
+	now := a.now()
+	return now - now%round + round
+}
+
 func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
 
 // hear passes a wake-up on. It only says "look": nothing in it is believed.

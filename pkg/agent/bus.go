@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -24,6 +25,11 @@ type Bus interface {
 	Locked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint) ([]cluster.Account, error)
 	NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
 	DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
+	// Renew takes or lengthens the grant by which this agent keeps node open: held
+	// for ttl, counted from before the call, when epoch is in force and node is its
+	// active; else refused, and inForce is the order found. After an error it is
+	// unknown whether the grant was lengthened.
+	Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string, epoch cluster.Epoch, ttl time.Duration) (held bool, inForce cluster.Order, err error)
 	// Listen calls hear for each wake-up, one after the other, until ctx ends.
 	// It reconnects for ever.
 	Listen(ctx context.Context, hear func(Wake))

@@ -195,7 +195,8 @@ func (w *worker) endSessions(ctx context.Context) error {
 }
 
 // killOwnUser kills the sessions of our user found at the first call and
-// returns how many of them are still there.
+// returns how many of them are still there. The one with the pair's lock is left
+// alone: it opens nothing, and is the right of the active to stay open.
 func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive int, err error) {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
@@ -204,9 +205,15 @@ func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive
 	if err != nil {
 		return 0, err
 	}
+	var lock Lock
+	if first {
+		if lock, err = w.links.work.Lock(ctx, LockName(w.p.u)); err != nil {
+			return 0, err
+		}
+	}
 	for _, s := range all {
 		switch {
-		case s.Kind != SessionOwnUser || w.links.owns(s.ID):
+		case s.Kind != SessionOwnUser || w.links.owns(s.ID) || s.ID == lock.Holder:
 		case first:
 			if err := w.links.work.Kill(ctx, s.ID); err != nil {
 				return 0, err

@@ -55,5 +55,6 @@
 //     in; only missing grants, and after three attempts other refusals of the
 //     server, let it be opened without, and are told.
 //   - A server that the pair does not have is never connected to, whoever names it.
-//   - Stopping the agent changes no server.
+//   - Stopping the agent changes no server. Its reports stay, numbered 0 where Redis
+//     answers in time: they are its last word.
 package agent

@@ -135,6 +135,20 @@ func (b *fakeBus) DropLocked(_ context.Context, _ cluster.UniqSign, node cluster
 	return nil
 }
 
+func (b *fakeBus) Renew(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, id string, epoch cluster.Epoch, ttl time.Duration) (bool, cluster.Order, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.away {
+		return false, cluster.Order{}, errAway
+	}
+	rec := b.snap.Assignment
+	if rec.Phase == cluster.PhaseRevoked || rec.Epoch != epoch || rec.Active != node {
+		return false, rec.Order(), nil
+	}
+	b.snap.Grant = &cluster.Grant{Node: node, Agent: id, Epoch: epoch, TTL: ttl, Left: ttl}
+	return true, rec.Order(), nil
+}
+
 // lockedOn are the accounts of a node that Redis has on record.
 func (b *fakeBus) lockedOn(node cluster.Endpoint) []cluster.Account {
 	b.mu.Lock()

@@ -251,6 +251,9 @@ type fakeConn struct {
 	queued   bool            // a closing order waits on it
 	stopping bool            // it waits for the receiving thread
 	lacks    map[string]bool // as at its log-in
+	locks    map[string]bool // by name
+	idle     time.Duration   // for how long it may be asked nothing; 0 for ever
+	asked    time.Time       // when it was asked something last
 }
 
 // may runs f as do does, unless the session lacks the privilege.
@@ -299,6 +302,7 @@ func (c *fakeConn) Close() error {
 func (c *fakeConn) do(ctx context.Context, f func(s *fakeServer) error) error {
 	c.s.w.mu.Lock()
 	hung := c.s.hung
+	c.asked = time.Now()
 	c.s.w.mu.Unlock()
 	if hung != nil {
 		select {
@@ -499,4 +503,51 @@ func (c *fakeConn) WaitApplied(ctx context.Context, target string, timeout time.
 		return false, causeError{cluster.CauseAnswerTimeout}
 	}
 	return false, c.Ping(ctx)
+}
+
+func (c *fakeConn) TakeLock(ctx context.Context, name string, idle time.Duration) (l agent.Lock, err error) {
+	err = c.do(ctx, func(s *fakeServer) error {
+		if c.idle == 0 {
+			time.AfterFunc(idle, c.expire)
+		}
+		c.idle = idle
+		if l = s.lock(c, name); l.Holder == 0 {
+			c.locks = map[string]bool{name: true}
+			l = agent.Lock{Mine: true, Holder: c.id}
+		}
+		return nil
+	})
+	return l, err
+}
+
+func (c *fakeConn) Lock(ctx context.Context, name string) (l agent.Lock, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { l = s.lock(c, name); return nil })
+	return l, err
+}
+
+// lock tells a session who has a named lock; the world's lock is held.
+func (s *fakeServer) lock(c *fakeConn, name string) agent.Lock {
+	for id, x := range s.sessions {
+		if x.locks[name] {
+			return agent.Lock{Mine: x == c, Holder: id, Idle: time.Since(x.asked).Truncate(time.Second)}
+		}
+	}
+	return agent.Lock{}
+}
+
+// expire ends the session when it was asked nothing for its time, and else looks
+// again. A server that hangs first reads what has arrived.
+func (c *fakeConn) expire() {
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	left := c.idle - time.Since(c.asked)
+	switch {
+	case c.dead:
+	case left > 0:
+		time.AfterFunc(left, c.expire)
+	case c.s.hung != nil:
+		time.AfterFunc(time.Millisecond, c.expire)
+	default:
+		c.end()
+	}
 }

@@ -33,6 +33,7 @@ type Conn interface {
 	Replicator
 	Accountant
 	Marker
+	Locker
 	// Unseal takes super_read_only away and leaves read_only; nothing where the
 	// server has none.
 	Unseal(ctx context.Context) error
@@ -90,6 +91,28 @@ type Marker interface {
 	// WriteMark raises the row, and never lowers it; it makes what is missing.
 	WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error
 }
+
+// Locker holds a named lock of the server, which ends with the session.
+type Locker interface {
+	// TakeLock takes the lock for this session unless another has it. From then on,
+	// taken or not, the server ends this session, and the lock with it, when nothing
+	// was asked of it for idle, in whole seconds rounded up.
+	TakeLock(ctx context.Context, name string, idle time.Duration) (Lock, error)
+	// Lock tells who has it.
+	Lock(ctx context.Context, name string) (Lock, error)
+}
+
+// Lock is the state of a named lock. It is an alias, so that what a server's
+// adapter gives needs no translation.
+type Lock = struct {
+	Mine   bool
+	Holder uint64        // the session that has it; 0 for nobody
+	Idle   time.Duration // for how long at least the holder has asked nothing
+}
+
+// LockName is the lock by which the agent of a pair's active keeps its right, on
+// the server of the passive.
+func LockName(u cluster.UniqSign) string { return "mmm:" + string(u) }
 
 // SessionKind says whose a session is.
 type SessionKind int

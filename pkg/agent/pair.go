@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +17,9 @@ import (
 )
 
 const (
-	readEvery = time.Second
+	// wholeEvery is how often everything that the bus holds of a pair at rest is
+	// read, rather than its record alone. Whatever else is of importance wakes us.
+	wholeEvery = 5 * time.Second
 	// forgetReportAfter is how long another agent's report may stand still
 	// before it is removed; each process has a report of its own.
 	forgetReportAfter = 10 * time.Minute
@@ -106,15 +109,34 @@ func (p *pair) run(ctx context.Context) {
 	}
 	beat, end := p.a.o.Loop("reading " + string(p.u))
 	defer end()
-	again := time.Duration(0)
+	again, whole := time.Duration(0), time.Duration(0)
 	for {
 		beat()
-		if p.wake.Wait(ctx, again) == sched.Ended {
+		woken := p.wake.Wait(ctx, again)
+		if woken == sched.Ended {
 			return
 		}
-		p.read(ctx)
-		again = readEvery
+		if woken == sched.Set || p.a.now() >= whole || !p.unchanged(ctx) {
+			p.read(ctx)
+			whole = p.a.nextRound() + wholeEvery - round
+		}
+		again = p.a.nextRound() - p.a.now()
 	}
+}
+
+// unchanged reports whether the pair was at rest when it was read last, and its
+// record is still the same.
+func (p *pair) unchanged(ctx context.Context) bool {
+	p.mu.Lock()
+	b := p.bus
+	p.mu.Unlock()
+	if !b.known || b.record.Phase != cluster.PhaseSteady {
+		return false
+	}
+	ctx, cancel := p.a.rt.Timeout(ctx, busTimeout)
+	defer cancel()
+	now, err := p.a.o.Bus.Assignment(ctx, p.u)
+	return err == nil && reflect.DeepEqual(now, b.record)
 }
 
 // read asks the bus what is in force and wakes the workers when that changed.

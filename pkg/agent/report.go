@@ -3,13 +3,10 @@ package agent
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
-
-const reportEvery = time.Second
 
 // reporter saves the newest report of one node, on every change and every
 // second, apart from the worker so that a slow Redis never holds it up.
@@ -40,15 +37,15 @@ func (r *reporter) put(report cluster.Report, tell bool) {
 func (r *reporter) run(ctx context.Context) {
 	beat, end := r.p.a.o.Loop("reporting " + string(r.p.u))
 	defer end()
-	now := r.p.a.now
-	due := now() + reportEvery
+	due := r.p.a.nextRound()
 	seq := uint64(0)
 	for {
 		beat()
-		if r.wake.Wait(ctx, max(0, due-now())) == sched.Ended {
+		if r.wake.Wait(ctx, max(0, due-r.p.a.now())) == sched.Ended {
+			r.lastWord(ctx)
 			return
 		}
-		due = now() + reportEvery
+		due = r.p.a.nextRound()
 		r.mu.Lock()
 		report, set, wake := r.newest, r.set, !r.told
 		r.told = true
@@ -64,6 +61,22 @@ func (r *reporter) run(ctx context.Context) {
 			r.mu.Unlock()
 			r.p.log.Debug().Str("node", string(report.Node)).Err(err).Msg("report not saved")
 		}
+	}
+}
+
+// lastWord saves the newest report once more, numbered 0: this agent is gone, and was
+// not killed. All else stays: who comes after it needs what was closed and remembered,
+// and a pair without any report would look like one with the predecessor's agent.
+func (r *reporter) lastWord(ctx context.Context) {
+	r.mu.Lock()
+	report, set := r.newest, r.set
+	r.mu.Unlock()
+	if !set {
+		return
+	}
+	report.Seq = 0
+	if err := r.save(context.WithoutCancel(ctx), report, false); err != nil {
+		r.p.log.Debug().Str("node", string(report.Node)).Err(err).Msg("last report not saved")
 	}
 }
 

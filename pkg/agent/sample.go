@@ -50,9 +50,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
 	if full {
 		s.PosBegan, s.PosEnded = s.Began, s.Ended
-		w.fullAt = w.now() + fullEvery
+		w.fullAt = w.p.a.nextRound() + fullEvery - round
 	}
-	w.sampleAt = w.now() + sampleEvery
+	w.sampleAt = w.p.a.nextRound()
 	w.denied = ""
 	w.clear(noteSample)
 	if srv.ReadOnly != cluster.Yes || srv.SuperReadOnly != cluster.No {

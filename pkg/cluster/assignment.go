@@ -31,6 +31,8 @@ const (
 	ProofNone   Proof = ""
 	ProofFenced Proof = "fence acknowledged"
 	ProofGone   Proof = "no server was open before"
+	// ProofLease: the old active held leases only, and the last of them has run out.
+	ProofLease Proof = "lease over"
 	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
 	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
@@ -57,6 +59,8 @@ func (p Proof) Words() string {
 		return "no proof that the old active is closed: decided by an operator's override"
 	case ProofGone:
 		return "no other server was open before"
+	case ProofLease:
+		return "the old active's leases are over, so that it has closed itself"
 	}
 	return string(p)
 }
@@ -111,6 +115,9 @@ type Assignment struct {
 	// EpochTable is the replicated table, schema.table, in which the active
 	// remembers its epoch before it is opened; empty for none.
 	EpochTable string `json:"epoch_table,omitempty"`
+	// LeaseMS is, while revoked, how long the old active may stay open by leases of
+	// its own, in milliseconds counted from the revocation; 0 when none was in force.
+	LeaseMS int64 `json:"lease_ms,omitempty"`
 }
 
 // Order names this state of the record.
@@ -121,6 +128,11 @@ func (a Assignment) Exists() bool { return a.Epoch != 0 }
 
 // Planned reports whether the old active was alive and asked when the role moved.
 func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Cause == CauseFailback }
+
+// SameRoles reports whether a and b give the servers the same roles in the same phase.
+func (a Assignment) SameRoles(b Assignment) bool {
+	return a.Phase == b.Phase && a.Active == b.Active && a.Passive == b.Passive && a.From == b.From && a.To == b.To
+}
 
 // IsEligible reports whether e is listed as eligible.
 func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligible, e) }

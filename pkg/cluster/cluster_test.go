@@ -68,9 +68,16 @@ func TestOnlySilenceMayBeDeath(t *testing.T) {
 			t.Errorf("%q is no risk", p)
 		}
 	}
-	for _, p := range []Proof{ProofNone, ProofFenced, ProofGone} {
+	for _, p := range []Proof{ProofNone, ProofFenced, ProofGone, ProofLease} {
 		if p.IsRisk() {
 			t.Errorf("%q is a risk", p)
 		}
+	}
+}
+
+// People read more of a proof than what stands on the wire.
+func TestALeaseThatIsOverIsSaid(t *testing.T) {
+	if got := ProofLease.Words(); !strings.Contains(got, "leases are over") || got == string(ProofLease) {
+		t.Errorf("words %q", got)
 	}
 }

@@ -33,6 +33,18 @@ const (
 	NoteMail      = "mail"           // the agent cannot send the mail that its configuration asks for
 )
 
+// Lease names the leases by which an agent keeps the active open.
+type Lease string
+
+// The leases that an active may have.
+const (
+	LeaseUnused Lease = ""      // the server stays open without any
+	LeaseNone   Lease = "none"  // it needs one and has none
+	LeaseRedis  Lease = "redis" // the grant in Redis
+	LeaseLock   Lease = "lock"  // the lock on the passive
+	LeaseBoth   Lease = "redis and lock"
+)
+
 // Report is what one agent last did to and saw of one node. Each agent has its
 // own report of each node; nobody overwrites another's.
 type Report struct {
@@ -60,6 +72,13 @@ type Report struct {
 	StepsOrder Order  `json:"steps_order,omitzero"`
 	// Locked are the accounts of the node that agents have locked and not yet released.
 	Locked []Account `json:"locked,omitempty"`
+	// Lease says which leases keep the node open, when it is the active, and LeaseMS
+	// for how long each of them is taken, in milliseconds.
+	Lease   Lease `json:"lease,omitempty"`
+	LeaseMS int64 `json:"lease_ms,omitempty"`
+	// LockOver, of the passive: the lock on this server is this agent's, and
+	// whoever had it before can have no right left.
+	LockOver bool `json:"lock_over,omitempty"`
 	// Notes are things that a person should mend, such as missing grants.
 	Notes []Reason `json:"notes,omitempty"`
 	// Remembers is the newest assignment this agent knows, from which an empty Redis is rebuilt.

@@ -69,6 +69,15 @@ type Leader struct {
 	Token uint64
 }
 
+// Grant is the lease in Redis by which the active's agent keeps its server open.
+type Grant struct {
+	Node  Endpoint
+	Agent string
+	Epoch Epoch         // in which it was given
+	TTL   time.Duration // for which it was last given
+	Left  time.Duration // what was left of TTL when it was read, by Redis's clock
+}
+
 // Snapshot is everything Redis holds about one tag, read in one step.
 type Snapshot struct {
 	UniqSign UniqSign
@@ -79,8 +88,11 @@ type Snapshot struct {
 	Assignment         Assignment
 	Incarnation        string
 	Leader             Leader
-	Legacy             LegacyMode
-	Checks             map[Endpoint]LegacyCheck
+	// Grant is nil when there is none, and when it could not be read and is named
+	// in Faults. A Redis that lost writes may lack one that its holder still counts on.
+	Grant  *Grant
+	Legacy LegacyMode
+	Checks map[Endpoint]LegacyCheck
 	// Observations by node, then by monitor. Expired records are absent.
 	Observations map[Endpoint]map[string]Observation
 	// Reports by node, then by agent.

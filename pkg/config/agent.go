@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,12 +34,36 @@ type Agent struct {
 	SendMail  bool
 	Email     Email
 
+	// Scope says whose agent this is, Lone what an active without any lease does, and
+	// Lease how long a lease lasts, in whole seconds.
+	Scope Scope
+	Lone  Lone
+	Lease time.Duration
+	// Local are the servers on this host; nil: those whose host is an address or
+	// name of this machine. See Mine.
+	Local []cluster.Endpoint
+
 	// Not in force yet.
-	Scope        string // all or local
-	Lone         string // fence or stay
-	Lease        time.Duration
 	FenceCommand string
 }
+
+// Scope says for which servers of a pair an agent works.
+type Scope string
+
+// The two scopes.
+const (
+	ScopeAll   Scope = "all"   // both, wherever it runs
+	ScopeLocal Scope = "local" // those on its own host; only then the active holds leases
+)
+
+// Lone says what an active does that holds none of its leases any more.
+type Lone string
+
+// The two answers.
+const (
+	LoneFence Lone = "fence" // it closes itself
+	LoneStay  Lone = "stay"  // it stays open
+)
 
 // Email is how an agent sends mail.
 type Email struct {
@@ -113,19 +138,55 @@ func (r *reader) agent(a *Agent, signals Signals) {
 	}
 	r.email(a)
 
-	if a.Scope = r.choice("scope", "all", "all", "local"); a.Scope != "all" {
-		r.later("scope", "acts on both servers")
-	}
-	a.Lone = r.choice("lone", "fence", "fence", "stay")
-	a.Lease = r.seconds("lease", 10*time.Second, 3*time.Second, time.Hour, "seconds, for example 10")
-	for _, key := range []string{"lone", "lease"} {
-		if r.given(key) {
-			r.later(key, "the active holds no lease")
-		}
-	}
+	r.leases(a)
 	if a.FenceCommand, _ = r.text("fence_command", ""); a.FenceCommand != "" {
 		r.later("fence_command", "it is never run")
 	}
+}
+
+// leases reads for which servers the agent works, and how the active keeps itself open.
+func (r *reader) leases(a *Agent) {
+	a.Scope = Scope(r.choice("scope", string(ScopeAll), string(ScopeAll), string(ScopeLocal)))
+	a.Lone = Lone(r.choice("lone", string(LoneFence), string(LoneFence), string(LoneStay)))
+	a.Lease = time.Duration(r.count("lease", 10, 3, 3600, "whole seconds, for example 10")) * time.Second
+	a.Local = r.local(a)
+	if a.Scope == ScopeLocal {
+		return
+	}
+	for _, key := range []string{"local", "lone", "lease"} {
+		if r.given(key) {
+			r.warn(key, "has no effect without scope=local", "an agent for both servers holds no leases")
+		}
+	}
+}
+
+// local reads which servers are on this host.
+func (r *reader) local(a *Agent) []cluster.Endpoint {
+	const hint = "the servers on this host as mmm.conf writes them: host:port, host:port"
+	var all []cluster.Endpoint
+	for _, text := range r.list("local") {
+		e, err := cluster.ParseEndpoint(text)
+		switch {
+		case err != nil:
+			r.fault("local", reason(err), hint)
+		case slices.Contains(all, e):
+			r.fault("local", fmt.Sprintf("%s stands twice", e), hint)
+		case a.Members != nil && !isMember(a.Members, e):
+			r.fault("local", fmt.Sprintf("%s is not among the members", e), "write it as in members")
+		default:
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func isMember(members map[cluster.UniqSign][]cluster.Endpoint, e cluster.Endpoint) bool {
+	for _, all := range members {
+		if slices.Contains(all, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // block reads the patterns of accounts, in force when both are given.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,10 +38,13 @@ type Tag struct {
 	// EpochTable is schema.table; empty for none.
 	EpochTable string
 
+	// Monitors are the names of all monitors of the tag, of which a majority must
+	// agree on a death; none means any one. MonitorID is this one.
+	Monitors  []string
+	MonitorID string
+
 	// Not in force yet.
 	Durability   cluster.Durability
-	Monitors     []string
-	MonitorID    string
 	RestartGrace time.Duration
 	ReplUser     string
 	ReplPassword cluster.Secret
@@ -99,11 +103,12 @@ func (r *reader) tag(signals Signals, host string) Tag {
 	t.Failback = Failback(r.choice("failback", string(FailbackFollow), string(FailbackFollow), string(FailbackAuto), string(FailbackManual)))
 	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
 	t.EpochTable = r.epochTable()
+	r.monitors(&t, host)
 	if signals == "" {
 		signals = SignalsPredecessor
 	}
 	t.Signals = r.signals(signals)
-	r.laterKeys(&t, host)
+	r.laterKeys(&t)
 	return t
 }
 
@@ -154,20 +159,41 @@ func (r *reader) maxLoss() string {
 	return v
 }
 
-// laterKeys reads what is checked and kept, and has no effect in this version.
-func (r *reader) laterKeys(t *Tag, host string) {
-	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
-		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
-	if t.Durability != cluster.Async {
-		r.later("durability", "async: a failover may lose what the passive had not received")
+// monitors reads who of the monitors counts, and who this one is.
+func (r *reader) monitors(t *Tag, host string) {
+	const hint = "the host names of an odd number of monitors, for example mon1, mon2, mon3"
+	for _, name := range r.list("monitors") {
+		switch {
+		case strings.ContainsAny(name, " \t"):
+			r.fault("monitors", shown(name)+" has a blank in it", hint)
+		case slices.Contains(t.Monitors, name):
+			r.fault("monitors", shown(name)+" stands twice", hint)
+		default:
+			t.Monitors = append(t.Monitors, name)
+		}
 	}
-	t.Monitors = r.list("monitors")
-	if len(t.Monitors) > 1 {
-		r.later("monitors", "one monitor is enough for a verdict")
+	if n := len(t.Monitors); n > 0 && n%2 == 0 {
+		text := fmt.Sprintf("of %d monitors %d must see a death, so that no more of them may fail than of %d", n, n/2+1, n-1)
+		r.warn("monitors", text, "name an odd number")
 	}
 	t.MonitorID = r.word("monitor_id", host, "a name without blanks")
 	if r.given("monitor_id") && len(t.Monitors) > 0 && !slices.Contains(t.Monitors, t.MonitorID) {
 		r.fault("monitor_id", shown(t.MonitorID)+" is not among the monitors", didYouMean(t.MonitorID, t.Monitors))
+	}
+}
+
+// WritesChecks reports whether this monitor writes the predecessor's checks of the
+// tag, which have room for the view of one: the first that is named.
+func (t Tag) WritesChecks() bool {
+	return len(t.Monitors) == 0 || t.Monitors[0] == t.MonitorID
+}
+
+// laterKeys reads what is checked and kept, and has no effect in this version.
+func (r *reader) laterKeys(t *Tag) {
+	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
+		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
+	if t.Durability != cluster.Async {
+		r.later("durability", "async: a failover may lose what the passive had not received")
 	}
 	if t.RestartGrace = r.seconds("restart_grace", 0, 0, time.Hour, "seconds, for example 5; 0 is off"); t.RestartGrace > 0 {
 		r.later("restart_grace", "nobody waits for a restart")

@@ -1,7 +1,7 @@
 // Package control is the operator's hand: it carries out mmmctl's verbs over
-// the bus. It never touches a server and never moves a role: a switchover, and
-// a failover against the rules, is a request that the leading identify carries out and answers, a pause is a record
-// that identify obeys. What comes out is told in identify's own words.
+// the bus. It never touches a server and never moves a role: a switchover,
+// a failover against the rules and an acknowledgement are requests that the leading
+// identify carries out and answers, a pause is a record that identify obeys. What comes out is told in identify's own words.
 //
 // Every error that an operator must tell apart is an *Error with the exit code
 // of the program: 1 failed or rolled back, 2 usage, 5 refused by a safety rule,

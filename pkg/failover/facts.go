@@ -2,6 +2,7 @@ package failover
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -39,6 +40,8 @@ type member struct {
 	agents   int           // agents that report on it now
 	helpless int           // of these, whom it refuses
 	refusal  cluster.Cause // of one of them
+	poor     int           // of the agents, those that lack a privilege on it
+	lacks    string        // what one of them says of that
 	legacy   bool          // known through the predecessor's monitor only
 	check    cluster.LegacyCheck
 	fault    string
@@ -53,6 +56,8 @@ type situation struct {
 	rec  cluster.Assignment
 	m    map[cluster.Endpoint]*member
 	wait time.Duration // until the next instant at which time alone changes the decision
+	// telling is what Redis is to be told.
+	telling Telling
 }
 
 func newSituation(st *State, v View, p Policy, now time.Duration) *situation {
@@ -102,6 +107,10 @@ func (s *situation) look(node cluster.Endpoint) *member {
 			m.helpless++
 			m.refusal = r.Cause
 		}
+		if i := slices.IndexFunc(r.Notes, func(n cluster.Reason) bool { return n.Code == cluster.NoteGrants }); i >= 0 {
+			m.poor++
+			m.lacks = max(m.lacks, r.Notes[i].Text)
+		}
 	}
 	names := make([]string, 0, len(s.v.Snapshot.Observations[node]))
 	for name := range s.v.Snapshot.Observations[node] {
@@ -110,15 +119,27 @@ func (s *situation) look(node cluster.Endpoint) *member {
 		}
 	}
 	slices.Sort(names)
-	if len(names) == 0 {
+	switch {
+	case len(names) > 0:
+	case len(s.p.Monitors) > 1:
+		m.reason = why(Unseen, "none of the monitors that mmm.conf names (%s) has a fresh sample of %s", strings.Join(s.p.Monitors, ", "), node)
+	default:
 		s.lookLegacy(m)
 	}
 	votes := map[life]int{}
+	var mute []string // monitors whose word is too old to count
+	var contradiction *vote
 	var newest time.Duration
 	for _, name := range names {
 		o := s.v.Snapshot.Observations[node][name]
 		vote := s.verdict(node, name, o)
 		votes[vote.life]++
+		if vote.life == unseen {
+			mute = append(mute, name)
+		}
+		if vote.receives && contradiction == nil {
+			contradiction = &vote
+		}
 		if vote.life > m.life || vote.life == m.life && m.reason.Code == "" {
 			m.life, m.cause, m.reason, m.waits = vote.life, o.Cause, vote.reason, vote.waits
 		}
@@ -132,7 +153,10 @@ func (s *situation) look(node cluster.Endpoint) *member {
 		m.received = s.union(m, o.Server.Flavor, m.received, o.ReceivedMax)
 		m.received = s.union(m, o.Server.Flavor, m.received, o.Server.Channel.Received)
 	}
-	s.count(m, votes)
+	s.count(m, votes, mute)
+	if contradiction != nil && (m.life == dead || m.life == suspect) {
+		m.life, m.reason = suspect, contradiction.reason
+	}
 	for _, o := range s.v.Snapshot.Observations[node] {
 		s.addExecuted(m, o.Server.Flavor, o.Server.Executed)
 	}
@@ -141,7 +165,7 @@ func (s *situation) look(node cluster.Endpoint) *member {
 
 // count applies the majority rule: death needs the majority of the configured
 // monitors, life needs one.
-func (s *situation) count(m *member, votes map[life]int) {
+func (s *situation) count(m *member, votes map[life]int, mute []string) {
 	if m.legacy || len(votes) == 0 {
 		return
 	}
@@ -151,7 +175,16 @@ func (s *situation) count(m *member, votes map[life]int) {
 	}
 	if m.life == dead && votes[dead] < s.p.majority() {
 		m.life = suspect
-		m.reason = why(Suspect, "%d of %d monitors have seen %s dead", votes[dead], max(1, len(s.p.Monitors)), m.node)
+		m.reason = why(Suspect, "%d of %d monitors have seen %s dead, and %d must have", votes[dead], max(1, len(s.p.Monitors)), m.node, s.p.majority())
+		for _, name := range s.p.Monitors {
+			if _, ok := s.v.Snapshot.Observations[m.node][name]; !ok {
+				mute = append(mute, name)
+			}
+		}
+		if len(mute) > 0 {
+			slices.Sort(mute)
+			m.reason.Text += "; no word of it from " + strings.Join(mute, ", ")
+		}
 	}
 }
 
@@ -185,6 +218,9 @@ type vote struct {
 	life   life
 	reason cluster.Reason
 	waits  time.Duration
+	// receives: the replica was seen to receive from it, which contradicts
+	// whatever the majority says.
+	receives bool
 }
 
 // verdict judges one view: refused at once when the pinned
@@ -208,7 +244,7 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 	receives := sameRun && r.Server.Channel.IO == cluster.ThreadYes
 	if receives && witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
 		s.again(s.contradictionLasts(r) - (s.now - w.advanced))
-		return vote{life: suspect, reason: why(Contradicted, "%s does not answer monitor %s (%s), but its replica %s still receives from it", node, monitor, o.Cause, replica)}
+		return vote{life: suspect, receives: true, reason: why(Contradicted, "%s does not answer monitor %s (%s), but its replica %s still receives from it", node, monitor, o.Cause, replica)}
 	}
 	if o.Cause == cluster.CauseRefused && o.Broken && sameRun &&
 		r.Server.Channel.Source == node && r.Server.Channel.IO != cluster.ThreadYes {
@@ -298,21 +334,14 @@ func (m *member) noAgent() cluster.Reason {
 	return why(NoAgent, "no agent reports on %s: start mmm-agent", m.node)
 }
 
-// granted says whether some agent has, as far as it knows, every privilege on m
-// that closing and opening it may need; without reports it is not asked.
+// granted says whether some agent that reports on m now has, as far as it knows, every
+// privilege that closing and opening m may need; without any it is not asked.
 func (m *member) granted() (cluster.Reason, bool) {
-	if len(m.reports) == 0 {
+	if m.agents == 0 || m.poor < m.agents {
 		return cluster.Reason{}, true
 	}
-	var lacks string
-	for _, r := range m.reports {
-		i := slices.IndexFunc(r.Notes, func(n cluster.Reason) bool { return n.Code == cluster.NoteGrants })
-		if i < 0 {
-			return cluster.Reason{}, true
-		}
-		lacks = max(lacks, r.Notes[i].Text)
-	}
-	return why(Grants, "the agent's account lacks a privilege on %s (mmmctl check shows the GRANT): %s", m.node, lacks), false
+	const hint = " (mmmctl check shows the GRANT)"
+	return why(Grants, "the agent's account lacks a privilege on %s: %s", m.node, strings.TrimSuffix(m.lacks, hint)+hint), false
 }
 
 // closedUnder is the report that acknowledged the node closed at or after o.

@@ -14,8 +14,9 @@ const causeRebuilt = "Redis lost the assignment"
 // memory is the newest assignment that anybody but Redis remembers.
 type memory struct {
 	record cluster.Assignment
-	// own: this process has watched the pair since, so that nobody can know
-	// better; an agent's file and a server's row may be older than another's.
+	// own: this process saw it in force and has led since, so that nobody can know
+	// better; an agent's file, a server's row and what was seen under another leader
+	// may be older than another's.
 	own  bool
 	mark bool // it is a server's row
 }
@@ -27,7 +28,7 @@ func (s *situation) contradicts(a cluster.Assignment) bool {
 
 // remembered is what this process, the agents and the servers' rows remember.
 func (s *situation) remembered() memory {
-	best := memory{record: s.st.remember, own: true}
+	best := memory{record: s.st.remember, own: s.v.Leading && s.st.inForce >= s.st.alone}
 	for _, node := range s.p.Pair.Members() {
 		for _, r := range s.v.Snapshot.Reports[node] {
 			if !sound(r.Remembers) {
@@ -200,10 +201,19 @@ func ruleRebuild(s *situation) (Decision, bool) {
 		return hold(why(no.Code, "Redis has %s, %s: nothing moves: %s", describe(s.rec), who, no.Text))
 	}
 	next := best.record.Clone()
+	if s.contradicts(best.record) && s.carriedOut(heir(best.record)) {
+		next = s.rec.Clone()
+		who += " otherwise, and " + string(next.Active) + " is open"
+	}
 	next.Epoch, next.Version = max(s.rec.Epoch, best.record.Epoch)+1, 1
 	next.Cause, next.Actor = causeRebuilt, ""
-	if next.Phase == cluster.PhaseSwitching {
+	switch {
+	case next.Phase == cluster.PhaseSwitching:
 		next.Phase = cluster.PhaseSteady
+	case next.Phase == cluster.PhaseOpening && !best.own:
+		// Who was closed then may have been opened since: it is closed again first.
+		next.Phase, next.From, next.To = cluster.PhaseRevoked, next.Passive, next.Active
+		next.Active, next.Passive, next.Proof = "", "", cluster.ProofNone
 	}
 	if !best.own {
 		next.Eligible = nil // of that epoch, and perhaps long ago
@@ -216,6 +226,14 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	}
 	s.st.marks = nil
 	return s.change("rebuilt", next, why(Amnesia, "Redis had %s; rebuilt, since %s", describe(s.rec), who), true), true
+}
+
+// carriedOut reports whether the servers are as the record says, and not as one
+// does that names other.
+func (s *situation) carriedOut(other cluster.Endpoint) bool {
+	is, not := s.m[s.rec.Active], s.m[other]
+	return s.rec.Active != "" && s.rec.Active != other && is.life == alive && is.server.ReadOnly == cluster.No &&
+		not.life == alive && not.server.ReadOnly == cluster.Yes
 }
 
 // anyRecord reports whether anybody remembers a whole record.

@@ -32,7 +32,7 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	}
 	since := s.now - s.st.phaseIn
 	tried, ok := from.report(func(r cluster.Report) bool {
-		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable)
+		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable && !refusedBy(r.Cause))
 	})
 	if s.p.Unfenced != UnfencedRisk {
 		if r, reached := s.reached(from); reached {
@@ -79,8 +79,14 @@ func (s *situation) reached(m *member) (cluster.Report, bool) {
 		if r.Cause == cluster.CauseNone {
 			return r.Deed == cluster.DeedWorking || r.Deed == cluster.DeedFailed
 		}
-		return !r.Cause.MayBeDead() && r.Cause != cluster.CauseUnreachable
+		return refusedBy(r.Cause)
 	})
+}
+
+// refusedBy reports whether c is an answer of the server that lets the agent do
+// nothing: it was reached, and may be open.
+func refusedBy(c cluster.Cause) bool {
+	return c != cluster.CauseNone && !c.MayBeDead() && c != cluster.CauseUnreachable
 }
 
 // stoodStill reports whether the replica received nothing for two heartbeat

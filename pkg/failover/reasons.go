@@ -47,6 +47,10 @@ const (
 	FailbackLocked    = "fail-back-locked"
 	PassiveOpen       = "passive-open"
 	ActiveClosed      = "active-closed"
+	FewMonitors       = "few-monitors"
+	MonitorAway       = "monitor-away"
+	StrangeMonitor    = "monitor-not-named"
+	Breaker           = "breaker"
 )
 
 // plural counts things: "1 second", "2 seconds".

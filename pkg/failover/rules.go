@@ -17,6 +17,8 @@ type Decision struct {
 	// Answer replaces the operator's request without a change of the record; nil for none.
 	Answer  *cluster.Request
 	Verdict cluster.Verdict
+	// Tell is what Redis is to be told of the pair before anything else is done.
+	Tell Telling
 	// Again is when to decide anew at the latest though nothing is heard.
 	Again time.Duration
 }
@@ -38,13 +40,14 @@ func Rules() []Rule {
 		{anyPhase, "not-leading", "another identify holds the lease", "watch", ruleNotLeading},
 		{anyPhase, "active-active", "servicemode=0", "observe and report only", ruleServiceMode},
 		{anyPhase, "override", "an operator demands a failover (mmmctl failover) to a server that answers, the active is not alive", "revoked, epoch+1; without a record, or with an old one, far above all that is known", ruleOverride},
+		{anyPhase, "acknowledge", "an operator acknowledges the last automatic failover (mmmctl acknowledge)", "the same, block lifted", ruleAcknowledge},
 		{anyPhase, "unreadable", "the record cannot be read", "freeze, say how to mend it", ruleUnreadable},
 		{anyPhase, "rebuild", "the record is missing or older than this process, an agent or a server's epoch row remembers, or another one of the same number", "freeze; then what is remembered, with one epoch more than the highest: at once what this process saw itself, else when the server that is not named is seen", ruleRebuild},
 		{anyPhase, "first-start", "no record, and nobody remembers one", "both servers seen: who the newest epoch row names; else the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
 		{anyPhase, "not-a-member", "the record names a server that is not configured", "hold", ruleMembers},
 
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
-		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleFailover},
+		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
 		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began", "steady, the passive eligible", ruleEligible},
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
@@ -61,7 +64,7 @@ func Rules() []Rule {
 		{cluster.PhaseOpening, "opening-lost", "the server to be opened died before it was, or could not be opened for 5 s (once, and not after an override), the other is closed and has everything; never after a rebuild", "revoked, epoch+1", ruleOpeningLost},
 		{cluster.PhaseOpening, "wait", "otherwise", "hold, with the reason", ruleOpening},
 
-		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleFailover},
+		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleUnbroken},
 		{cluster.PhaseSwitching, "commit", "the active is closed and the other has the same GTIDs", "opening the other, epoch+1", ruleCommit},
 		{cluster.PhaseSwitching, "roll-back", "refused by the server, the passive lost, or the deadline passed", "steady with the old active", ruleRollBack},
 		{cluster.PhaseSwitching, "wait", "otherwise", "hold, with the reason", ruleSwitching},
@@ -99,6 +102,7 @@ func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 			continue
 		}
 		d.Rule = r.Name
+		d.Tell = s.tell()
 		d.Again = s.wait
 		d.Verdict.Leader, d.Verdict.Tag = v.Snapshot.Leader.ID, p.Pair.Tag
 		d.Verdict.Held = d.Transition == nil && s.held()

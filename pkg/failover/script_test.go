@@ -401,6 +401,10 @@ func (w *world) line(words []string) error {
 	case "bump": // another identify changed the record without moving a role
 		snap.Assignment.Version++
 		return nil
+	case "raise": // another identify rebuilt it
+		snap.Assignment.Epoch++
+		snap.Assignment.Version = 1
+		return nil
 	case "report":
 		return w.report(endpoint(plain[0]), args)
 	case "check":

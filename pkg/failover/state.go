@@ -18,6 +18,9 @@ type View struct {
 	// ID is this identify; Leading reports whether it holds the lease now.
 	ID      string
 	Leading bool
+	// Silence is what Redis answered when it was told that this pair is silent; nil
+	// when it was not told for this decision, or gave no answer.
+	Silence *Silence
 }
 
 // Probe is a sample that identify took itself; Seq differs from that of the one before.
@@ -30,7 +33,10 @@ type Probe struct {
 // The zero value knows nothing.
 type State struct {
 	remember  cluster.Assignment // newest record ever seen
+	inForce   time.Duration      // when it was last seen in force
 	ledSince  time.Duration      // leading since; 0 when not leading
+	led       time.Duration      // when it last led
+	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
 	lostSince time.Duration      // the record has been missing or old since
 	views     map[voice]heard
 	reports   map[voice]heard
@@ -43,6 +49,7 @@ type State struct {
 	phaseIn   time.Duration // when the present phase was first seen
 	phaseOf   cluster.Order // the order at which it was first seen
 	home      home
+	told      told
 	marks     []mark
 }
 
@@ -53,7 +60,7 @@ func (st State) Remembered() cluster.Assignment { return st.remember }
 // ever read it again.
 func (st State) Wrote(a cluster.Assignment) State {
 	if st.remember.Order().Before(a.Order()) {
-		st.remember = a.Clone()
+		st.remember, st.inForce = a.Clone(), st.led
 	}
 	return st
 }
@@ -145,13 +152,12 @@ func (st State) clone() State {
 // take enters a snapshot into the memory: it dates what changed.
 func (st *State) take(v View, p Policy, now time.Duration) {
 	s := v.Snapshot
-	if !v.Leading {
-		st.ledSince = 0
-	} else if st.ledSince == 0 {
-		st.ledSince = now
-	}
-	if st.remember.Order().Before(s.Assignment.Order()) {
-		st.remember = s.Assignment.Clone()
+	st.lead(v.Leading, now)
+	switch a := s.Assignment; {
+	case st.remember.Order().Before(a.Order()):
+		st.remember, st.inForce = a.Clone(), now
+	case st.remember.Order() == a.Order() && a.SameRoles(st.remember):
+		st.inForce = now
 	}
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
@@ -195,6 +201,23 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	}
 	maps.DeleteFunc(st.views, func(k voice, _ heard) bool { _, there := s.Observations[k.node][k.name]; return !there })
 	maps.DeleteFunc(st.reports, func(k voice, _ heard) bool { _, there := s.Reports[k.node][k.name]; return !there })
+}
+
+// lead keeps since when this identify leads, and since when it leads alone: who
+// takes the lead waits for StartGrace before he rebuilds anything, so that a
+// shorter gap lets nobody in.
+func (st *State) lead(leading bool, now time.Duration) {
+	if !leading {
+		st.ledSince = 0
+		return
+	}
+	if st.ledSince == 0 {
+		st.ledSince = now
+		if st.alone == 0 || now-st.led >= StartGrace {
+			st.alone = now
+		}
+	}
+	st.led = now
 }
 
 // takeWitness follows the replica's received position through samples that

@@ -65,13 +65,14 @@ func ruleIneligible(s *situation) (Decision, bool) {
 	return d, true
 }
 
-// dateWhole keeps since when both servers are up, replicating and caught up.
+// dateWhole keeps since when both servers are up, one of them is closed, and they
+// replicate and are caught up.
 func (s *situation) dateWhole() {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
 	delay := passive.server.Channel.Delay
 	caughtUp := passive.legacy || delay >= 0 && delay <= WholeLag
 	switch {
-	case s.rec.Phase != cluster.PhaseSteady || active.life != alive || !passive.replicates(active.node) || !caughtUp:
+	case s.rec.Phase != cluster.PhaseSteady || active.life != alive || !passive.replicates(active.node) || !caughtUp || passive.server.ReadOnly == cluster.No:
 		s.st.whole = 0
 	case s.st.whole == 0:
 		s.st.whole = s.now
@@ -139,6 +140,9 @@ func ruleSteady(s *situation) (Decision, bool) {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
 	r := why(Steady, "%s is active, %s would take over", active.node, passive.node)
 	no := s.blockers(active, passive)
+	if few, ok := s.fewMonitors(); !ok {
+		no = append(no, few)
+	}
 	switch {
 	case active.life != alive:
 		r = active.reason
@@ -197,6 +201,7 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 	if r, ok := s.failbackNote(); ok {
 		notes = append(notes, r)
 	}
+	notes = append(notes, s.monitorNotes()...)
 	for _, fault := range s.v.Snapshot.Faults {
 		notes = append(notes, why(Unreadable, "%s", fault))
 	}

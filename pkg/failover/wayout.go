@@ -21,6 +21,12 @@ func WayOut(tag cluster.Tag, snap cluster.Snapshot) []string {
 	if w.codes[Paused] {
 		w.say("mmmctl resume --tag %s ends the pause.", tag)
 	}
+	if w.codes[Blocked] {
+		w.say("%s lifts the block, by a person who has looked at the last failover.", AcknowledgeCommand(tag))
+	}
+	if w.codes[Breaker] {
+		w.say("It goes on by itself when fewer pairs are silent: look at this manager's own network first.")
+	}
 	switch a := snap.Assignment; a.Phase {
 	case cluster.PhaseSteady, cluster.PhaseSwitching:
 		w.ofDeadActive(a.Active, a.Passive)

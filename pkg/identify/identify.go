@@ -39,6 +39,10 @@ type Bus interface {
 	SaveVerdict(ctx context.Context, u cluster.UniqSign, v cluster.Verdict) error
 	// DropReport removes what an agent that is gone reported of node.
 	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
+	// TellSilent says that the active of u is silent and counts the pairs that are.
+	TellSilent(ctx context.Context, u cluster.UniqSign) (failover.Silence, error)
+	// TellOver takes that back.
+	TellOver(ctx context.Context, u cluster.UniqSign) error
 }
 
 // Prober samples one server directly; used only where no monitor of ours does.
@@ -131,8 +135,7 @@ func (s *Service) turn(ctx context.Context) time.Duration {
 		s.back()
 		s.probes.want(ctx, snap, s.o.Policy.Pair)
 		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Probed: s.probes.found()}
-		var d failover.Decision
-		s.state, d = failover.Decide(s.state, view, s.o.Policy, s.now())
+		d := s.decide(ctx, view)
 		again := min(d.Again, max(s.lease.RenewIn(s.now()), 10*time.Millisecond))
 		if !view.Leading {
 			again = min(d.Again, LeaseTTL/3)
@@ -257,7 +260,7 @@ func (s *Service) prune(ctx context.Context, v failover.View) {
 	if !v.Leading || !v.Snapshot.Assignment.Exists() {
 		return
 	}
-	for _, r := range s.state.Gone(v.Snapshot, reportsKept, s.now()) {
+	for _, r := range s.gone(v.Snapshot) {
 		if v.Snapshot.Assignment.Order().Before(r.Remembers.Order()) {
 			continue
 		}
@@ -267,6 +270,36 @@ func (s *Service) prune(ctx context.Context, v failover.View) {
 		}
 		s.log.Info().Str("agent", r.Agent).Str("node", string(r.Node)).Msg("report of an agent that is gone dropped")
 	}
+}
+
+// gone are the reports that have stood still for long, and last words, which are
+// numbered 0, while nobody can need what they say of a change of role: all of nodes
+// on which an agent reports that goes on.
+func (s *Service) gone(snap cluster.Snapshot) []cluster.Report {
+	last := map[cluster.Endpoint][]cluster.Report{}
+	working := snap
+	working.Reports = map[cluster.Endpoint]map[string]cluster.Report{}
+	for node, byAgent := range snap.Reports {
+		working.Reports[node] = map[string]cluster.Report{}
+		for agent, r := range byAgent {
+			if r.Seq > 0 {
+				working.Reports[node][agent] = r
+			} else {
+				last[node] = append(last[node], r)
+			}
+		}
+	}
+	gone := s.state.Gone(working, reportsKept, s.now())
+	if snap.Assignment.Phase != cluster.PhaseSteady {
+		return gone
+	}
+	for node, words := range last {
+		one := cluster.Snapshot{Reports: map[cluster.Endpoint]map[string]cluster.Report{node: working.Reports[node]}}
+		if len(s.state.Gone(one, 0, s.now())) > 0 {
+			gone = append(gone, words...)
+		}
+	}
+	return gone
 }
 
 func (s *Service) resign(ctx context.Context) {

@@ -20,7 +20,9 @@
 // The watch is a pure state machine: files settings, event, watch, outage,
 // record, legacy and diagnosis have no I/O, no clock and no goroutine. It is
 // given events with the time at which they happened and returns actions. The
-// files prober, outbox and monitor carry those out.
+// files prober, outbox and monitor carry those out, in loops that run on package
+// sched alone: what ends elsewhere, a connect, a question, a connection, leaves a
+// report under a lock and sets the one signal of its prober.
 //
 // Invariants:
 //

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 type causeError struct{ cause cluster.Cause }
@@ -37,6 +39,7 @@ type fakeServer struct {
 	server  cluster.Server
 	conns   map[*fakeConn]bool
 	opened  int
+	asked   time.Time // the last question
 }
 
 func newFakeServer(source cluster.Endpoint) *fakeServer {
@@ -125,14 +128,38 @@ func pass(ctx context.Context, d time.Duration) error {
 
 type fakeConn struct {
 	f      *fakeServer
-	once   sync.Once
+	mu     sync.Mutex
 	broken chan struct{}
+	told   func()
 	shut   sync.Once
 	closed chan struct{}
 }
 
-func (c *fakeConn) end()                    { c.once.Do(func() { close(c.broken) }) }
-func (c *fakeConn) Broken() <-chan struct{} { return c.broken }
+// end ends the session from the server's side.
+func (c *fakeConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.broken:
+		return
+	default:
+	}
+	close(c.broken)
+	if c.told != nil {
+		c.told()
+	}
+}
+
+func (c *fakeConn) OnBroken(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.broken:
+		f()
+	default:
+		c.told = f
+	}
+}
 
 func (c *fakeConn) Close() error {
 	c.shut.Do(func() {
@@ -145,6 +172,9 @@ func (c *fakeConn) Close() error {
 }
 
 func (c *fakeConn) ask(ctx context.Context, op Op) (cluster.Server, error) {
+	c.f.mu.Lock()
+	c.f.asked = time.Now()
+	c.f.mu.Unlock()
 	for {
 		m, changed, s := c.f.now()
 		if m == up || m == full || m == slow && op == OpPing {
@@ -285,12 +315,16 @@ func (b *fakeBus) last(node cluster.Endpoint) kept {
 	return all[len(all)-1]
 }
 
+// wall is a calendar that no other clock of the tests agrees with.
+func wall() time.Time { return time.Now().Add(100 * time.Hour) }
+
 // bench is a monitor of one pair of fakes.
 type bench struct {
 	bus  *fakeBus
 	a, b *fakeServer
 	tag  Tag
 	logs *logBook
+	rt   sched.Runtime
 	runs int
 }
 
@@ -321,7 +355,7 @@ func newBench() *bench {
 }
 
 func (x *bench) monitor(run string) (*Monitor, error) {
-	return New(Options{Tag: x.tag, Run: run, Bus: x.bus, Cause: causeOf, Log: zerolog.New(x.logs),
+	return New(Options{Tag: x.tag, Run: run, Bus: x.bus, Cause: causeOf, Wall: wall, Runtime: x.rt, Log: zerolog.New(x.logs),
 		Open: func(e cluster.Endpoint) (Node, error) {
 			switch e {
 			case nodeA:

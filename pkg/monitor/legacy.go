@@ -56,11 +56,11 @@ func legacyOf(s cluster.Server, other cluster.Endpoint) cluster.LegacyCheck {
 }
 
 // stamp dates c with the wall clock of this machine.
-func stamp(c *cluster.LegacyCheck, now time.Time) *cluster.LegacyCheck {
+func stamp(c *cluster.LegacyCheck, wall func() time.Time) *cluster.LegacyCheck {
 	if c == nil {
 		return nil
 	}
 	dated := *c
-	dated.LastCheck = now.Unix()
+	dated.LastCheck = wall().Unix()
 	return &dated
 }

@@ -2,12 +2,13 @@ package monitor
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // Tag is what the monitor must know of its pair.
@@ -37,12 +38,19 @@ type Options struct {
 	// Loop watches over one loop; may be nil. Each calls beat every few seconds,
 	// whatever servers and Redis do, and end when it ends.
 	Loop func(name string) (beat, end func())
-	Log  zerolog.Logger
+	// Wall is the machine's calendar, which dates the predecessor's checks; it
+	// may be nil when Tag.Legacy is not set.
+	Wall func() time.Time
+	// Runtime is what the loops run on; nil is the machine's own. Monitors of one
+	// process share one, and then probe at the same instants.
+	Runtime sched.Runtime
+	Log     zerolog.Logger
 }
 
 // Monitor samples the servers of one pair.
 type Monitor struct {
 	opt   Options
+	rt    sched.Runtime
 	nodes []Node // in the order of Members
 	log   zerolog.Logger
 }
@@ -55,7 +63,13 @@ func New(opt Options) (*Monitor, error) {
 	if opt.Denied == nil {
 		opt.Denied = func(error) bool { return false }
 	}
-	m := &Monitor{opt: opt, log: opt.Log.With().Str("tag", string(opt.Tag.Pair.Tag)).Logger()}
+	if opt.Runtime == nil {
+		opt.Runtime = sched.Real()
+	}
+	if opt.Tag.Legacy && opt.Wall == nil {
+		return nil, errors.New("build monitor: the predecessor's checks need the wall clock")
+	}
+	m := &Monitor{opt: opt, rt: opt.Runtime, log: opt.Log.With().Str("tag", string(opt.Tag.Pair.Tag)).Logger()}
 	for _, e := range opt.Tag.Members() {
 		node, err := opt.Open(e)
 		if err != nil {
@@ -68,26 +82,20 @@ func New(opt Options) (*Monitor, error) {
 
 // Run samples until ctx ends. It never fails: what is away is waited for.
 func (m *Monitor) Run(ctx context.Context) {
-	t, bus := m.opt.Tag, m.opt.Bus
-	began := time.Now()
-	now := func() time.Duration { return time.Since(began) + time.Millisecond }
+	t, bus, rt := m.opt.Tag, m.opt.Bus, m.rt
+	// In a record 0 ms means never.
+	now := func() time.Duration { return rt.Now() + time.Millisecond }
 	redis := &health{log: m.log}
-	announceNow := make(chan struct{}, 1)
-	back := func() {
-		select {
-		case announceNow <- struct{}{}:
-		default:
-		}
-	}
+	announceNow := rt.NewSignal()
 	m.log.Info().Str("uniqsign", string(t.UniqSign)).Str("run", m.opt.Run).Msg("sampling the pair")
-	var work sync.WaitGroup
+	work := sched.NewGroup(rt)
 	defer work.Wait()
-	var boxes []*outbox
-	troubles := []*signal{newSignal(), newSignal()}
-	for i, e := range t.Members() {
-		box := newOutbox(bus, t.UniqSign, redis, back)
-		boxes = append(boxes, box)
-		p := &prober{
+	members := t.Members()
+	boxes, probers := make([]*outbox, len(members)), make([]*prober, len(members))
+	for i, e := range members {
+		box := &outbox{bus: bus, uniqsign: t.UniqSign, rt: rt, wall: m.opt.Wall, health: redis, back: announceNow.Set, kick: rt.NewSignal()}
+		boxes[i] = box
+		probers[i] = &prober{
 			watch: NewWatch(Settings{Monitor: t.Monitor, Run: m.opt.Run, Node: e, Other: t.Other(e),
 				Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes}),
 			node: m.nodes[i], exclude: t.Exclude, cause: m.opt.Cause, denied: m.opt.Denied, now: now,
@@ -97,18 +105,22 @@ func (m *Monitor) Run(ctx context.Context) {
 				}
 				box.put(p)
 			},
-			log:     m.log.With().Str("node", string(e)).Logger(),
-			trouble: troubles[i], other: troubles[1-i],
+			tell: func(unwell bool) { probers[1-i].post(OtherMember{unwell}) },
+			log:  m.log.With().Str("node", string(e)).Logger(),
+			rt:   rt, wake: rt.NewSignal(), work: sched.NewGroup(rt),
 		}
-		var ended [2]func()
-		p.beat, ended[0] = m.opt.Loop("sampling " + string(e))
-		box.beat, ended[1] = m.opt.Loop("publishing " + string(e))
-		work.Go(func() { defer ended[1](); box.run(ctx) })
-		work.Go(func() { defer ended[0](); p.run(ctx) })
 	}
-	work.Go(func() { announce(ctx, bus, t.Pair, redis, announceNow) })
+	for i, e := range members {
+		sampling, publishing := probers[i], boxes[i]
+		var ended [2]func()
+		sampling.beat, ended[0] = m.opt.Loop("sampling " + string(e))
+		publishing.beat, ended[1] = m.opt.Loop("publishing " + string(e))
+		work.Go(func() { defer ended[1](); publishing.run(ctx) })
+		work.Go(func() { defer ended[0](); sampling.run(ctx) })
+	}
+	work.Go(func() { announce(ctx, rt, bus, t.Pair, redis, announceNow) })
 	m.whenReplaced(ctx, func() {
-		back()
+		announceNow.Set()
 		for _, b := range boxes {
 			b.again()
 		}
@@ -118,15 +130,8 @@ func (m *Monitor) Run(ctx context.Context) {
 // whenReplaced calls again when another run of Redis answers than before,
 // until ctx ends.
 func (m *Monitor) whenReplaced(ctx context.Context, again func()) {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	known := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-look.C:
-		}
+	for sched.Sleep(ctx, m.rt, lookEvery) == nil {
 		run := m.askRun(ctx)
 		if run == "" {
 			continue
@@ -140,7 +145,7 @@ func (m *Monitor) whenReplaced(ctx context.Context, again func()) {
 }
 
 func (m *Monitor) askRun(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, busWait)
+	ctx, cancel := m.rt.Timeout(ctx, busWait)
 	defer cancel()
 	run, err := m.opt.Bus.RunID(ctx)
 	if err != nil {

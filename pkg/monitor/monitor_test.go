@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // wait lets d of virtual time pass, and then everything at rest.
@@ -31,8 +32,9 @@ func TestHealthyPair(t *testing.T) {
 					t.Errorf("%+v", o)
 				}
 			}
-			if c := x.bus.check(n); !c.Ping || c.ReplCheck != "OK" || c.LastCheck != time.Now().Unix()-1 {
-				t.Errorf("check %+v at %d", c, time.Now().Unix())
+			c := x.bus.check(n)
+			if ago := wall().Unix() - c.LastCheck; !c.Ping || c.ReplCheck != "OK" || ago < 1 || ago > 2 {
+				t.Errorf("check %+v of %d s ago", c, ago)
 			}
 		}
 		if n := x.bus.pairsOf("u"); n < 2 || n > 3 || x.a.connects() != 1 || x.b.connects() != 1 {
@@ -185,8 +187,8 @@ func TestRecordThatRedisRefusedIsSentAgain(t *testing.T) {
 		wait(10 * time.Second)
 		x.bus.be(nil)
 		wait(longestWait + 10*time.Millisecond)
-		if len(x.bus.of(nodeA)) != 1 || x.bus.check(nodeA).LastCheck != time.Now().Unix()-11 || x.bus.pairsOf("u") == 0 {
-			t.Errorf("%d records, check %+v, now %d", len(x.bus.of(nodeA)), x.bus.check(nodeA), time.Now().Unix())
+		if len(x.bus.of(nodeA)) != 1 || x.bus.check(nodeA).LastCheck != wall().Unix()-11 || x.bus.pairsOf("u") == 0 {
+			t.Errorf("%d records, check %+v, now %d", len(x.bus.of(nodeA)), x.bus.check(nodeA), wall().Unix())
 		}
 	})
 }
@@ -246,6 +248,36 @@ func TestAddressThatCannotBeOpenedIsAnError(t *testing.T) {
 	x.tag.Primary = "10.9.9.9:1"
 	if _, err := x.monitor("run"); err == nil || !strings.Contains(err.Error(), "open 10.9.9.9:1") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A process is woken once for all pairs that it samples.
+func TestMonitorsOfOneRuntimeProbeAtTheSameInstants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := sched.Real()
+		var all []*bench
+		for range 3 {
+			x := newBench()
+			x.rt = rt
+			defer x.run(t)()
+			wait(71 * time.Millisecond)
+			all = append(all, x)
+		}
+		wait(5 * time.Second)
+		for _, x := range all {
+			if x.a.asked != all[0].a.asked || x.b.asked != x.a.asked {
+				t.Errorf("asked at %s and %s, the first at %s", x.a.asked, x.b.asked, all[0].a.asked)
+			}
+		}
+	})
+}
+
+func TestThePredecessorsChecksNeedACalendar(t *testing.T) {
+	for _, legacy := range []bool{true, false} {
+		_, err := New(Options{Tag: Tag{Legacy: legacy}, Open: func(cluster.Endpoint) (Node, error) { return nil, nil }})
+		if (err != nil) != legacy {
+			t.Errorf("checks are written: %v; error %v", legacy, err)
+		}
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // Bus is Redis as the monitor needs it.
@@ -34,23 +36,21 @@ const (
 type outbox struct {
 	bus      Bus
 	uniqsign cluster.UniqSign
+	rt       sched.Runtime
+	wall     func() time.Time
 	health   *health
 	back     func() // Redis answers again
 	beat     func() // the loop has come round
+	kick     sched.Signal
 
 	mu      sync.Mutex
 	waiting *Publish
 	last    *Publish
-	kick    chan struct{}
-}
-
-func newOutbox(bus Bus, u cluster.UniqSign, h *health, back func()) *outbox {
-	return &outbox{bus: bus, uniqsign: u, health: h, back: back, beat: func() {}, kick: make(chan struct{}, 1)}
 }
 
 // put replaces the waiting record by p; what p leaves out of the one replaced is kept.
 func (o *outbox) put(p Publish) {
-	p.Legacy = stamp(p.Legacy, time.Now())
+	p.Legacy = stamp(p.Legacy, o.wall)
 	o.mu.Lock()
 	if o.waiting != nil {
 		p.Wake = p.Wake || o.waiting.Wake
@@ -60,7 +60,7 @@ func (o *outbox) put(p Publish) {
 	}
 	o.waiting, o.last = &p, &p
 	o.mu.Unlock()
-	o.poke()
+	o.kick.Set()
 }
 
 // again sends the last record once more unless a newer one waits.
@@ -70,14 +70,7 @@ func (o *outbox) again() {
 		o.waiting = o.last
 	}
 	o.mu.Unlock()
-	o.poke()
-}
-
-func (o *outbox) poke() {
-	select {
-	case o.kick <- struct{}{}:
-	default:
-	}
+	o.kick.Set()
 }
 
 func (o *outbox) take() *Publish {
@@ -107,15 +100,7 @@ func (o *outbox) restore(p *Publish) {
 
 func (o *outbox) run(ctx context.Context) {
 	var retry backoff
-	idle := time.NewTicker(beatEvery)
-	defer idle.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-o.kick:
-		case <-idle.C:
-		}
+	for o.kick.Wait(ctx, beatEvery) != sched.Ended {
 		for {
 			o.beat()
 			p := o.take()
@@ -135,7 +120,7 @@ func (o *outbox) run(ctx context.Context) {
 				continue
 			}
 			o.restore(p)
-			if !retry.wait(ctx) {
+			if sched.Sleep(ctx, o.rt, retry.next()) != nil {
 				return
 			}
 		}
@@ -143,25 +128,17 @@ func (o *outbox) run(ctx context.Context) {
 }
 
 func (o *outbox) send(ctx context.Context, p *Publish) error {
-	ctx, cancel := context.WithTimeout(ctx, busWait)
+	ctx, cancel := o.rt.Timeout(ctx, busWait)
 	defer cancel()
 	return o.bus.PublishObservation(ctx, o.uniqsign, p.Observation, p.Legacy, p.TTL, p.Wake)
 }
 
 // announce keeps the static keys of pair in Redis: at start, when kicked, and
 // now and then.
-func announce(ctx context.Context, bus Bus, pair cluster.Pair, h *health, kick <-chan struct{}) {
+func announce(ctx context.Context, rt sched.Runtime, bus Bus, pair cluster.Pair, h *health, kick sched.Signal) {
 	var retry backoff
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-kick:
-		}
-		one, cancel := context.WithTimeout(ctx, busWait)
+	for wait := time.Duration(0); kick.Wait(ctx, wait) != sched.Ended; {
+		one, cancel := rt.Timeout(ctx, busWait)
 		err := bus.PublishPair(one, pair)
 		cancel()
 		if ctx.Err() != nil {
@@ -169,11 +146,11 @@ func announce(ctx context.Context, bus Bus, pair cluster.Pair, h *health, kick <
 		}
 		h.tell(err)
 		if err != nil {
-			timer.Reset(retry.next())
+			wait = retry.next()
 			continue
 		}
 		retry = 0
-		timer.Reset(pairEvery)
+		wait = pairEvery
 	}
 }
 
@@ -189,17 +166,6 @@ func (b *backoff) next() time.Duration {
 		*b = min(2**b, backoff(longestWait))
 	}
 	return time.Duration(*b)
-}
-
-func (b *backoff) wait(ctx context.Context) bool {
-	t := time.NewTimer(b.next())
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // health tells the log once when Redis goes and once when it is back.

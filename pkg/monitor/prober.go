@@ -2,11 +2,15 @@ package monitor
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/rs/zerolog"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // Node is one server as the monitor needs it.
@@ -15,19 +19,21 @@ type Node interface {
 	Connect(ctx context.Context) (Conn, error)
 }
 
-// Conn is one open session, used by one goroutine at a time.
+// Conn is one open session, used by one caller at a time.
 type Conn interface {
 	// Close may be called at any moment; a call under way returns with an error.
 	Close() error
-	// Broken is closed as soon as the session's connection has ended.
-	Broken() <-chan struct{}
+	// OnBroken has f called once as soon as the session's connection has ended, by
+	// anybody; at once when it has already. f does not wait. After Close it need
+	// not be called. OnBroken is called once.
+	OnBroken(f func())
 	Ping(ctx context.Context) error
 	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
 	Channel(ctx context.Context) (cluster.Channel, error)
 }
 
 // prober carries out the actions of one watch. Only its run touches the watch
-// and the links; questions and connects run beside it and report as events.
+// and the links; questions and connects run beside it, leave a report and set wake.
 type prober struct {
 	watch   *Watch
 	node    Node
@@ -36,22 +42,25 @@ type prober struct {
 	denied  func(error) bool
 	now     func() time.Duration
 	publish func(Publish)
+	tell    func(unwell bool) // the other member's prober
 	beat    func()
 	log     zerolog.Logger
 
-	events chan any // Event or dialed
-	done   chan struct{}
-	work   sync.WaitGroup
-	links  map[Link]*session
+	rt    sched.Runtime
+	wake  sched.Signal // anybody
+	work  *sched.Group
+	links map[Link]*session
 
-	trouble *signal // of this server
-	other   *signal // of the other member
+	mu      sync.Mutex
+	reports []any // Event or dialed, the oldest first
+	taken   []any // what run works off, kept for its room
+	over    bool  // nobody takes reports any more
 }
 
+// session is a connection, or the attempt to make it.
 type session struct {
-	conn   Conn            // nil while connecting
-	ctx    context.Context // ends with the session
-	cancel context.CancelFunc
+	conn Conn               // nil while connecting
+	stop context.CancelFunc // of the attempt
 }
 
 // dialed is how a connection attempt went.
@@ -62,75 +71,84 @@ type dialed struct {
 }
 
 func (p *prober) run(ctx context.Context) {
-	p.events = make(chan any) // no buffer: what is posted is taken
-	p.done = make(chan struct{})
 	p.links = map[Link]*session{}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	defer p.work.Wait()
-	defer p.dropAll()
-	defer close(p.done)
-	for {
-		var ev Event
-		select {
-		case <-ctx.Done():
+	defer p.end()
+	for wait := time.Duration(0); ; wait = max(0, p.watch.Next()-p.now()) {
+		woken := p.wake.Wait(ctx, wait)
+		if woken == sched.Ended {
 			return
-		case <-timer.C:
-			ev = Tick{}
-		case <-p.other.changed:
-			ev = OtherMember{p.other.get()}
-		case e := <-p.events:
-			if ev = p.take(e); ev == nil {
-				continue
+		}
+		reports := p.take()
+		for i, r := range reports {
+			reports[i] = nil
+			if ev := p.event(r); ev != nil {
+				p.handle(ctx, ev)
 			}
 		}
-		for _, a := range p.watch.Handle(p.now(), ev) {
-			p.carryOut(ctx, a)
+		if woken == sched.Late && len(reports) == 0 {
+			p.handle(ctx, Tick{})
 		}
 		p.beat()
-		timer.Reset(p.watch.Next() - p.now())
 	}
 }
 
-// take turns a report into the watch's event; nil when nobody waits for it.
-func (p *prober) take(e any) Event {
-	switch e := e.(type) {
-	case dialed:
-		s := p.links[e.link]
-		switch {
-		case e.err != nil && s == nil:
-			return nil
-		case e.err != nil:
-			s.cancel()
-			delete(p.links, e.link)
-			return ConnectFailed{e.link, p.cause(e.err), clip(e.err)}
-		case s == nil:
-			p.close(e.conn)
-			return nil
-		}
-		s.conn = e.conn
-		p.work.Go(func() {
-			select {
-			case <-s.conn.Broken():
-				p.post(Ended{e.link})
-			case <-s.ctx.Done():
-			}
-		})
-		return Connected{e.link}
-	case Event:
-		return e
+func (p *prober) handle(ctx context.Context, ev Event) {
+	for _, a := range p.watch.Handle(p.now(), ev) {
+		p.carryOut(ctx, a)
 	}
-	return nil
+}
+
+// post reports r; nobody hears it once the prober has ended.
+func (p *prober) post(r any) (heard bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
+	}
+	p.reports = append(p.reports, r)
+	p.wake.Set()
+	return true
+}
+
+// take returns the reports that came since it was last called.
+func (p *prober) take() []any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reports, p.taken = p.taken[:0], p.reports
+	return p.taken
+}
+
+// event turns a report into the watch's event; nil when nobody waits for it.
+func (p *prober) event(r any) Event {
+	d, ok := r.(dialed)
+	if !ok {
+		return r.(Event)
+	}
+	s := p.links[d.link]
+	switch {
+	case d.err != nil && s == nil:
+		return nil
+	case d.err != nil:
+		delete(p.links, d.link)
+		return ConnectFailed{d.link, p.cause(d.err), clip(d.err)}
+	case s == nil:
+		p.close(d.conn)
+		return nil
+	}
+	s.conn = d.conn
+	d.conn.OnBroken(func() { p.post(Ended{d.link}) })
+	return Connected{d.link}
 }
 
 func (p *prober) carryOut(ctx context.Context, a Action) {
 	switch a := a.(type) {
 	case Dial:
-		s := &session{}
-		s.ctx, s.cancel = context.WithCancel(ctx)
-		p.links[a.Link] = s
+		ctx, stop := p.rt.Cancel(ctx)
+		p.links[a.Link] = &session{stop: stop}
 		p.work.Go(func() {
-			conn, err := p.node.Connect(s.ctx)
+			defer stop()
+			conn, err := p.node.Connect(ctx)
 			if !p.post(dialed{a.Link, conn, err}) && err == nil {
 				_ = conn.Close()
 			}
@@ -148,7 +166,7 @@ func (p *prober) carryOut(ctx context.Context, a Action) {
 				Str("io", string(o.Server.Channel.IO)).Bool("wake", a.Wake).Msg("publish")
 		}
 	case Tell:
-		p.trouble.set(a.Unwell)
+		p.tell(a.Unwell)
 	case Say:
 		e := p.log.Info()
 		if a.Warn {
@@ -185,22 +203,12 @@ func (p *prober) question(conn Conn, a Ask) Event {
 	return ok
 }
 
-// post reports e unless the prober has ended.
-func (p *prober) post(e any) bool {
-	select {
-	case p.events <- e:
-		return true
-	case <-p.done:
-		return false
-	}
-}
-
 func (p *prober) drop(link Link) {
 	s := p.links[link]
 	if s == nil {
 		return
 	}
-	s.cancel()
+	s.stop()
 	delete(p.links, link)
 	if s.conn != nil {
 		p.close(s.conn)
@@ -210,35 +218,19 @@ func (p *prober) drop(link Link) {
 // close ends conn without waiting: saying goodbye may block on a dead network.
 func (p *prober) close(conn Conn) { p.work.Go(func() { _ = conn.Close() }) }
 
-func (p *prober) dropAll() {
-	for link := range p.links {
+// end closes all connections, also those of which nobody has heard.
+func (p *prober) end() {
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
+	for _, link := range slices.Sorted(maps.Keys(p.links)) {
 		p.drop(link)
 	}
-}
-
-// signal carries the newest value of a flag to one reader; it never blocks.
-type signal struct {
-	mu      sync.Mutex
-	value   bool
-	changed chan struct{}
-}
-
-func newSignal() *signal { return &signal{changed: make(chan struct{}, 1)} }
-
-func (s *signal) set(v bool) {
-	s.mu.Lock()
-	s.value = v
-	s.mu.Unlock()
-	select {
-	case s.changed <- struct{}{}:
-	default:
+	for _, r := range p.take() {
+		if d, ok := r.(dialed); ok && d.err == nil {
+			p.close(d.conn)
+		}
 	}
-}
-
-func (s *signal) get() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.value
 }
 
 // clip keeps error texts to a length that fits a record.

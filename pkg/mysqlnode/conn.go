@@ -72,6 +72,10 @@ func (c *Conn) ID() uint64 { return c.id }
 // ended; wait for those beside it.
 func (c *Conn) Broken() <-chan struct{} { return c.link.broken }
 
+// OnBroken has f called once, by whoever finds out, when Broken is closed; at
+// once when it is already. f must not wait. OnBroken is called once.
+func (c *Conn) OnBroken(f func()) { c.link.onEnd(f) }
+
 // Close ends the session. A call that is under way returns with an error.
 func (c *Conn) Close() error {
 	c.link.hush()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -319,6 +320,41 @@ func TestLastWordsDoNotHideTheEnd(t *testing.T) {
 	text, _ := io.ReadAll(l)
 	if string(text) != "goodbye" {
 		t.Errorf("read %q", text)
+	}
+}
+
+func TestTheEndOfALinkIsToldOnce(t *testing.T) {
+	hang := make(chan struct{})
+	addr := fakeServer(t, func(net.Conn) { <-hang })
+	open := func() *link {
+		raw, err := net.Dial("tcp", string(addr))
+		must(t, err)
+		l, err := newLink(raw.(*net.TCPConn))
+		must(t, err)
+		return l
+	}
+	told := make(chan string, 10)
+	lost, ours := open(), open()
+	lost.onEnd(func() { told <- "lost" })
+	ours.onEnd(func() { told <- "ours" })
+	must(t, ours.Close())
+	if _, err := ours.Read(make([]byte, 1)); err == nil {
+		t.Error("read from a closed link")
+	}
+	close(hang)
+	<-lost.watched
+	if _, err := io.ReadAll(lost); err != nil { // the driver finds it too
+		t.Error(err)
+	}
+	lost.onEnd(func() { told <- "late" })
+	must(t, lost.Close())
+	close(told)
+	var all []string
+	for s := range told {
+		all = append(all, s)
+	}
+	if !slices.Equal(all, []string{"lost", "late"}) {
+		t.Errorf("told %q", all)
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package mysqlnode is one MySQL or MariaDB server as the programs use it: it
 // holds every SQL text and every difference between the flavours (dialect.go),
 // samples a server, closes and opens it for writes, drains it, locks accounts,
-// keeps the row that remembers the epoch and checks the prerequisites.
+// takes named locks, keeps the row that remembers the epoch and checks the
+// prerequisites.
 //
 // A Conn is exactly one TCP session. It is never dialled again: when it is
 // gone every later call fails, and whoever holds it may conclude that nothing

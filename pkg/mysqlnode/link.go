@@ -25,13 +25,13 @@ type link struct {
 	broken chan struct{}
 	// watched is closed when the watching goroutine has ended.
 	watched chan struct{}
-	once    sync.Once
 	// closing is set before we end the connection ourselves, shut when we have.
 	closing atomic.Bool
 	shut    atomic.Bool
 
 	mu     sync.Mutex
 	fault  error         // what ended the connection, not by our own hand
+	told   func()        // to be called at that end
 	unread bool          // an answer lay unread when we closed it
 	sent   chan struct{} // closed by the next write, when not nil
 }
@@ -86,11 +86,29 @@ func (l *link) end(fault error) {
 		return
 	}
 	l.mu.Lock()
-	if l.fault == nil || errors.Is(l.fault, errEnded) {
+	first, told := l.fault == nil, l.told
+	if first || errors.Is(l.fault, errEnded) {
 		l.fault = fault
 	}
 	l.mu.Unlock()
-	l.once.Do(func() { close(l.broken) })
+	if !first {
+		return
+	}
+	close(l.broken)
+	if told != nil {
+		told()
+	}
+}
+
+// onEnd has f called when the connection has ended, unless by our own hand.
+func (l *link) onEnd(f func()) {
+	l.mu.Lock()
+	over := l.fault != nil
+	l.told = f
+	l.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 // Read records the error that ends the connection.

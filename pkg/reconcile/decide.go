@@ -40,14 +40,10 @@ func Frozen(record, remembers cluster.Assignment) (cluster.Reason, bool) {
 		return ReasonRecordGone, true
 	case record.Order().Before(remembers.Order()):
 		return reasonOlder(record.Order(), remembers.Order()), true
-	case record.Order() == remembers.Order() && !sameRoles(record, remembers):
+	case record.Order() == remembers.Order() && !record.SameRoles(remembers):
 		return reasonConflict(record.Order()), true
 	}
 	return cluster.Reason{}, false
-}
-
-func sameRoles(a, b cluster.Assignment) bool {
-	return a.Phase == b.Phase && a.Active == b.Active && a.Passive == b.Passive && a.From == b.From && a.To == b.To
 }
 
 // MayBeOpen reports whether the record allows e to be open.
@@ -75,7 +71,7 @@ func Wants(k Kind, e cluster.Endpoint, then, now cluster.Assignment) bool {
 		return now.Epoch == then.Epoch && now.Active == e &&
 			(now.Phase == cluster.PhaseSteady || now.Phase == cluster.PhaseOpening)
 	}
-	return now.Order() == then.Order() && sameRoles(now, then)
+	return now.Order() == then.Order() && now.SameRoles(then)
 }
 
 // revoked: nobody may be open; the old active is closed, the new one drained.

@@ -269,7 +269,7 @@ func TestSnapshotNamesWhatItCannotRead(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		b := s.bus(t)
 		every := []string{k.members(), k.serviceMode(), k.primary(), k.secondary(), k.mode(), k.master(), k.assignment(), k.incarnation(),
-			k.leader(), k.token(), k.request(), k.pause(), k.verdict(), k.monitors(), k.check(nodeA), k.report(nodeA), k.view("m", nodeA)}
+			k.leader(), k.token(), k.grant(), k.request(), k.pause(), k.verdict(), k.monitors(), k.check(nodeA), k.report(nodeA), k.view("m", nodeA)}
 		for _, key := range every {
 			s.do(t, "FLUSHALL")
 			s.do(t, "SADD", k.members(), nodeA)

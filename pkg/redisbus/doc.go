@@ -2,15 +2,17 @@
 // keys and channel message, the new records of a pair, the scripts that change
 // them and the wake-ups that say "look now".
 //
-// It decides nothing. It keeps three promises:
+// It decides nothing. It keeps four promises:
 //
 //   - The assignment of a pair changes by one script only, which checks the
 //     leader's token and the order in force before it writes anything, and
 //     writes the record, the predecessor's keys, the event, the request and the
 //     messages together or not at all. Types and permissions are checked first,
 //     because Redis does not roll a script back.
-//   - A lease is extended only by the token under which it is held; whoever
-//     takes it gets a token greater than all before.
+//   - A leader's lease is extended only by the token under which it is held;
+//     whoever takes it gets a token greater than all before.
+//   - The active's grant is given in the epoch in force and to its active only;
+//     it never touches the record and wakes nobody.
 //   - A wake-up may be late or doubled, never lost: after each connect and
 //     reconnect a Subscription says "resubscribed", upon which a reader reads
 //     everything anew. Messages are hints, records are the truth.

@@ -21,6 +21,8 @@ func everyCall(ctx context.Context, b *Bus) map[string]error {
 	errs["observation"] = b.PublishObservation(ctx, sign, cluster.Observation{Monitor: "m", Node: nodeA}, &cluster.LegacyCheck{}, time.Minute, true)
 	_, _, _, errs["lead"] = b.Lead(ctx, sign, "one", time.Minute)
 	errs["resign"] = b.Resign(ctx, sign, "one")
+	_, _, errs["renew"] = b.Renew(ctx, sign, nodeB, "a", 1, time.Minute)
+	errs["drop grant"] = b.DropGrant(ctx, sign, nodeB, "a")
 	_, errs["snapshot"] = b.Snapshot(ctx, sign)
 	_, errs["assignment"] = b.Assignment(ctx, sign)
 	_, errs["transition"] = b.Transition(ctx, sign, "one", 1, cluster.Transition{Next: opening(1, 0), Announce: true})

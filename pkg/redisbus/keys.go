@@ -36,6 +36,7 @@ func (k keys) check(e cluster.Endpoint) string { return k.old + string(e) + "-ch
 func (k keys) assignment() string  { return k.new + "assignment" }
 func (k keys) leader() string      { return k.new + "leader" }
 func (k keys) token() string       { return k.new + "token" }
+func (k keys) grant() string       { return k.new + "grant" }
 func (k keys) monitors() string    { return k.new + "monitors" }
 func (k keys) request() string     { return k.new + "request" }
 func (k keys) pause() string       { return k.new + "pause" }

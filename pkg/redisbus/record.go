@@ -54,6 +54,7 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"actor", a.Actor,
 		"loss", a.Loss,
 		"epoch_table", a.EpochTable,
+		"lease_ms", strconv.FormatInt(a.LeaseMS, 10),
 	}
 }
 
@@ -86,6 +87,9 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 	if h["since_ms"] != "" {
 		a.SinceMS = int64(d.number("since_ms"))
 	}
+	if h["lease_ms"] != "" {
+		a.LeaseMS = int64(d.number("lease_ms"))
+	}
 	if d.err != nil {
 		return cluster.Assignment{}, d.err
 	}
@@ -105,6 +109,9 @@ func checkAssignment(a cluster.Assignment) error {
 	}
 	if a.From != "" && a.From == a.To {
 		return fmt.Errorf("from and to are both %s", a.From)
+	}
+	if err := checkLease(a.LeaseMS); err != nil {
+		return err
 	}
 	switch a.Phase {
 	case cluster.PhaseRevoked:

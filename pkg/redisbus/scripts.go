@@ -18,6 +18,12 @@ var leadLua string
 //go:embed lua/resign.lua
 var resignLua string
 
+//go:embed lua/grant.lua
+var grantLua string
+
+//go:embed lua/drop_grant.lua
+var dropGrantLua string
+
 //go:embed lua/snapshot.lua
 var snapshotLua string
 
@@ -34,6 +40,8 @@ var (
 	transitionScript  = redis.NewScript(libLua + transitionLua)
 	leadScript        = redis.NewScript(libLua + leadLua)
 	resignScript      = redis.NewScript(libLua + resignLua)
+	grantScript       = redis.NewScript(libLua + grantLua)
+	dropGrantScript   = redis.NewScript(libLua + dropGrantLua)
 	snapshotScript    = redis.NewScript(libLua + snapshotLua)
 	verdictScript     = redis.NewScript(libLua + verdictLua)
 	fileRequestScript = redis.NewScript(libLua + fileRequestLua)

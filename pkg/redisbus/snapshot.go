@@ -110,6 +110,10 @@ func (r *reader) row(what, name, second string, value any) {
 		if r.good(k.token(), err) {
 			s.Leader.Token = n
 		}
+	case "grant":
+		r.grant(hash(value))
+	case "grant left":
+		r.grantLeft(text(value))
 	case "request":
 		q, err := decodeRequest(text(value))
 		if r.good(k.request(), err) {
@@ -181,6 +185,9 @@ func (r *reader) reports(node cluster.Endpoint, h map[string]string) {
 		err := decodeJSON(h[agent], &rep)
 		if err == nil && (rep.Node != node || rep.Agent != agent) {
 			err = fmt.Errorf("it says that it is the report of %s by %q", rep.Node, rep.Agent)
+		}
+		if err == nil {
+			err = checkLease(rep.LeaseMS)
 		}
 		if err != nil {
 			r.s.Faults = append(r.s.Faults, fmt.Sprintf("field %q of key %s cannot be read: %v; remove it with redis-cli HDEL", agent, quoteKey(r.keys.report(node)), err))

@@ -81,6 +81,7 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 	t.Request = s.Request
 	t.Daemons = daemonsOf(s, t.Servers)
 	t.Protection = protectionOf(sub, a)
+	t.protect(sub, s)
 	t.legacy = legacyOf(t, s, now)
 	judge(&t, sub, s)
 	return t
@@ -198,12 +199,16 @@ func serverOf(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time, nod
 	} else if c, ok := s.Checks[node]; ok {
 		fillFromCheck(&out, c, now)
 	}
+	goesOn := func(r cluster.Report) bool { return r.Seq != lastWord }
+	followed := slices.ContainsFunc(slices.Collect(maps.Values(s.Reports[node])), goesOn)
 	for _, name := range slices.Sorted(maps.Keys(s.Reports[node])) {
 		r := s.Reports[node][name]
-		out.Agents = append(out.Agents, AgentView{
-			Name: name, Heard: triBool(seen.heard(s.UniqSign, node, name, now)),
-			Order: r.Order.String(), Deed: r.Deed, Reason: r.Reason, Errant: r.Errant, Notes: r.Notes,
-		})
+		if goesOn(r) || !followed {
+			out.Agents = append(out.Agents, AgentView{
+				Name: name, Heard: triBool(seen.heard(s.UniqSign, node, name, now)), stopped: !goesOn(r),
+				Order: r.Order.String(), Deed: r.Deed, Reason: r.Reason, Errant: r.Errant, Notes: r.Notes,
+			})
+		}
 		for _, l := range r.Locked {
 			if !slices.Contains(out.Locked, l) {
 				out.Locked = append(out.Locked, l)

@@ -70,13 +70,15 @@
 //	                  server remembers the last opening), locked[] (user@host, by agents),
 //	                  monitors[] {name, answered, cause, age_seconds},
 //	                  agents[] {name, heard (null: not watched long enough), order, deed,
-//	                  reason, errant, notes[]}
+//	                  reason, errant, notes[]}; one that was stopped is left out where
+//	                  another reports
 //	  verdict         leader, order, reason {code, text}, held, way_out[] (sentences: what ends
 //	                  the hold), would_fail_over, candidate, blockers[], notes[]
 //	  pause           actor, reason, since, for_seconds
 //	  request         id, verb, to, actor, reason, state, answer
 //	  daemons         identify, monitors[], agents[]: who is seen
-//	  protection      durability, unfenced, max_loss, failover_block_seconds, failback,
+//	  protection      line (what protects the pair now, in one line), missing[] (what is lacking
+//	                  for an automatic failover, in a few words each), durability, unfenced, max_loss, failover_block_seconds, failback,
 //	                  failback_after_seconds, text[]
 //	  problems[]      {code, text}: what keeps this tag from being good, apart from
 //	                  verdict.blockers and pause

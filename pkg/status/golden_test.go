@@ -123,7 +123,7 @@ var scenes = []struct {
 		})
 		s.Checks[nodeA] = cluster.LegacyCheck{Ping: false, ReadOnly: -1, LastCheck: now.Unix()}
 		s.Checks[nodeB] = cluster.LegacyCheck{Ping: true, ReplCheck: "Error", LastCheck: now.Unix()}
-		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Agent: "host1/ab12cd", Order: cluster.Order{Epoch: 8, Version: 3}, Deed: cluster.DeedUnreachable, Reason: "no answer for 1 s", Queued: true}}
+		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Seq: 900, Agent: "host1/ab12cd", Order: cluster.Order{Epoch: 8, Version: 3}, Deed: cluster.DeedUnreachable, Reason: "no answer for 1 s", Queued: true}}
 		s.Verdict.Blockers = []cluster.Reason{{Code: "candidate-down", Text: "10.0.21.5:3308 does not answer"}}
 		s.Request = &cluster.Request{ID: "1", Verb: "switchover", To: nodeA, Actor: "dba@jump", State: cluster.RequestFiled}
 	}, Degraded},
@@ -179,7 +179,7 @@ var scenes = []struct {
 			o.Server.Channel.SQL, o.Server.Channel.SQLErrno, o.Server.Channel.Delay = cluster.ThreadNo, 1062, -1
 			o.Server.Channel.SQLError = "Duplicate entry '7' for key 'PRIMARY'\x1b[2J\r\nand more"
 		})
-		s.Reports[nodeB] = map[string]cluster.Report{"host1/ab12cd": {Deed: cluster.DeedQuarantine, Errant: "0-2-121"}}
+		s.Reports[nodeB] = map[string]cluster.Report{"host1/ab12cd": {Seq: 900, Deed: cluster.DeedQuarantine, Errant: "0-2-121"}}
 		s.Faults = []string{"mmm:{u}:pause: invalid character"}
 	}, Degraded},
 	{"just_opened", func(_ *Subject, s *cluster.Snapshot) {
@@ -190,7 +190,7 @@ var scenes = []struct {
 		spoil(s, nodeA, func(o *cluster.Observation) { o.Server.ReadOnly = cluster.Yes })
 		s.Checks[nodeA] = cluster.LegacyCheck{Ping: true, ReadOnly: 1, LastCheck: now.Unix()}
 		order := cluster.Order{Epoch: 1, Version: 1}
-		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Order: order, Opened: order, Deed: cluster.DeedOpen}}
+		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Seq: 900, Order: order, Opened: order, Deed: cluster.DeedOpen}}
 	}, Good},
 	{"closed_by_hand", func(_ *Subject, s *cluster.Snapshot) {
 		spoil(s, nodeA, func(o *cluster.Observation) { o.Server.ReadOnly = cluster.Yes })
@@ -207,10 +207,10 @@ var scenes = []struct {
 			o.Server.ReadOnly, o.Server.Mark = cluster.No, cluster.Mark{Epoch: 8, Active: nodeB}
 		})
 		order := cluster.Order{Epoch: 8, Version: 3}
-		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Order: order, Closed: order, Deed: cluster.DeedClosed,
+		s.Reports[nodeA] = map[string]cluster.Report{"host1/ab12cd": {Seq: 900, Order: order, Closed: order, Deed: cluster.DeedClosed,
 			Locked: []cluster.Account{{User: "app2", Host: "%"}, {User: "app1", Host: "10.0.%"}},
 			Notes:  []cluster.Reason{{Code: cluster.NoteGrants, Text: "the right to lock accounts is missing: GRANT CREATE USER"}}}}
-		s.Reports[nodeB] = map[string]cluster.Report{"host1/ab12cd": {Order: order, Opened: order, Deed: cluster.DeedOpen}}
+		s.Reports[nodeB] = map[string]cluster.Report{"host1/ab12cd": {Seq: 900, Order: order, Opened: order, Deed: cluster.DeedOpen}}
 		s.Verdict.Candidate = nodeA
 		s.Verdict.Notes = []cluster.Reason{{Code: "fail-back-locked", Text: "failback=follow cannot happen: block_user locks the users of 10.0.21.7:3308 (app1, app2) on 10.0.21.5:3308"}}
 	}, Good},

@@ -224,7 +224,11 @@ func (f *findings) daemons(p cluster.Pair, s cluster.Snapshot) {
 			}
 		}
 		if len(srv.Agents) > 0 && current == 0 {
-			f.problem(Degraded, CodeAgentAway, "no agent is at work on %s: %s stands still", srv.Node, srv.Agents[0].Name)
+			how := "stands still"
+			if srv.Agents[0].stopped {
+				how = "was stopped"
+			}
+			f.problem(Degraded, CodeAgentAway, "no agent is at work on %s: %s %s", srv.Node, srv.Agents[0].Name, how)
 		}
 	}
 	if t.Source == FromPredecessor && s.AssignmentFault == "" {
@@ -299,6 +303,6 @@ func (f *findings) records(p cluster.Pair, s cluster.Snapshot) {
 	}
 	said := s.Verdict != nil && slices.ContainsFunc(s.Verdict.Blockers, func(r cluster.Reason) bool { return r.Code == failover.Blocked })
 	if s.Assignment.Blocked && !said {
-		f.note(CodeFailoverBlocked, "no further automatic failover until the pair has been whole again")
+		f.note(CodeFailoverBlocked, "no further automatic failover until the pair has been whole again, or: %s", failover.AcknowledgeCommand(p.Tag))
 	}
 }

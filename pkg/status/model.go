@@ -208,6 +208,8 @@ type AgentView struct {
 	Errant string       `json:"errant,omitempty"`
 	// Notes are what a person should mend for it.
 	Notes []cluster.Reason `json:"notes,omitempty"`
+
+	stopped bool // what it reports is its last word
 }
 
 // Verdict is what the leading identify last said.
@@ -243,6 +245,10 @@ type Daemons struct {
 
 // Protection is what an acknowledged write may rely on.
 type Protection struct {
+	// Line says in one line what protects the pair now, Missing what is lacking for
+	// an automatic failover.
+	Line          string             `json:"line"`
+	Missing       []string           `json:"missing,omitempty"`
 	Durability    cluster.Durability `json:"durability"`
 	Unfenced      string             `json:"unfenced,omitempty"`
 	MaxLoss       string             `json:"max_loss,omitempty"`

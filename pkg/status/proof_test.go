@@ -12,7 +12,7 @@ import (
 func TestARiskIsOverOnceTheOldActiveWasSeenClosed(t *testing.T) {
 	const alarm = "▲ no proof that the old active is closed: risk: its port refused connections"
 	const over = "no proof when the role moved (its port refused connections); 10.0.21.7:3308 has been seen closed since"
-	closed := cluster.Report{Deed: cluster.DeedUnreachable, Closed: cluster.Order{Epoch: 8, Version: 3}}
+	closed := cluster.Report{Seq: 900, Deed: cluster.DeedUnreachable, Closed: cluster.Order{Epoch: 8, Version: 3}}
 	for _, c := range []struct {
 		name   string
 		spoil  func(*cluster.Snapshot)

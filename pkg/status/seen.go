@@ -10,6 +10,9 @@ import (
 // watched by us, before it is called away; agents report every second.
 const AwayAfter = 2 * time.Second
 
+// lastWord is the number of the last report of an agent that was stopped.
+const lastWord = 0
+
 type seenKey struct {
 	u    cluster.UniqSign
 	node cluster.Endpoint
@@ -61,7 +64,7 @@ func (t *Tracker) heard(u cluster.UniqSign, node cluster.Endpoint, agent string,
 	switch {
 	case !known:
 		return cluster.Unknown
-	case now.Sub(m.at) >= AwayAfter:
+	case m.seq == lastWord, now.Sub(m.at) >= AwayAfter:
 		return cluster.No
 	case m.moved:
 		return cluster.Yes

@@ -132,7 +132,7 @@ func (s Style) branches(t Tag) []branch {
 	}
 	// Where the predecessor decides, our policy protects nothing.
 	if t.Protection != nil && len(t.Protection.Text) > 0 && (t.Source != FromPredecessor || t.Daemons.Identify != "") {
-		br := branch{head: line{{"protection: ", bold}, {t.Protection.Text[0], plainText}}}
+		br := branch{head: line{{"protection: ", bold}, {t.Protection.Line, plainText}}}
 		for _, p := range t.Protection.Text[1:] {
 			br.body = append(br.body, line{{p, faint}})
 		}
@@ -382,7 +382,7 @@ func daemonsBranch(t Tag) branch {
 	names := map[string]bool{}
 	for _, srv := range t.Servers {
 		for _, a := range srv.Agents {
-			if a.Heard != nil && !*a.Heard && !names[a.Name] {
+			if a.Heard != nil && !*a.Heard && !a.stopped && !names[a.Name] {
 				names[a.Name] = true
 				silent++
 			}

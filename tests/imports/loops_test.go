@@ -13,7 +13,7 @@ import (
 
 // simulated are the packages whose loops also run in a simulator's time: they
 // wait, count time and run things side by side through pkg/sched alone.
-var simulated = []string{"pkg/agent", "pkg/identify"}
+var simulated = []string{"pkg/agent", "pkg/identify", "pkg/monitor"}
 
 // ownTime are names of the standard library, by package, that wait, tell the
 // time or make chance; empty stands for all of a package.

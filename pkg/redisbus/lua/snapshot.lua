@@ -52,6 +52,9 @@ nodes_in(read('assignment', '', '', 'HGETALL', new .. 'assignment') or {}, 'acti
 read('incarnation', '', '', 'GET', new .. 'incarnation')
 read('leader', '', '', 'GET', new .. 'leader')
 read('token', '', '', 'GET', new .. 'token')
+if read('grant', '', '', 'HGETALL', new .. 'grant') then
+  rows[#rows + 1] = {'grant left', '', '', tostring(redis.pcall('PTTL', new .. 'grant'))}
+end
 read('request', '', '', 'GET', new .. 'request')
 read('pause', '', '', 'GET', new .. 'pause')
 read('verdict', '', '', 'GET', new .. 'verdict')

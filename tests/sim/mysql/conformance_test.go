@@ -97,7 +97,9 @@ const everything = `
 	B lock account, log in, release account, unseal, log in, write, errant, mark
 	B open, write
 	A open, mark, errant
-	B errant, start, stop, start`
+	B errant, start, stop, start
+	A take lock, take lock twice, ask nothing, take lock, kill keeper, take lock, close keeper, take lock, kill, start server, take lock, close
+	B take lock, take lock twice`
 
 func number(t *testing.T, name string, otherwise int) int {
 	t.Helper()

@@ -129,6 +129,7 @@ func (l *link) take(c *engine.Conn[*sender], n uint64, t *Txn) {
 		return
 	}
 	l.heard = r.p.Now()
+	r.Joined(l.heard, n) // the answer to its greeting came before, and may not have been read yet
 	if t == nil {
 		r.Heartbeat(n)
 		return

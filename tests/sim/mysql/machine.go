@@ -74,6 +74,9 @@ func (m *Machine) PowerOff() {
 	m.Server.Kill(m.p.Now())
 }
 
+// onTime is how late a timer may be of a process that was not stopped: its clock is rounded.
+const onTime = time.Millisecond
+
 // arm sees that the server is advanced when it is due.
 func (m *Machine) arm() {
 	due := m.Due()
@@ -85,6 +88,9 @@ func (m *Machine) arm() {
 		if m.armed == due {
 			m.armed = 0
 		}
+		if m.p.Now()-due > onTime {
+			m.woken(m.p.Now())
+		}
 		m.Advance(m.p.Now())
 		m.arm()
 	})
@@ -92,13 +98,28 @@ func (m *Machine) arm() {
 
 // client is what the server keeps of a connection.
 type client struct {
-	m   *Machine
+	m   *service
 	end *engine.End
 	x   *Session // nil before the log-in
 }
 
+// service is the machine as one client is served by it.
+type service struct {
+	*Machine
+	c *client
+}
+
+// arm is called after each request: from now on the server waits for the next.
+func (s *service) arm() {
+	if s.c.x != nil {
+		s.c.x.heard(s.p.Now())
+	}
+	s.Machine.arm()
+}
+
 func (m *Machine) accept(end *engine.End) *client {
-	c := &client{m: m, end: end}
+	c := &client{end: end}
+	c.m = &service{m, c}
 	end.OnBroken(func() {
 		if c.x != nil && !c.x.Ended() {
 			m.Hangup(m.p.Now(), c.x)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/monitor"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
 )
@@ -109,6 +110,19 @@ func (n *Node) Dial(ctx context.Context) (*Conn, error) {
 		return nil, n.word(op, err)
 	}
 	return &Conn{n: n, server: server, id: server.x.ID(), stream: stream}, nil
+}
+
+// ForMonitor is the node as a monitor takes it.
+func (n *Node) ForMonitor() monitor.Node { return monitored{n} }
+
+type monitored struct{ *Node }
+
+func (n monitored) Connect(ctx context.Context) (monitor.Conn, error) {
+	c, err := n.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Conn is one session of the process. One coroutine uses it at a time.
@@ -304,3 +318,17 @@ var (
 	_ agent.Node = (*Node)(nil)
 	_ agent.Conn = (*Conn)(nil)
 )
+
+// TakeLock takes a named lock for this session unless another has it.
+func (c *Conn) TakeLock(ctx context.Context, name string, idle time.Duration) (agent.Lock, error) {
+	return ask(ctx, c, "take lock "+name+" on", func(now time.Duration, x *Session, done func(agent.Lock, error)) {
+		done(x.TakeLock(now, name, idle), nil)
+	})
+}
+
+// Lock tells who has a named lock.
+func (c *Conn) Lock(ctx context.Context, name string) (agent.Lock, error) {
+	return ask(ctx, c, "look at lock "+name+" on", func(now time.Duration, x *Session, done func(agent.Lock, error)) {
+		done(x.Lock(now, name), nil)
+	})
+}

@@ -26,7 +26,12 @@ type sample struct {
 }
 
 // touch says that something has changed.
-func (s *Server) touch() { s.sample.fresh = false }
+func (s *Server) touch() {
+	s.sample.fresh = false
+	if s.Touched != nil {
+		s.Touched()
+	}
+}
 
 // The versions that the models say they are.
 const (

@@ -73,6 +73,8 @@ type Server struct {
 	// the receiver wants to connect, or is stopped. They may be nil, must not call
 	// back, and may be called when nothing changed.
 	Committed, Relayed, Receiver func()
+	// Touched is told after each change of what the server says of itself, as above.
+	Touched func()
 
 	up       bool
 	started  time.Duration

@@ -22,6 +22,9 @@ type Session struct {
 	stops  bool          // it waits for the receiving thread to stop
 	until  time.Duration // an order that opens is void from then on
 	left   bool          // its client is gone; it ends with its statement
+	locks  []string      // that it has, by name
+	idle   time.Duration // for how long its client may ask nothing; 0 for ever
+	asked  time.Duration // when its client has asked something last
 }
 
 // transaction is an open one.
@@ -154,7 +157,7 @@ func (x *Session) statement() {
 }
 
 func (x *Session) over(now time.Duration) {
-	x.busy = false
+	x.busy, x.asked = false, now
 	if x.left {
 		x.s.end(now, x)
 	}

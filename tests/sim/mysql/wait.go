@@ -37,16 +37,19 @@ const (
 // begin starts a wait of x.
 func (s *Server) begin(w *wait) { s.waits = append(s.waits, w) }
 
-// Due is when the next wait is over; Never when there is none.
+// Due is when the next wait is over, or the time of a session; Never when there is none.
 func (s *Server) Due() time.Duration {
 	due := Never
 	for _, w := range s.waits {
 		due = min(due, w.until)
 	}
+	if x := s.quietest(); x != nil {
+		due = min(due, x.deadline())
+	}
 	return due
 }
 
-// Advance ends the waits whose time is over.
+// Advance ends the waits and the sessions whose time is over.
 func (s *Server) Advance(now time.Duration) {
 	for {
 		var first *wait
@@ -55,12 +58,17 @@ func (s *Server) Advance(now time.Duration) {
 				first = w
 			}
 		}
-		if first == nil {
+		x := s.quietest()
+		switch {
+		case x != nil && x.deadline() <= now && (first == nil || x.deadline() < first.until):
+			s.end(now, x)
+		case first == nil:
 			return
+		default:
+			s.drop(first)
+			first.end(now, late)
+			s.settle(now)
 		}
-		s.drop(first)
-		first.end(now, late)
-		s.settle(now)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	epochTable = "mmm_meta.epoch"
 	uniqsign   = cluster.UniqSign("0123456789abcdef0123456789abcdef")
 	period     = time.Second
+	lockName   = "mmm:" + string(uniqsign)
 )
 
 // walk is one random walk of a real pair and its model, both from the same
@@ -53,6 +54,13 @@ type side struct {
 	dump  *mysql.Dump     // on the model, for the other
 	serve uint64          // the other's attempt that the dump belongs to
 	app   *app
+	keep  *keeper
+}
+
+// keeper is a session that has the lock, real and model.
+type keeper struct {
+	real  *mysqlnode.Conn
+	model *mysql.Session
 }
 
 func newWalk(t *testing.T, ctx context.Context, lab *harness.Lab, pair *harness.Pair, name string) *walk {
@@ -84,24 +92,41 @@ func newWalk(t *testing.T, ctx context.Context, lab *harness.Lab, pair *harness.
 func (w *walk) close() {
 	for _, x := range w.sides {
 		x.app.end()
-		if x.conn != nil {
-			_ = x.conn.Close()
+		for _, c := range []*keeper{x.keep, {real: x.conn}} {
+			if c != nil && c.real != nil {
+				_ = c.real.Close()
+			}
 		}
 	}
 }
 
-// login opens the manager's session on both.
-func (x *side) login() {
+// login opens the session of the manager by which both are asked.
+func (x *side) login() { x.conn, x.mine = x.session() }
+
+// session opens a session of the manager on both.
+func (x *side) session() (conn *mysqlnode.Conn, mine *mysql.Session) {
 	w := x.w
 	n, err := mysqlnode.New(mysqlnode.Options{Addr: x.real.Addr(), User: harness.ManagerUser, Password: harness.Password,
 		Database: "information_schema", Epoch: mysqlnode.EpochAt{Table: epochTable, UniqSign: uniqsign}, ConnectTimeout: 2 * time.Second})
 	must(w.T, err)
 	must(w.T, harness.Until(w.ctx, "the manager is logged in", func(ctx context.Context) (bool, string) {
-		x.conn, err = n.Connect(ctx)
+		conn, err = n.Connect(ctx)
 		return err == nil, fmt.Sprint(err)
 	}))
-	x.mine, err = x.model.Login(harness.ManagerUser, true, nil)
+	mine, err = x.model.Login(harness.ManagerUser, true, nil)
 	must(w.T, err)
+	return conn, mine
+}
+
+// take has a session ask for the lock, and returns whether it has it.
+func (x *side) take(conn *mysqlnode.Conn, mine *mysql.Session, idle time.Duration) bool {
+	got, err := conn.TakeLock(x.w.ctx, lockName, idle)
+	must(x.w.T, err)
+	model := mine.TakeLock(x.w.now, lockName, idle)
+	if got.Mine != model.Mine || (got.Holder == 0) != (model.Holder == 0) {
+		x.w.Fatalf("%s: take the lock: the model gives %+v, the server %+v\ntrail: %s", x.w.name, model, got, strings.Join(x.w.trail, ", "))
+	}
+	return got.Mine
 }
 
 func (x *side) other() *side {
@@ -160,6 +185,7 @@ type state struct {
 	Mark            cluster.Mark
 	Rows            int
 	Locked          []string
+	Keeper          string // who has the lock
 }
 
 // compare polls the real pair until it says what the model says.
@@ -199,6 +225,12 @@ func (x *side) modelled() state {
 		s.Rows = 0
 	}
 	s.Locked = locked(x.mine.Accounts())
+	if h := x.model.Holder(lockName); h != nil {
+		s.Keeper = "another"
+		if x.keep != nil && h == x.keep.model {
+			s.Keeper = "the keeper"
+		}
+	}
 	return s
 }
 
@@ -229,6 +261,16 @@ func (x *side) observed(ctx context.Context) (state, error) {
 		return state{}, err
 	}
 	s.Locked = locked(accounts)
+	l, err := x.conn.Lock(ctx, lockName)
+	if err != nil {
+		return state{}, err
+	}
+	if l.Holder != 0 {
+		s.Keeper = "another"
+		if x.keep != nil && l.Holder == x.keep.real.ID() {
+			s.Keeper = "the keeper"
+		}
+	}
 	return s, nil
 }
 
@@ -404,6 +446,7 @@ type op struct {
 
 func up(x *side) bool     { return x.model.Up() }
 func hasApp(x *side) bool { return up(x) && x.app != nil }
+func kept(x *side) bool   { return up(x) && x.keep != nil }
 func idle(x *side) bool   { return hasApp(x) && !x.app.trx && !x.app.lock }
 
 var ops = []op{
@@ -470,6 +513,43 @@ var ops = []op{
 		x.app.end()
 	}},
 	{"leave", 1, hasApp, func(x *side) { x.app.end() }},
+	{"take lock", 4, func(x *side) bool { return up(x) && x.keep == nil }, func(x *side) {
+		k := &keeper{}
+		k.real, k.model = x.session()
+		x.keep = k
+		if !x.take(k.real, k.model, time.Hour) {
+			x.w.Fatal("the lock is not free")
+		}
+	}},
+	{"take lock twice", 2, kept, func(x *side) {
+		conn, mine := x.session()
+		if x.take(conn, mine, time.Hour) {
+			x.w.Fatal("two sessions have the lock")
+		}
+		must(x.w.T, conn.Close())
+		x.model.Hangup(x.w.now, mine)
+	}},
+	{"ask nothing", 1, kept, func(x *side) {
+		x.take(x.keep.real, x.keep.model, time.Second)
+		select {
+		case <-x.keep.real.Broken():
+		case <-time.After(10 * time.Second):
+			x.w.Fatal("a session that is asked nothing lives on")
+		}
+		x.w.now += 2 * time.Second
+		x.model.Advance(x.w.now)
+		x.forget()
+	}},
+	{"kill keeper", 1, kept, func(x *side) {
+		must(x.w.T, x.conn.Kill(x.w.ctx, x.keep.real.ID()))
+		must(x.w.T, x.model.KillSession(x.w.now, x.keep.model.ID()))
+		x.forget()
+	}},
+	{"close keeper", 1, kept, func(x *side) {
+		must(x.w.T, x.keep.real.Close())
+		x.model.Hangup(x.w.now, x.keep.model)
+		x.forget()
+	}},
 	{"start io", 3, up, threads((*mysqlnode.Conn).StartIOThread, (*mysql.Session).StartThreads, true, false)},
 	{"start sql", 3, up, threads((*mysqlnode.Conn).StartSQLThread, (*mysql.Session).StartThreads, false, true)},
 	{"start", 4, up, threads((*mysqlnode.Conn).StartReplication, (*mysql.Session).StartThreads, true, true)},
@@ -484,6 +564,7 @@ var ops = []op{
 		x.model.Kill(x.w.now)
 		x.app.end()
 		_ = x.conn.Close()
+		x.forget()
 	}},
 	{"start server", 8, func(x *side) bool { return !up(x) }, func(x *side) {
 		must(x.w.T, x.real.Start(x.w.ctx))
@@ -543,6 +624,14 @@ var ops = []op{
 			x.w.Fatalf("%s: wait for %s: the model says %v, the server %v; trail %v", x.w.name, target, model, got, x.w.trail)
 		}
 	}},
+}
+
+// forget is the end of the keeper.
+func (x *side) forget() {
+	if x.keep != nil {
+		_ = x.keep.real.Close()
+		x.keep = nil
+	}
 }
 
 // insert is a statement for a row that no other has.

@@ -22,6 +22,10 @@ func fill(b *testing.B, s *Store) (token uint64) {
 	}
 	token, _, _, err := s.Lead(epoch, "one", 0, time.Hour)
 	ok(b, err)
+	_, _, err = s.Transition(epoch, "one", token, cluster.Transition{Next: steady(1, 0), Announce: true}, 1)
+	ok(b, err)
+	_, _, err = s.Renew(epoch, nodeA, "a0", 1, time.Minute)
+	ok(b, err)
 	return token
 }
 
@@ -40,6 +44,17 @@ func BenchmarkSnapshot(b *testing.B) {
 	for b.Loop() {
 		now += time.Microsecond
 		_ = s.Snapshot(now)
+	}
+}
+
+// BenchmarkSnapshotLater is of a Redis in which nothing but what is left of each
+// life has changed.
+func BenchmarkSnapshotLater(b *testing.B) {
+	s, now := NewStore(sign), epoch
+	fill(b, s)
+	b.ReportAllocs()
+	for n := time.Duration(0); b.Loop(); n++ {
+		_ = s.Snapshot(now + n%50_000*time.Millisecond)
 	}
 }
 

@@ -44,6 +44,8 @@ type calls interface {
 	Locked(context.Context, cluster.UniqSign, cluster.Endpoint) ([]cluster.Account, error)
 	NoteLocked(context.Context, cluster.UniqSign, cluster.Endpoint, []cluster.Account) error
 	DropLocked(context.Context, cluster.UniqSign, cluster.Endpoint, []cluster.Account) error
+	Renew(context.Context, cluster.UniqSign, cluster.Endpoint, string, cluster.Epoch, time.Duration) (bool, cluster.Order, error)
+	DropGrant(context.Context, cluster.UniqSign, cluster.Endpoint, string) error
 }
 
 // twins are a real Redis and the model of one, to which the same is done.
@@ -211,7 +213,9 @@ func (w *twins) nearly() []cmp.Option {
 	}
 	return []cmp.Option{
 		cmp.FilterPath(at(".SinceMS", ".RedisMS"), ms),
-		cmp.FilterPath(func(p cmp.Path) bool { return strings.Contains(p.GoString(), ".ViewTTL") },
+		cmp.FilterPath(func(p cmp.Path) bool {
+			return strings.Contains(p.GoString(), ".ViewTTL") || strings.HasSuffix(p.GoString(), ".Grant.Left")
+		},
 			cmp.Comparer(func(x, y time.Duration) bool { return (x - y).Abs() <= apart })),
 		cmp.FilterPath(at(".Incarnation"), cmp.Comparer(w.sameHistory)),
 		cmp.FilterPath(func(p cmp.Path) bool {
@@ -264,6 +268,7 @@ func (w *twins) check(rt *rapid.T) {
 	}
 	for key, want := range map[string]time.Duration{
 		"leader":  left(s.leader != "", s.leaderEnds),
+		"grant":   left(s.grant != nil, s.grantEnds),
 		"request": left(s.request != nil, s.requestEnds),
 		"verdict": left(s.verdict != nil, s.verdictEnds),
 	} {
@@ -297,6 +302,7 @@ func (w *twins) actions() map[string]func(*rapid.T) {
 		"report":           w.report,
 		"request":          w.request,
 		"accounts":         w.accounts,
+		"grant":            w.grant,
 		"expire":           w.expire,
 		"forget the token": func(rt *rapid.T) {
 			d := w.daemon(rt)
@@ -412,6 +418,7 @@ func drawTransition(rt *rapid.T, now cluster.Assignment, n int) cluster.Transiti
 			a.Active, a.Passive = nodeB, nodeA
 		}
 	}
+	a.LeaseMS = int64(number("lease", 1)) * 10000
 	a.From, a.To = drawNode(rt), drawNode(rt)
 	a.Eligible = rapid.SampledFrom([][]cluster.Endpoint{nil, {}, {nodeA}, {nodeA, nodeB}}).Draw(rt, "eligible")
 	a.Durability = cluster.Async
@@ -419,7 +426,7 @@ func drawTransition(rt *rapid.T, now cluster.Assignment, n int) cluster.Transiti
 	a.Target = rapid.SampledFrom([]string{"", "0-1-5", "uuid:1-5,\nuuid:7"}).Draw(rt, "target")
 	a.Reason = rapid.String().Draw(rt, "reason")
 	a.Cause, a.Proof, a.Actor, a.Loss, a.EpochTable = "refused", cluster.ProofFenced, "identify", "nothing", "mmm_meta.epoch"
-	switch number("broken", 30) {
+	switch number("broken", 36) {
 	case 0:
 		a.Epoch = 0
 	case 1:
@@ -432,6 +439,8 @@ func drawTransition(rt *rapid.T, now cluster.Assignment, n int) cluster.Transiti
 		a.Passive = ""
 	case 5:
 		a.Version = uint64(cluster.MaxEpoch) + 1
+	case 6:
+		a.LeaseMS = rapid.SampledFrom([]int64{-1, redisbus.LongestLease.Milliseconds() + 1}).Draw(rt, "broken lease")
 	}
 	t.Next = a
 	switch number("event", 2) {
@@ -480,6 +489,7 @@ func (w *twins) report(rt *rapid.T) {
 	w.n++
 	r := cluster.Report{Agent: agent, Seq: uint64(w.n), Node: node, Deed: cluster.DeedClosed, Closed: cluster.Order{Epoch: 4, Version: 1},
 		Steps: []cluster.Step{{Name: "lock", MS: 0.5, Err: "no"}}, Locked: []cluster.Account{{User: "app", Host: "%"}}, Notes: []cluster.Reason{},
+		Lease: cluster.LeaseBoth, LeaseMS: 10000, LockOver: w.n%2 == 0,
 		Remembers: w.model.store.record}
 	wake := rapid.Bool().Draw(rt, "wake")
 	tell(rt, w, d, "report", func(ctx context.Context, c calls) error { return c.SaveReport(ctx, sign, r, wake) })
@@ -524,10 +534,64 @@ func (w *twins) accounts(rt *rapid.T) {
 	_, _ = ask(rt, w, d, "locked", func(ctx context.Context, c calls) ([]cluster.Account, error) { return c.Locked(ctx, sign, node) })
 }
 
+// grant is mostly that of the active in the epoch in force.
+func (w *twins) grant(rt *rapid.T) {
+	if w.model.store.record.Active == "" && rapid.Bool().Draw(rt, "with an active") {
+		d, r := w.daemons[0], w.model.store.record
+		w.leadAs(rt, d, time.Minute)
+		token := w.model.store.token
+		_, _ = ask(rt, w, d, "name an active", func(ctx context.Context, c calls) (cluster.Assignment, error) {
+			return c.Transition(ctx, sign, d.id, token, cluster.Transition{Expect: r.Order(), Next: steady(r.Epoch+1, 0)})
+		})
+	}
+	record := w.model.store.record
+	// seldom is true in one of eight cases, and in the simplest one never.
+	seldom := func(what string) bool { return rapid.IntRange(0, 7).Draw(rt, what) == 7 }
+	for range rapid.IntRange(1, 4).Draw(rt, "times") {
+		d, node, epoch := w.daemon(rt), record.Active, record.Epoch
+		agent := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "agent")
+		if seldom("any node") {
+			node = drawNode(rt)
+		}
+		if seldom("no agent") {
+			agent = ""
+		}
+		if rapid.IntRange(0, 3).Draw(rt, "drop") == 3 {
+			if rapid.Bool().Draw(rt, "the other's") {
+				node = record.Passive
+			}
+			tell(rt, w, d, "drop grant", func(ctx context.Context, c calls) error { return c.DropGrant(ctx, sign, node, agent) })
+			continue
+		}
+		if seldom("ahead") {
+			epoch++
+		}
+		if seldom("behind") && epoch > 0 {
+			epoch--
+		}
+		ttl := rapid.SampledFrom([]time.Duration{time.Minute, time.Minute + 300*time.Microsecond, 10 * time.Minute}).Draw(rt, "ttl")
+		if seldom("no lease") {
+			ttl = rapid.SampledFrom([]time.Duration{0, redisbus.LongestLease + 1}).Draw(rt, "no ttl")
+		}
+		type renewed struct {
+			Held    bool
+			InForce cluster.Order
+		}
+		_, _ = ask(rt, w, d, "renew", func(ctx context.Context, c calls) (r renewed, err error) {
+			r.Held, r.InForce, err = c.Renew(ctx, sign, node, agent, epoch, ttl)
+			return r, err
+		})
+		w.check(rt)
+	}
+}
+
 // expire has something end now.
 func (w *twins) expire(rt *rapid.T) {
 	ctx, s := context.Background(), w.model.store
-	switch rapid.IntRange(0, 3).Draw(rt, "what") {
+	switch rapid.IntRange(0, 4).Draw(rt, "what") {
+	case 4:
+		w.raw.Del(ctx, keys+"grant")
+		s.grantEnds = 0
 	case 0:
 		w.raw.Del(ctx, keys+"leader")
 		s.leaderEnds = 0

@@ -19,6 +19,8 @@ type cache struct {
 	// ttl was made of views at the millisecond ttlAt.
 	ttl   map[cluster.Endpoint]map[string]time.Duration
 	ttlAt int64
+	// grantShown is granted with what was left of it.
+	grantShown, granted *cluster.Grant
 }
 
 // span is the time in which the same views are there: after the last one that is
@@ -49,7 +51,7 @@ func (s *Store) Snapshot(now time.Duration) cluster.Snapshot {
 	snap := cluster.Snapshot{
 		UniqSign: s.u, Members: s.members, Primary: s.primary, Secondary: s.secondary, ServiceMode: s.serviceMode,
 		Assignment: s.record, Incarnation: s.incarnation, Leader: cluster.Leader{ID: s.leaderAt(ms), Token: s.token},
-		Legacy: s.legacy, Checks: s.checks, Observations: s.views, Reports: s.reports,
+		Grant: s.showGrant(ms), Legacy: s.legacy, Checks: s.checks, Observations: s.views, Reports: s.reports,
 		Request: s.Request(now), Pause: s.pause, RedisMS: ms, ViewTTL: s.ttl,
 	}
 	if !s.verdictEnds.over(ms) {

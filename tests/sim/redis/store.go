@@ -16,6 +16,11 @@ const Remembered = 32
 // Redis's clock since 1970. The wake-ups that a method returns are what Redis
 // publishes, in order. A Store belongs to one world; it has no lock.
 type Store struct {
+	// Changed, where it is set, is called with each change of the record by a
+	// script, once all of it is written and before anybody is woken. It is neither
+	// for what is lost nor for a Redis that is emptied; a clone goes on with it.
+	Changed func(before, after cluster.Assignment, event cluster.Event)
+
 	u cluster.UniqSign
 	state
 	// history holds the states before the last writes, the newest last.
@@ -41,6 +46,8 @@ type state struct {
 	leader      string
 	leaderEnds  ends
 	token       uint64
+	grant       *cluster.Grant // without what is left of it
+	grantEnds   ends
 	request     *cluster.Request
 	requestEnds ends
 	pause       *cluster.Pause
@@ -130,6 +137,9 @@ func (s *Store) Expire(now time.Duration) {
 	ms := now.Milliseconds()
 	if s.leaderEnds.over(ms) {
 		s.leader = ""
+	}
+	if s.grantEnds.over(ms) {
+		s.grant = nil
 	}
 	if s.requestEnds.over(ms) {
 		s.request = nil

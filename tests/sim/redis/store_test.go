@@ -59,7 +59,7 @@ func drawWrite(rt *rapid.T, s *Store, now time.Duration, n int) {
 	node := rapid.SampledFrom([]cluster.Endpoint{nodeA, nodeB}).Draw(rt, "node")
 	name := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "name")
 	life := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second}).Draw(rt, "life")
-	switch rapid.IntRange(0, 10).Draw(rt, "write") {
+	switch rapid.IntRange(0, 12).Draw(rt, "write") {
 	case 0:
 		_, _, _, _ = s.Lead(now, name, s.token, life)
 	case 1:
@@ -76,6 +76,10 @@ func drawWrite(rt *rapid.T, s *Store, now time.Duration, n int) {
 		s.NoteLocked(node, []cluster.Account{{User: name, Host: "%"}, {User: "z", Host: fmt.Sprint(n)}})
 	case 10:
 		s.DropLocked(node, []cluster.Account{{User: name, Host: "%"}})
+	case 11:
+		_, _, _ = s.Renew(now, s.record.Active, name, s.record.Epoch, life)
+	case 12:
+		s.DropGrant(now, s.record.Active, name)
 	case 8:
 		s.SaveVerdict(now, cluster.Verdict{Leader: fmt.Sprint(n)})
 	case 9:
@@ -118,6 +122,8 @@ func TestLostWritesClonesAndReadersKeepTheirState(t *testing.T) {
 			drawWrite(rt, h.s, now, i)
 			if len(h.s.history) != n {
 				h.before = append(h.before, at)
+			} else if d := cmp.Diff(at.text, text(t, h.s, now)); d != "" {
+				rt.Fatalf("a change that is no write: %s", d)
 			}
 		}
 		for snap, told := range read {
@@ -153,16 +159,39 @@ func TestWhatIsOverIsGone(t *testing.T) {
 	}
 	must[[]redisbus.Wake](t)(s.PublishObservation(now, cluster.Observation{Monitor: "m", Node: nodeA}, nil, life, false))
 	s.SwapRequest(now, nil, cluster.Request{ID: "r"}, life)
+	_, _, err = s.Transition(now, "one", token, cluster.Transition{Next: steady(1, 0)}, 1)
+	ok(t, err)
+	renew := func(at time.Duration, agent string) {
+		t.Helper()
+		if held, inForce, err := s.Renew(at, nodeA, agent, 1, life); !held || inForce != (cluster.Order{Epoch: 1}) || err != nil {
+			t.Error(held, inForce, err)
+		}
+	}
+	renew(now, "x")
 	there := func(at time.Duration, want bool) {
 		t.Helper()
 		snap := s.Snapshot(at)
-		if (snap.Leader.ID != "") != want || (len(snap.Observations) > 0) != want || (snap.Request != nil) != want {
-			t.Errorf("after %s: leader %q, views %v, request %v", at-now, snap.Leader.ID, snap.Observations, snap.Request)
+		if (snap.Leader.ID != "") != want || (len(snap.Observations) > 0) != want || (snap.Request != nil) != want || (snap.Grant != nil) != want {
+			t.Errorf("after %s: leader %q, views %v, request %v, grant %v", at-now, snap.Leader.ID, snap.Observations, snap.Request, snap.Grant)
 		}
 	}
 	there(now, true)
 	if left := s.Snapshot(now + 2*time.Second).ViewTTL[nodeA]["m"]; left != 3*time.Second {
 		t.Error("the view still lives", left)
+	}
+	if got, want := s.Snapshot(now+2*time.Second).Grant, (cluster.Grant{Node: nodeA, Agent: "x", Epoch: 1, TTL: life, Left: 3 * time.Second}); *got != want {
+		t.Error("the grant is", got)
+	}
+	renew(now, "y")
+	if got := s.Snapshot(now + 2*time.Second).Grant; got.Agent != "y" {
+		t.Error("the grant of another agent is", got)
+	}
+	renew(now, "x")
+	s.DropGrant(now, nodeA, "y")
+	s.DropGrant(now, nodeB, "x")
+	// A clock that was set back makes nobody's lease longer than it was given.
+	if left := s.Snapshot(now - time.Second).Grant.Left; left != life {
+		t.Error("the grant still lives", left)
 	}
 	// Redis keeps a key through the millisecond in which it ends.
 	there(now+life, true)
@@ -173,6 +202,8 @@ func TestWhatIsOverIsGone(t *testing.T) {
 	if s.Snapshot(now+life+time.Millisecond).Leader.Token != 1 {
 		t.Error("the token ended with the lease")
 	}
+	s.DropGrant(now+life+time.Millisecond, nodeA, "x")
+	there(now, true)
 	s.Expire(now + life + time.Millisecond)
 	there(now, false)
 	if token, held, _, _ := s.Lead(now, "two", 0, life); token != 2 || !held {
@@ -293,6 +324,50 @@ func TestTheStoreKeepsCopies(t *testing.T) {
 	s.Locked(nodeA)[0].User = "?"
 	s.cache = cache{}
 	if d := cmp.Diff(before, text(t, s, epoch)); d != "" {
+		t.Error(d)
+	}
+}
+
+// Whoever looks on sees each change of the record by a script, with both records
+// and the event, and nothing else.
+func TestChangesOfTheRecordAreTold(t *testing.T) {
+	s := NewStore(sign)
+	type change struct {
+		Before, After cluster.Order
+		Event, ID     string
+	}
+	var seen []change
+	in := s
+	s.Changed = func(before, after cluster.Assignment, e cluster.Event) {
+		if e.Assignment.Order() != after.Order() || in.Assignment().Order() != after.Order() {
+			t.Errorf("told of %s, the event is of %s, in force is %s", after.Order(), e.Assignment.Order(), in.Assignment().Order())
+		}
+		seen = append(seen, change{before.Order(), after.Order(), e.Kind, e.ID})
+	}
+	move := func(s *Store, from, to cluster.Epoch, kind string) error {
+		var expect cluster.Order
+		if from > 0 {
+			expect = cluster.Order{Epoch: from}
+		}
+		_, _, err := s.Transition(5*time.Millisecond, "one", 1, cluster.Transition{Expect: expect, Next: steady(to, 0), Event: cluster.Event{Kind: kind}}, 1)
+		return err
+	}
+	_, _, _, err := s.Lead(0, "one", 0, time.Hour)
+	ok(t, err)
+	ok(t, move(s, 0, 1, "first"))
+	ok(t, move(s, 1, 3, "second"))
+	if move(s, 1, 4, "stale") == nil {
+		t.Error("an order that is not in force was replaced")
+	}
+	_, _, err = s.Renew(0, nodeA, "x", 3, time.Minute)
+	ok(t, err)
+	s.LoseLast(2)
+	c := s.Clone()
+	s.Empty()
+	in = c
+	ok(t, move(c, 1, 2, "in a clone"))
+	at := func(e cluster.Epoch) cluster.Order { return cluster.Order{Epoch: e} }
+	if d := cmp.Diff([]change{{at(0), at(1), "first", "5-0"}, {at(1), at(3), "second", "5-1"}, {at(1), at(2), "in a clone", "5-1"}}, seen); d != "" {
 		t.Error(d)
 	}
 }

@@ -42,6 +42,7 @@ func (s *Store) transition(ms int64, id string, token uint64, t cluster.Transiti
 		}
 	}
 
+	before := s.record
 	s.write()
 	s.addEvent(ms, t)
 	s.record = ownRecord(t.Next)
@@ -59,6 +60,9 @@ func (s *Store) transition(ms int64, id string, token uint64, t cluster.Transiti
 		said = append(slices.Clip(said), redisbus.Wake{UniqSign: s.u, Kind: redisbus.KindMessage, Message: message})
 	}
 	s.seeNodes()
+	if s.Changed != nil {
+		s.Changed(before, s.record, *s.events[len(s.events)-1])
+	}
 	return said, nil
 }
 
@@ -97,6 +101,8 @@ func checkRecord(a cluster.Assignment) error {
 		return fmt.Errorf("epoch %d, version %d: no pair gets beyond %d", a.Epoch, a.Version, cluster.MaxEpoch)
 	case a.From != "" && a.From == a.To:
 		return fmt.Errorf("from and to are both %s", a.From)
+	case a.LeaseMS < 0 || a.LeaseMS > redisbus.LongestLease.Milliseconds():
+		return fmt.Errorf("lease_ms %d is not between 0 and %s", a.LeaseMS, redisbus.LongestLease)
 	}
 	switch a.Phase {
 	case cluster.PhaseRevoked:

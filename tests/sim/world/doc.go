@@ -1,0 +1,14 @@
+// Package world is one pair with all its daemons in a simulated world: hosts, a
+// network, two servers that replicate from each other, a Redis, and the
+// product's own monitors, identifies and agents, beside clients that write and an
+// operator.
+//
+// Draw makes a schedule of a seed, Run carries it out: what is in the schedule
+// goes wrong until its time is over, then everything heals, and the world runs on
+// until the pair is well again. The Judge is told of everything that changes and
+// says whether a promise was broken. The same schedule gives the same events.
+//
+// What is real: the loops and decisions of pkg/identify, pkg/agent and the
+// monitor's watch with all below them. What is a model: Redis, the servers, the
+// network, the disks and the clocks.
+package world

@@ -1,0 +1,103 @@
+package world
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
+)
+
+// Draw makes the schedule of a seed.
+func Draw(seed uint64) Spec {
+	r := rand.New(rand.NewPCG(seed, 0xd1b54a32d192ed03))
+	one := func(in int) bool { return r.IntN(in) == 0 }
+	ms := func(low, high int) time.Duration { return time.Duration(low+r.IntN(high-low)) * time.Millisecond }
+	s := Spec{
+		Seed: seed, Flavor: pick(r, cluster.MySQL, cluster.MariaDB),
+		Monitors: pick(r, 1, 1, 2, 3), Identifies: 1 + r.IntN(2), Agents: pick(r, 1, 1, 2), Local: one(2),
+		Policy: Policy{
+			Unfenced: pick(r, failover.UnfencedAuto, failover.UnfencedAuto, failover.UnfencedWait, failover.UnfencedRisk),
+			MaxLoss:  int64(pick(r, -1, -1, 0, 2)), FailoverBlock: pick(r, 0, time.Second, 3*time.Second),
+			Failback: pick(r, failover.FailbackManual, failover.FailbackFollow, failover.FailbackAuto), FailbackAfter: time.Second,
+			TryTimes: pick(r, 1, 2), ConnectTimeout: pick(r, 500*time.Millisecond, time.Second), Interval: time.Second,
+		},
+		Steady: !one(8), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
+		Clients: 1 + r.IntN(2), WriteEvery: ms(50, 300), Apply: pick(r, 0, time.Millisecond, 30*time.Millisecond, 400*time.Millisecond),
+		Clocks: map[string]engine.Clock{},
+	}
+	s.Until = ms(1000, 4000)
+	long := one(15)
+	if long {
+		s.Until += 12 * time.Second
+	}
+	begin := ms(50, 300)
+	if s.Steady {
+		s.StartsOpen = one(12)
+	} else {
+		begin = ms(0, 4000)
+		s.Until += 3 * time.Second
+	}
+	for _, name := range s.daemons() {
+		if one(3) {
+			s.Clocks[name] = engine.Clock{Offset: time.Duration(r.Int64N(int64(time.Hour))), Drift: r.Int64N(400) - 200}
+		}
+	}
+	add := func(k *kind, least time.Duration) *Fault {
+		f := Fault{Kind: k.name, At: begin + time.Duration(r.Int64N(int64(s.Until-begin))), For: max(least, span(r))}
+		k.draw(r, &s, &f)
+		s.Faults = append(s.Faults, f)
+		return &s.Faults[len(s.Faults)-1]
+	}
+	// Many worlds have a reason for a failover: what the rest meets.
+	if one(3) {
+		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2], &kinds[3], kindOf(cutOff)), time.Second)
+		f.On, f.At = s.active(), begin+(f.At-begin)/2
+		if long {
+			f.For = s.Until
+		}
+	}
+	// Few kinds at once go together more often than all.
+	some := make([]*kind, 1+r.IntN(6))
+	for i := range some {
+		some[i] = &kinds[r.IntN(len(kinds))]
+		if some[i].name == errantWrite && !s.Steady {
+			some[i] = &kinds[0] // a pair that begins with rows on both sides has no way to begin
+		}
+	}
+	for range 1 + r.IntN(7) {
+		k := pick(r, some...)
+		f := add(k, 0)
+		if one(3) || !k.trouble && one(2) {
+			f.When = pick(r, cluster.PhaseSwitching, cluster.PhaseRevoked, cluster.PhaseRevoked, cluster.PhaseOpening, cluster.PhaseSteady)
+			f.At = time.Duration(r.Int64N(int64(f.At)))
+			f.After = time.Duration(r.Int64N(int64(100 * time.Microsecond << r.IntN(10))))
+		}
+	}
+	for range pick(r, 0, 0, 1, 1, 2, 3) {
+		o := Order{At: begin + time.Duration(r.Int64N(int64(s.Until-begin))),
+			Verb: pick(r, Switchover, Switchover, Switchover, Override, ForceOverride, Pause, Resume, Withdraw)}
+		if one(4) {
+			o.To = servers[r.IntN(2)]
+		}
+		s.Operator = append(s.Operator, o)
+	}
+	return s
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// span is how long a fault lasts: short ones are as many as long ones.
+func span(r *rand.Rand) time.Duration {
+	most := 60 * time.Millisecond << r.IntN(9)
+	return most/2 + time.Duration(r.Int64N(int64(most/2)))
+}
+
+// active is the host of who is active at a steady beginning.
+func (s *Spec) active() string {
+	if s.Home {
+		return servers[0]
+	}
+	return servers[1]
+}

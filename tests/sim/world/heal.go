@@ -1,0 +1,222 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
+	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
+)
+
+const (
+	// settled is how long a pair must have been well to be believed, and
+	// mostHealing how long the world may take to be well after the faults.
+	settled     = time.Second
+	mostHealing = 90 * time.Second
+	// lookEvery is how often the pair is looked at meanwhile.
+	lookEvery = 200 * time.Millisecond
+	// identifyLease is the life of identify's lease.
+	identifyLease = 3 * time.Second
+)
+
+// heal ends every fault.
+func (w *world) heal() {
+	w.e.Note("world", "heals")
+	for _, f := range w.faults {
+		w.undo(f)
+	}
+	w.healed = w.e.Now()
+	for _, h := range w.hosts {
+		h.Thaw()
+		h.Boot()
+	}
+	w.redis.Start()
+	w.redis.Process().Resume()
+	w.redis.CutAnswers(0)
+	for _, s := range w.db {
+		s.Process().Resume()
+		s.start()
+		s.setApply(0)
+	}
+	for _, d := range w.daemons {
+		d.p.Resume()
+		d.start()
+	}
+	w.desk.Go(w.resume)
+	w.e.After(lookEvery, w.check)
+}
+
+// resume has the operator end a pause, until there is none.
+func (w *world) resume() {
+	for w.order(Order{Verb: Resume}) != nil || w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
+		_ = sched.Sleep(context.Background(), w.desk.Runtime(), settled)
+	}
+}
+
+// check ends the world when the pair has been well for a while, or takes too long.
+func (w *world) check() {
+	now := w.e.Now()
+	missing := w.missing()
+	switch {
+	case missing != "":
+		w.wellFrom = 0
+	case w.wellFrom == 0:
+		w.wellFrom = now
+	case w.writing && now-w.wellFrom >= settled:
+		// The passive must come to have everything.
+		w.writing, w.wellFrom = false, 0
+	case !w.writing && w.level():
+		w.end("")
+		return
+	}
+	if now-w.healed >= mostHealing {
+		w.end(missing)
+		return
+	}
+	w.e.After(lookEvery, w.check)
+}
+
+// missing is what keeps the pair from being well; empty when it is.
+func (w *world) missing() string {
+	a := w.record()
+	if !a.Exists() || a.Phase != cluster.PhaseSteady {
+		return fmt.Sprintf("the record is %s in phase %q", a.Order(), a.Phase)
+	}
+	active := w.server(a.Active)
+	passive := active.other
+	switch {
+	case !active.Open():
+		return fmt.Sprintf("%s is not open", active.Addr())
+	case !passive.Up() || passive.Open():
+		return fmt.Sprintf("%s is up: %v, open: %v", passive.Addr(), passive.Up(), passive.Open())
+	}
+	if w.quarantined(passive) {
+		return ""
+	}
+	for _, s := range w.db {
+		if c := s.Channel(0); !c.Replicates(s.other.Addr()) {
+			return fmt.Sprintf("%s does not replicate: IO %s %q, SQL %s %q", s.Addr(), c.IO, c.IOError, c.SQL, c.SQLError)
+		}
+	}
+	return ""
+}
+
+// quarantined reports whether an agent that is there says so of a server, and it is so.
+func (w *world) quarantined(s *server) bool {
+	return w.report(s).Deed == cluster.DeedQuarantine && s.other.Lacks(s.Server) > 0
+}
+
+// report is the newest of an agent that runs now.
+func (w *world) report(s *server) cluster.Report {
+	all := w.redis.Store().Snapshot(w.redis.Now()).Reports[s.Addr()]
+	var newest cluster.Report
+	for _, d := range w.daemons {
+		if r, ok := all[d.id()]; ok && (newest.Agent == "" || newest.Order.Before(r.Order)) {
+			newest = r
+		}
+	}
+	return newest
+}
+
+// level reports whether the passive has all that the active has.
+func (w *world) level() bool {
+	active := w.server(w.record().Active)
+	return active.Open() && (w.quarantined(active.other) || active.other.Lacks(active.Server) == 0)
+}
+
+// end tells the judge what has become of the world.
+func (w *world) end(missing string) {
+	w.over = true
+	snap := w.redis.Store().Snapshot(w.redis.Now())
+	f := FinalFacts{Record: snap.Assignment, Verdict: missing}
+	if snap.Verdict != nil {
+		f.Verdict = snap.Verdict.Reason.Text
+	}
+	for i, s := range w.db {
+		c, r := s.Channel(0), w.report(s)
+		f.Servers[i] = FinalServer{Up: s.Up(), Open: s.Open(), Locked: s.Locked(appAccount), IO: c.IO == cluster.ThreadYes, SQL: c.SQL == cluster.ThreadYes,
+			Quarantined: r.Deed == cluster.DeedQuarantine, Reason: r.Reason}
+	}
+	w.e.Note("world", "ends: "+missing)
+	w.judge.Final(w.e.Now(), f)
+}
+
+// What the judge asks of the world.
+
+// Has reports whether e has committed the row.
+func (w *world) Has(e cluster.Endpoint, row uint64) bool { return w.server(e).Has(row) }
+
+// Unapplied counts what e has received and not applied.
+func (w *world) Unapplied(e cluster.Endpoint) int { return w.server(e).Unapplied() }
+
+// Extra counts what e has committed and of has not.
+func (w *world) Extra(e, of cluster.Endpoint) (rows, all int) {
+	have := w.server(of).History()
+	for _, t := range w.server(e).History() {
+		if slices.Contains(have, t) {
+			continue
+		}
+		all++
+		if len(t.Rows) > 0 {
+			rows++
+		}
+	}
+	return rows, all
+}
+
+// Known counts what the newest view in Redis shows of e and lacks has not.
+func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
+	var newest cluster.Observation
+	for _, o := range w.redis.Store().Snapshot(w.redis.Now()).Observations[e] {
+		if o.Seq > newest.Seq {
+			newest = o
+		}
+	}
+	seen, err := gtid.Parse(w.spec.Flavor, newest.Server.Executed)
+	if err != nil || newest.Seq == 0 {
+		return 0, false
+	}
+	n := 0
+	for _, t := range w.server(e).History() {
+		one, err := gtid.Parse(w.spec.Flavor, t.GTID(w.spec.Flavor))
+		if err == nil && seen.Contains(one) && !slices.Contains(w.server(lacks).History(), t) {
+			n++
+		}
+	}
+	return n, true
+}
+
+var _ God = (*world)(nil)
+
+// Run carries out a schedule.
+func Run(s Spec) Outcome { return run(s, false) }
+
+// RunTraced is Run with a trace.
+func RunTraced(s Spec) Outcome { return run(s, true) }
+
+func run(s Spec, traced bool) (out Outcome) {
+	w := newWorld(s)
+	var trace *engine.Trace
+	if traced {
+		trace = w.e.Record(0)
+	}
+	defer func() {
+		if p, ok := recover().(*engine.Panic); ok {
+			out.Violation = &Violation{Invariant: "panic", At: w.e.Now(), Text: p.Error()}
+		}
+		if trace != nil {
+			out.Trace = trace.String()
+		}
+	}()
+	defer w.e.Close()
+	w.build()
+	for !w.over && w.judge.Violation() == nil && w.e.Step() {
+		w.look()
+	}
+	out = Outcome{Violation: w.judge.Violation(), Events: w.e.Events(), Took: w.e.Now() - w.began, Seen: w.judge.Seen}
+	return out
+}

@@ -1,0 +1,78 @@
+package world
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
+)
+
+func big() Spec {
+	s := Spec{Seed: 7, Monitors: 3, Identifies: 2, Agents: 2, Clients: 3, Local: true, Blocks: true, Until: 20 * time.Second,
+		Clocks: map[string]engine.Clock{"agent1": {}, "identify1": {}}}
+	for i := range 8 {
+		s.Faults = append(s.Faults, Fault{At: time.Duration(i) * time.Second, For: 4 * time.Second, Kind: "kill", N: i})
+		s.Operator = append(s.Operator, Order{At: time.Duration(i) * time.Second, Verb: Switchover})
+	}
+	return s
+}
+
+func has(n int) func(Fault) bool { return func(f Fault) bool { return f.N == n } }
+
+func TestShrink(t *testing.T) {
+	spec := big()
+	// It needs faults 2 and 5, the one for half a second, one order, two identifies
+	// and the clock of identify1.
+	fails := func(s Spec) bool {
+		two, five := slices.IndexFunc(s.Faults, has(2)), slices.IndexFunc(s.Faults, has(5))
+		_, clock := s.Clocks["identify1"]
+		return two >= 0 && five >= 0 && s.Faults[two].For >= 500*time.Millisecond &&
+			len(s.Operator) > 0 && s.Identifies == 2 && clock && s.Until >= 3*time.Second
+	}
+	got := Shrink(spec, fails, 1000)
+	if !fails(got) {
+		t.Fatalf("what is left does not fail: %s", got)
+	}
+	if len(got.Faults) != 2 || len(got.Operator) != 1 || len(got.Clocks) != 1 {
+		t.Errorf("%d faults, %d orders and %d clocks are left", len(got.Faults), len(got.Operator), len(got.Clocks))
+	}
+	if got.Monitors != 1 || got.Identifies != 2 || got.Agents != 1 || got.Clients != 1 || got.Local || got.Blocks {
+		t.Errorf("too much is left: %s", got)
+	}
+	if f := got.Faults[0]; f.N != 2 || f.For != 500*time.Millisecond || f.At > 2*finest {
+		t.Errorf("the first fault is %s", f)
+	}
+	if f := got.Faults[1]; f.For > 2*finest || f.At > 2*finest {
+		t.Errorf("the second fault is %s", f)
+	}
+	if got.Until >= 6*time.Second {
+		t.Errorf("it heals at %s", got.Until)
+	}
+	if !reflect.DeepEqual(spec, big()) {
+		t.Error("the spec that was given has changed")
+	}
+}
+
+func TestShrinkKeepsToItsBudget(t *testing.T) {
+	asked := 0
+	got := Shrink(big(), func(Spec) bool { asked++; return true }, 5)
+	if asked != 5 {
+		t.Errorf("asked %d times", asked)
+	}
+	if len(got.Faults) == 8 {
+		t.Error("nothing was left out")
+	}
+}
+
+func TestShrinkLeavesWhatIsNeeded(t *testing.T) {
+	asked := 0
+	got := Shrink(big(), func(Spec) bool { asked++; return false }, 10000)
+	if !reflect.DeepEqual(got, big()) {
+		t.Errorf("left %s", got)
+	}
+	if asked == 0 || asked > 200 {
+		t.Errorf("asked %d times", asked)
+	}
+}

@@ -1,0 +1,131 @@
+package world
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
+)
+
+// Spec is one schedule: all that decides what happens in a world, beside the code.
+type Spec struct {
+	// Seed is the seed of the engine's chance: delays and the like.
+	Seed   uint64
+	Flavor cluster.Flavor
+	// Monitors and Identifies are how many of them there are, each on a host of its own.
+	Monitors, Identifies int
+	// Agents is how many agents act on both servers; Local puts them on the
+	// servers' hosts instead of hosts of their own.
+	Agents int
+	Local  bool
+	Policy Policy
+	// Steady: the pair has been up for long and is well; otherwise all begins
+	// from nothing.
+	Steady bool
+	// Home: the active of a steady beginning is the primary host.
+	Home bool
+	// StartsOpen: the servers' option files lack read_only.
+	StartsOpen bool `json:",omitempty"`
+	// Recovers: relay_log_recovery of MySQL.
+	Recovers bool `json:",omitempty"`
+	// AutoReplicate: replication starts with the servers.
+	AutoReplicate bool `json:",omitempty"`
+	// Blocks: agents lock the application's account on the passive.
+	Blocks bool `json:",omitempty"`
+	// Clocks are those of daemons by name; others have the world's.
+	Clocks map[string]engine.Clock `json:",omitempty"`
+	// Clients write every WriteEvery each.
+	Clients    int
+	WriteEvery time.Duration
+	// Apply is how long a transaction takes to be applied at most.
+	Apply    time.Duration `json:",omitempty"`
+	Operator []Order       `json:",omitempty"`
+	Faults   []Fault       `json:",omitempty"`
+	// Until is when the faults end and the heal begins.
+	Until time.Duration
+}
+
+// Policy is what the tag's configuration says.
+type Policy struct {
+	Unfenced       failover.Unfenced
+	FailoverBlock  time.Duration
+	MaxLoss        int64
+	Failback       failover.Failback
+	FailbackAfter  time.Duration
+	TryTimes       int
+	ConnectTimeout time.Duration
+	Interval       time.Duration
+}
+
+// Order is something that an operator does.
+type Order struct {
+	At   time.Duration
+	Verb string
+	// To is a database host's name; empty: the passive of that moment.
+	To string `json:",omitempty"`
+}
+
+// The verbs of an Order.
+const (
+	Switchover    = "switchover"
+	Override      = "failover"
+	ForceOverride = "failover with force"
+	Pause         = "pause"
+	Resume        = "resume"
+	Withdraw      = "withdraw"
+)
+
+// Fault is one thing that goes wrong for a while.
+type Fault struct {
+	At, For time.Duration
+	Kind    string
+	// When is a phase: from At on, the fault begins with the next change of the
+	// record to it, After that; empty: at At.
+	When  cluster.Phase `json:",omitempty"`
+	After time.Duration `json:",omitempty"`
+	// On is the host or daemon that it happens to, To the other end of a link.
+	On string `json:",omitempty"`
+	To string `json:",omitempty"`
+	N  int    `json:",omitempty"`
+}
+
+func (f Fault) String() string {
+	s := fmt.Sprintf("%s for %s: %s", f.At, f.For, f.Kind)
+	if f.When != "" {
+		s = fmt.Sprintf("%s, %s after %s, for %s: %s", f.At, f.After, f.When, f.For, f.Kind)
+	}
+	if f.On != "" {
+		s += " " + f.On
+	}
+	if f.To != "" {
+		s += " - " + f.To
+	}
+	if f.N != 0 {
+		s += fmt.Sprintf(" (%d)", f.N)
+	}
+	return s
+}
+
+// String is the spec as JSON.
+func (s Spec) String() string {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// Outcome is what became of a schedule.
+type Outcome struct {
+	// Violation is the first broken promise; nil when all were kept.
+	Violation *Violation
+	// Events is how many events there were, Took the time of the world.
+	Events uint64
+	Took   time.Duration
+	Seen   Counters
+	// Trace is what happened, when it was asked for.
+	Trace string
+}
