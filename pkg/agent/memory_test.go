@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,13 +238,39 @@ func TestABrokenEpochTableDoesNotKeepEverybodyOut(t *testing.T) {
 
 func TestANewerEpochRowIsTold(t *testing.T) {
 	play(t, func(s *stage) {
-		s.w.a().mark = cluster.Mark{Epoch: 9, Active: hostB}
 		s.bus.put(withTable(steady(5, 3, hostA, hostB)))
 		s.agent("one")
+		s.pass(time.Second)
+		s.w.a().change(func(a *fakeServer) { a.mark = cluster.Mark{Epoch: 9, Active: hostB} })
 		s.pass(65 * time.Second)
 		if r := s.want(hostA, "one", cluster.DeedOpen); !hasNote(r, cluster.NoteEpochRow) || s.w.a().mark.Epoch != 9 {
 			s.Errorf("notes %v, epoch row %v", r.Notes, s.w.a().mark)
 		}
+	})
+}
+
+// Redis went back: the server itself knows better than the record.
+func TestAServerIsNotOpenedUnderAnOlderRecordThanItsEpochRow(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(withTable(steady(5, 3, hostA, hostB)))
+		s.agent("one")
+		s.pass(time.Second)
+		s.w.a().kill()
+		s.put(withTable(revoked(6, hostA, hostB)))
+		s.pass(100 * time.Millisecond)
+		s.w.b().change(func(b *fakeServer) { b.mark = cluster.Mark{Epoch: 9, Active: hostA} })
+		s.put(withTable(opening(6, 2, hostB, hostA, "")))
+		s.pass(10 * time.Second)
+		s.wantOpen(false, false)
+		if r := s.bus.report(s.T, hostB, "one"); !strings.Contains(r.Reason, "newer than the record") {
+			s.Errorf("reason %q", r.Reason)
+		}
+		if !s.w.b().sealed() {
+			s.Error("it is not sealed again")
+		}
+		s.put(withTable(opening(10, 1, hostB, hostA, "")))
+		s.pass(2 * time.Second)
+		s.wantOpen(false, true)
 	})
 }
 

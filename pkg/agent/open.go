@@ -18,6 +18,7 @@ const openTries = 3
 var (
 	errNotApplied  = errors.New("not everything that the record demands is applied")
 	errStillClosed = errors.New("read_only was cleared and reads back 1")
+	errNewerRow    = errors.New("the epoch row is newer than the record")
 )
 
 // open opens the server on one session that is dialled before the record is
@@ -110,8 +111,14 @@ func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Con
 		}
 	}
 	failpoint.Hit("open.unsealed")
-	if in.Record.EpochTable != "" && w.memory.Marked < in.Record.Epoch {
-		err := w.mark(ctx, in, conn)
+	if in.Record.EpochTable != "" {
+		var err error
+		if w.memory.Marked < in.Record.Epoch {
+			err = w.mark(ctx, in, conn)
+		}
+		if err == nil {
+			err = w.noNewerRow(ctx, in, conn)
+		}
 		if w.stops(err) {
 			return nil, err
 		}
@@ -164,7 +171,21 @@ func (w *worker) releaseAll(ctx context.Context, in reconcile.Input, conn Conn) 
 
 // stops reports whether an error of the preparations stops the opening.
 func (w *worker) stops(err error) bool {
-	return err != nil && (w.isLost(err) || !w.p.a.o.Refused(err) && w.openTries < openTries)
+	return err != nil && (w.isLost(err) || errors.Is(err, errNewerRow) || !w.p.a.o.Refused(err) && w.openTries < openTries)
+}
+
+// noNewerRow returns errNewerRow when the server knows of a later epoch than the
+// record: the record is one that Redis went back to.
+func (w *worker) noNewerRow(ctx context.Context, in reconcile.Input, conn Conn) error {
+	return w.timed(in, "check epoch row", func() error {
+		ctx, cancel := w.call(ctx)
+		defer cancel()
+		found, err := conn.Mark(ctx, in.Record.EpochTable, w.p.u)
+		if err == nil && found.Epoch > in.Record.Epoch && found.Epoch.Credible() {
+			err = fmt.Errorf("%w: it says %d with %s active, the record %s", errNewerRow, found.Epoch, found.Active, in.Record.Order())
+		}
+		return err
+	})
 }
 
 // reseal sets super_read_only again on a server that was not opened after all.

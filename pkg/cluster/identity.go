@@ -101,6 +101,10 @@ type Epoch uint64
 // record which says more is broken, and one more than any is still a number.
 const MaxEpoch Epoch = 1 << 53
 
+// Credible reports whether a pair may have come to e: an epoch that is believed
+// leaves room for all that are to come after it.
+func (e Epoch) Credible() bool { return e <= MaxEpoch/2 }
+
 // Order names one state of the assignment: the epoch and the version within it.
 // Agents acknowledge orders by it.
 type Order struct {

@@ -210,7 +210,7 @@ func ruleFailover(s *situation) (Decision, bool) {
 	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: candidate.node, Target: candidate.received, Durability: s.rec.Durability,
-		Cause: "failover: " + string(active.cause)}
+		Cause: "failover: " + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
 	if len(active.reports)+len(candidate.reports) == 0 {
 		return s.legacyFailover(next, active, candidate), true
 	}

@@ -52,13 +52,9 @@ func (s *situation) remembered() memory {
 	return best
 }
 
-// credible reports whether a pair may have come to epoch e. One that is believed
-// leaves room for all that are to come after it.
-func credible(e cluster.Epoch) bool { return e <= cluster.MaxEpoch/2 }
-
 // sound reports whether a is a record as identify writes it.
 func sound(a cluster.Assignment) bool {
-	if !a.Exists() || !credible(a.Epoch) || a.Version > uint64(cluster.MaxEpoch/2) {
+	if !a.Exists() || !a.Epoch.Credible() || a.Version > uint64(cluster.MaxEpoch/2) {
 		return false
 	}
 	switch a.Phase {
@@ -74,7 +70,7 @@ func sound(a cluster.Assignment) bool {
 func (s *situation) newestMark() cluster.Mark {
 	var newest cluster.Mark
 	for _, node := range s.p.Pair.Members() {
-		if m := s.m[node].server.Mark; s.m[node].known && credible(m.Epoch) && m.Epoch > newest.Epoch {
+		if m := s.m[node].server.Mark; s.m[node].known && m.Epoch.Credible() && m.Epoch > newest.Epoch {
 			newest = m
 		}
 	}
@@ -200,17 +196,20 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	if no, ok := s.vouched(best); !ok {
 		return hold(why(no.Code, "Redis has %s, %s: nothing moves: %s", describe(s.rec), who, no.Text))
 	}
-	next := best.record.Clone()
-	if s.contradicts(best.record) && s.carriedOut(heir(best.record)) {
-		next = s.rec.Clone()
-		who += " otherwise, and " + string(next.Active) + " is open"
+	lost := best.record
+	if s.contradicts(lost) && s.carriedOut(heir(lost)) {
+		lost = s.rec
+		who += " otherwise, and " + string(lost.Active) + " is open"
 	}
+	next := lost.Clone()
 	next.Epoch, next.Version = max(s.rec.Epoch, best.record.Epoch)+1, 1
-	next.Cause, next.Actor = causeRebuilt, ""
+	if next.Phase != cluster.PhaseRevoked || next.Cause != causeOverride && next.Cause != causeForced {
+		next.Cause, next.Actor = causeRebuilt, "" // an override that is under way stays one
+	}
 	switch {
 	case next.Phase == cluster.PhaseSwitching:
 		next.Phase = cluster.PhaseSteady
-	case next.Phase == cluster.PhaseOpening && !best.own:
+	case next.Phase == cluster.PhaseOpening && !best.own && !s.hasOpened(lost):
 		// Who was closed then may have been opened since: it is closed again first.
 		next.Phase, next.From, next.To = cluster.PhaseRevoked, next.Passive, next.Active
 		next.Active, next.Passive, next.Proof = "", "", cluster.ProofNone
@@ -234,6 +233,18 @@ func (s *situation) carriedOut(other cluster.Endpoint) bool {
 	is, not := s.m[s.rec.Active], s.m[other]
 	return s.rec.Active != "" && s.rec.Active != other && is.life == alive && is.server.ReadOnly == cluster.No &&
 		not.life == alive && not.server.ReadOnly == cluster.Yes
+}
+
+// hasOpened reports whether the server that a names was opened by it, and the
+// other one is closed: what it holds alone since then is no errant transaction.
+func (s *situation) hasOpened(a cluster.Assignment) bool {
+	is, not := s.m[a.Active], s.m[a.Passive]
+	if not.life != alive || not.server.ReadOnly != cluster.Yes {
+		return false
+	}
+	row := is.server.Mark
+	_, reported := is.report(func(r cluster.Report) bool { return r.Opened.Epoch == a.Epoch })
+	return reported || is.life == alive && is.server.ReadOnly == cluster.No || row.Epoch == a.Epoch && row.Active == is.node
 }
 
 // anyRecord reports whether anybody remembers a whole record.

@@ -20,6 +20,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if from.life == alive || from.life == limping {
 		return "", why(WaitProof, "%s is back and is being closed", from.node)
 	}
+	if s.leaseOver(to) {
+		return cluster.ProofLease, cluster.Reason{}
+	}
 	risk := cluster.RiskSilent
 	switch {
 	case from.cause == cluster.CauseRefused || from.cause == cluster.CauseReset:
@@ -28,6 +31,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 		risk = cluster.RiskHung
 	}
 	if s.p.Unfenced == UnfencedWait {
+		if left, waits := s.leaseRuns(from, to); waits {
+			return "", left
+		}
 		return "", why(WaitProof, "%s cannot be proved closed, and unfenced=wait", from.node)
 	}
 	since := s.now - s.st.phaseIn
@@ -58,6 +64,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	}
 	if s.p.Unfenced == UnfencedRisk || risk != cluster.RiskSilent {
 		return risk, cluster.Reason{}
+	}
+	if left, waits := s.leaseRuns(from, to); waits {
+		return "", left
 	}
 	if s.stoodStill(from, to) {
 		return cluster.RiskSilent, cluster.Reason{}

@@ -191,7 +191,7 @@ func (s *situation) operatorProof(from *member, forced bool) (cluster.Proof, clu
 		return "", why(WaitProof, "%s answers and is closed first", from.node)
 	}
 	_, tried := from.report(func(r cluster.Report) bool {
-		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable)
+		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable && !refusedBy(r.Cause))
 	})
 	if from.agents == 0 {
 		late = FenceGrace - since

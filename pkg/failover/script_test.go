@@ -90,6 +90,8 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.Executed = value
 		case "id":
 			server.Identity = value
+		case "uptime": // seconds
+			server.UptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "flavor":
 			server.Flavor = cluster.Flavor(value)
 		case "gtid":
@@ -172,6 +174,10 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "lease": // what is held, of 10 s each
+			r.Lease, r.LeaseMS = cluster.Lease(strings.ReplaceAll(value, "_", " ")), 10_000
+		case "lock": // of the passive: free, for long enough
+			r.LeaseMS, r.LockOver = 10_000, value == "over"
 		case "cause":
 			r.Cause = cluster.Cause(strings.ReplaceAll(value, "_", " "))
 		case "reason":

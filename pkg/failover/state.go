@@ -18,6 +18,8 @@ type View struct {
 	// ID is this identify; Leading reports whether it holds the lease now.
 	ID      string
 	Leading bool
+	// Token is that of the lease: another one tells that it was lost meanwhile.
+	Token uint64
 	// Silence is what Redis answered when it was told that this pair is silent; nil
 	// when it was not told for this decision, or gave no answer.
 	Silence *Silence
@@ -36,6 +38,7 @@ type State struct {
 	inForce   time.Duration      // when it was last seen in force
 	ledSince  time.Duration      // leading since; 0 when not leading
 	led       time.Duration      // when it last led
+	token     uint64             // under which it led then
 	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
 	lostSince time.Duration      // the record has been missing or old since
 	views     map[voice]heard
@@ -152,7 +155,7 @@ func (st State) clone() State {
 // take enters a snapshot into the memory: it dates what changed.
 func (st *State) take(v View, p Policy, now time.Duration) {
 	s := v.Snapshot
-	st.lead(v.Leading, now)
+	st.lead(v.Leading, v.Token, now)
 	switch a := s.Assignment; {
 	case st.remember.Order().Before(a.Order()):
 		st.remember, st.inForce = a.Clone(), now
@@ -206,18 +209,18 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 // lead keeps since when this identify leads, and since when it leads alone: who
 // takes the lead waits for StartGrace before he rebuilds anything, so that a
 // shorter gap lets nobody in.
-func (st *State) lead(leading bool, now time.Duration) {
+func (st *State) lead(leading bool, token uint64, now time.Duration) {
 	if !leading {
 		st.ledSince = 0
 		return
 	}
-	if st.ledSince == 0 {
+	if st.ledSince == 0 || st.token != token {
 		st.ledSince = now
 		if st.alone == 0 || now-st.led >= StartGrace {
 			st.alone = now
 		}
 	}
-	st.led = now
+	st.led, st.token = now, token
 }
 
 // takeWitness follows the replica's received position through samples that

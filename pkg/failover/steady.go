@@ -194,7 +194,7 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 		notes = append(notes, why(CandidateDown, "%s", orUnseen(passive)))
 	}
 	for _, m := range []*member{active, passive} {
-		if e := m.server.Mark.Epoch; !credible(e) {
+		if e := m.server.Mark.Epoch; !e.Credible() {
 			notes = append(notes, why(Unreadable, "the epoch row of %s says %d, to which no pair comes: it is not believed", m.node, e))
 		}
 	}

@@ -134,7 +134,7 @@ func (s *Service) turn(ctx context.Context) time.Duration {
 		}
 		s.back()
 		s.probes.want(ctx, snap, s.o.Policy.Pair)
-		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Probed: s.probes.found()}
+		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Token: s.lease.Token(), Probed: s.probes.found()}
 		d := s.decide(ctx, view)
 		again := min(d.Again, max(s.lease.RenewIn(s.now()), 10*time.Millisecond))
 		if !view.Leading {

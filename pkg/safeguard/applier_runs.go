@@ -1,0 +1,5 @@
+//go:build mutant && applier_runs
+
+package safeguard
+
+const off = ApplierRuns

@@ -1,0 +1,5 @@
+//go:build mutant && closed_first
+
+package safeguard
+
+const off = ClosedFirst

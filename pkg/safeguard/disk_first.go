@@ -1,0 +1,5 @@
+//go:build mutant && disk_first
+
+package safeguard
+
+const off = DiskFirst

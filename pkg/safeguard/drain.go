@@ -1,0 +1,5 @@
+//go:build mutant && drain
+
+package safeguard
+
+const off = Drain

@@ -1,0 +1,5 @@
+//go:build mutant && eligible
+
+package safeguard
+
+const off = Eligible

@@ -1,0 +1,5 @@
+//go:build mutant && epoch_file
+
+package safeguard
+
+const off = EpochFile

@@ -1,0 +1,5 @@
+//go:build mutant && equal_sets
+
+package safeguard
+
+const off = EqualSets

@@ -1,0 +1,5 @@
+//go:build mutant && failover_block
+
+package safeguard
+
+const off = FailoverBlock

@@ -1,0 +1,5 @@
+//go:build mutant && full_closing
+
+package safeguard
+
+const off = FullClosing

@@ -1,0 +1,5 @@
+//go:build mutant && given_back_whole
+
+package safeguard
+
+const off = GivenBackWhole

@@ -1,0 +1,5 @@
+//go:build mutant && late_arrivals
+
+package safeguard
+
+const off = LateArrivals

@@ -1,0 +1,5 @@
+//go:build mutant && listening
+
+package safeguard
+
+const off = Listening

@@ -1,0 +1,5 @@
+//go:build mutant && max_loss
+
+package safeguard
+
+const off = MaxLoss

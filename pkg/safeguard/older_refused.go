@@ -1,0 +1,5 @@
+//go:build mutant && older_refused
+
+package safeguard
+
+const off = OlderRefused

@@ -1,0 +1,5 @@
+//go:build mutant && own_memory
+
+package safeguard
+
+const off = OwnMemory

@@ -1,0 +1,5 @@
+//go:build mutant && own_sessions
+
+package safeguard
+
+const off = OwnSessions

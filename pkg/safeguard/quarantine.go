@@ -1,0 +1,5 @@
+//go:build mutant && quarantine
+
+package safeguard
+
+const off = Quarantine

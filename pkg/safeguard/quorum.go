@@ -1,0 +1,5 @@
+//go:build mutant && quorum
+
+package safeguard
+
+const off = Quorum

@@ -1,0 +1,5 @@
+//go:build mutant && reconciling
+
+package safeguard
+
+const off = Reconciling

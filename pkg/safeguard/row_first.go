@@ -1,0 +1,5 @@
+//go:build mutant && row_first
+
+package safeguard
+
+const off = RowFirst

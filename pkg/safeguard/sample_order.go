@@ -1,0 +1,5 @@
+//go:build mutant && sample_order
+
+package safeguard
+
+const off = SampleOrder

@@ -1,0 +1,5 @@
+//go:build mutant && second_look
+
+package safeguard
+
+const off = SecondLook

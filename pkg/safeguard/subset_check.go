@@ -1,0 +1,5 @@
+//go:build mutant && subset_check
+
+package safeguard
+
+const off = SubsetCheck

@@ -1,0 +1,5 @@
+//go:build mutant && token
+
+package safeguard
+
+const off = Token

@@ -1,0 +1,5 @@
+//go:build mutant && vouching
+
+package safeguard
+
+const off = Vouching
