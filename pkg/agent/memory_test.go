@@ -249,6 +249,27 @@ func TestANewerEpochRowIsTold(t *testing.T) {
 	})
 }
 
+// Redis went back while this agent was away: others know better than the record.
+func TestWhatOtherAgentsRememberShutsAnOlderRecordOut(t *testing.T) {
+	play(t, func(s *stage) {
+		newer := cluster.Report{Agent: "two", Seq: 1, Node: hostA, Remembers: opening(6, 2, hostB, hostA, "")}
+		if err := s.bus.SaveReport(s.Context(), "", newer, false); err != nil {
+			s.Fatal(err)
+		}
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(10 * time.Second)
+		s.wantOpen(false, false)
+		// No pair ever comes to such an epoch.
+		newer.Seq, newer.Remembers.Epoch = 2, cluster.MaxEpoch
+		if err := s.bus.SaveReport(s.Context(), "", newer, true); err != nil {
+			s.Fatal(err)
+		}
+		s.pass(10 * time.Second)
+		s.wantOpen(true, false)
+	})
+}
+
 // Redis went back: the server itself knows better than the record.
 func TestAServerIsNotOpenedUnderAnOlderRecordThanItsEpochRow(t *testing.T) {
 	play(t, func(s *stage) {

@@ -46,11 +46,14 @@ type pair struct {
 
 // busState is what the newest reading of the bus gave.
 type busState struct {
-	known       bool
-	record      cluster.Assignment
-	legacy      cluster.LegacyMode
-	paused      bool
-	remembers   cluster.Assignment
+	known     bool
+	record    cluster.Assignment
+	legacy    cluster.LegacyMode
+	paused    bool
+	remembers cluster.Assignment
+	// heard is the newest record that another agent remembers: Redis may have gone
+	// back behind it while this one was away.
+	heard       cluster.Assignment
 	incarnation string
 	orderTick   uint64
 	reports     map[cluster.Endpoint][]cluster.Report // of other agents
@@ -211,11 +214,35 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 			}
 		}
 	}
-	if _, frozen := reconcile.Frozen(b.record, b.remembers); !frozen && b.record.Exists() && p.stranger(b.record) == "" {
+	b.heard = newestRemembered(b.reports)
+	if _, frozen := b.frozen(); !frozen && b.record.Exists() && p.stranger(b.record) == "" {
 		b.remembers = b.record.Clone()
 	}
 	return b
 }
+
+// newestRemembered is the newest record of which reports tell that a pair may have
+// come to.
+func newestRemembered(reports map[cluster.Endpoint][]cluster.Report) (newest cluster.Assignment) {
+	for _, all := range reports {
+		for _, r := range all {
+			if newest.Order().Before(r.Remembers.Order()) && r.Remembers.Epoch.Credible() {
+				newest = r.Remembers
+			}
+		}
+	}
+	return newest
+}
+
+// newest is the newest record that this agent or another one remembers.
+func (b busState) newest() cluster.Assignment {
+	if b.remembers.Order().Before(b.heard.Order()) {
+		return b.heard
+	}
+	return b.remembers
+}
+
+func (b busState) frozen() (cluster.Reason, bool) { return reconcile.Frozen(b.record, b.newest()) }
 
 // recall takes a record that another process of this machine has obeyed.
 func (p *pair) recall(rec cluster.Assignment) {
@@ -243,7 +270,8 @@ func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
 }
 
 func (b busState) differs(o busState) bool {
-	return b.known != o.known || b.orderTick != o.orderTick || b.paused != o.paused || !slices.Equal(b.acks(), o.acks())
+	return b.known != o.known || b.orderTick != o.orderTick || b.paused != o.paused || b.newest().Order() != o.newest().Order() ||
+		!slices.Equal(b.acks(), o.acks())
 }
 
 // acks lists the closings that other agents report, in a stable order.
@@ -262,7 +290,7 @@ func (b busState) acks() []string {
 func (p *pair) tell(before, after busState, snap cluster.Snapshot, err error) {
 	trouble := ""
 	log := p.log.With().Uint64("epoch", uint64(after.record.Epoch)).Logger()
-	switch frozen, is := reconcile.Frozen(after.record, after.remembers); {
+	switch frozen, is := after.frozen(); {
 	case err != nil:
 		trouble = err.Error()
 	case is:
@@ -344,7 +372,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	}
 	return reconcile.Input{
 		Self: self, Peer: peer,
-		Known: p.bus.known, Record: p.bus.record, Legacy: p.bus.legacy, Remembers: p.bus.remembers,
+		Known: p.bus.known, Record: p.bus.record, Legacy: p.bus.legacy, Remembers: p.bus.newest(),
 		OrderTick: p.bus.orderTick, Paused: p.bus.paused,
 		Theirs:    p.samples[peer],
 		Owned:     p.ledger.ownedOn(peer, p.bus.orderTick),
