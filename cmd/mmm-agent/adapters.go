@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent"
@@ -41,35 +40,10 @@ func (n nodeOf) Connect(ctx context.Context) (agent.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connOf{Conn: c, closed: make(chan struct{})}, nil
+	return &connOf{c}, nil
 }
 
-type connOf struct {
-	*mysqlnode.Conn
-	once   sync.Once
-	closed chan struct{} // by Close
-}
-
-func (c *connOf) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-func (c *connOf) OnBroken(f func()) {
-	select {
-	case <-c.Broken():
-		f()
-		return
-	default:
-	}
-	go func() {
-		select {
-		case <-c.Broken():
-			f()
-		case <-c.closed:
-		}
-	}()
-}
+type connOf struct{ *mysqlnode.Conn }
 
 func (c *connOf) QueueReadOnly(done func(error)) error {
 	answer, err := c.Conn.QueueReadOnly()

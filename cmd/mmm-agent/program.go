@@ -76,9 +76,14 @@ func (p *program) begin() error {
 		p.state = statefile.New(c.StateFile)
 	}
 	r := c.Redis.OrAddr(p.flags.Redis)
+	local, err := localOf(c)
+	if err != nil {
+		return err
+	}
 	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Topic: r.Topic, Name: "mmm-agent"})
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
+		Local: local, Lease: leaseOf(c), Boot: bootTime(),
 		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
 		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Notes: mailNotes(c), Log: p.log.Logger,
 		Loop: func(name string) (beat, end func()) {
@@ -174,6 +179,26 @@ func (p *program) closeState() {
 		p.log.Warn().Err(err).Msg("state file not closed")
 	}
 	p.state = nil
+}
+
+// localOf tells the servers of this host; nil where the agent works for all.
+func localOf(c *config.Agent) (func(cluster.Endpoint) bool, error) {
+	if c.Scope != config.ScopeLocal {
+		return nil, nil
+	}
+	host, err := config.ThisHost()
+	if err != nil {
+		return nil, err
+	}
+	return func(e cluster.Endpoint) bool { return c.Mine(e, host) }, nil
+}
+
+// leaseOf is for how long the active takes its leases; 0 where it needs none.
+func leaseOf(c *config.Agent) time.Duration {
+	if c.Scope != config.ScopeLocal || c.Lone == config.LoneStay {
+		return 0
+	}
+	return c.Lease
 }
 
 func nodes(c *config.Agent) func(cluster.Endpoint) (agent.Node, error) {

@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/lease"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -34,6 +36,16 @@ type Options struct {
 	// Members, when not empty, are the only servers to act on; otherwise they
 	// are taken from the bus.
 	Members map[cluster.UniqSign][]cluster.Endpoint
+	// Local tells the servers of this host, the only ones that the agent then acts on
+	// and reports of; nil is for all. Of a pair both of whose servers are of this host
+	// it acts on both, without leases.
+	Local func(cluster.Endpoint) bool
+	// Lease is how long a lease of the active lasts; 0 for an active that needs none.
+	// It counts only with Local.
+	Lease time.Duration
+	// Boot is a clock that goes on while the machine is suspended, on which leases
+	// count; nil is Runtime.Now.
+	Boot func() time.Duration
 	// ConnectTimeout bounds each plain call to a server; 0 means 1 s.
 	ConnectTimeout time.Duration
 	// TryOnFailure is how many connects must fail before a server that does not
@@ -66,6 +78,8 @@ type Agent struct {
 	o    Options
 	rt   sched.Runtime
 	tick atomic.Uint64
+	// began is when it was built, by Options.Boot.
+	began time.Duration
 	// keeper holds what must not be forgotten.
 	keeper *keeper
 
@@ -105,7 +119,11 @@ func New(o Options) (*Agent, error) {
 	if o.Runtime == nil {
 		o.Runtime = sched.Real()
 	}
+	if o.Boot == nil {
+		o.Boot = o.Runtime.Now
+	}
 	a := &Agent{o: o, rt: o.Runtime, discover: o.Runtime.NewSignal(), pairs: map[cluster.UniqSign]*running{}}
+	a.began = o.Boot()
 	a.keeper = newKeeper(a.rt, o.Store, o.Log, o.Remembers)
 	a.keeper.absorb = a.absorb
 	return a, nil
@@ -160,6 +178,9 @@ func (a *Agent) hear(w Wake) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if w.Kind == WakeResubscribed && safeguard.Off(safeguard.Reconciling) {
+		return
+	}
 	if w.Kind == WakeResubscribed || w.UniqSign == "" {
 		for _, u := range slices.Sorted(maps.Keys(a.pairs)) {
 			a.pairs[u].look()
@@ -198,10 +219,13 @@ func (a *Agent) findPairs(ctx context.Context) bool {
 		}
 		return true
 	}
-	found, err := a.o.Bus.Pairs(ctx)
+	cctx, cancel := a.rt.Timeout(ctx, a.patience())
+	found, err := a.o.Bus.Pairs(cctx)
+	cancel()
 	if err != nil {
 		if ctx.Err() == nil {
 			a.o.Log.Debug().Err(err).Msg("pairs cannot be listed")
+			a.recallPairs(ctx)
 		}
 		return false
 	}
@@ -209,6 +233,7 @@ func (a *Agent) findPairs(ctx context.Context) bool {
 	for _, u := range found {
 		snap, err := a.o.Bus.Snapshot(ctx, u)
 		if err != nil {
+			a.recallPairs(ctx)
 			continue
 		}
 		if m, ok := membersOf(snap); ok {
@@ -220,12 +245,42 @@ func (a *Agent) findPairs(ctx context.Context) bool {
 	return len(a.pairs) > 0
 }
 
+// leases reports whether active servers may need leases.
+func (a *Agent) leases() bool { return a.o.Local != nil && a.o.Lease > 0 }
+
+// patience is how long a worker, or who looks for work, waits for one answer of Redis:
+// a server that loses its leases is closed in time.
+func (a *Agent) patience() time.Duration {
+	if a.leases() {
+		return min(busTimeout, lease.Margin(a.o.Lease)/3)
+	}
+	return busTimeout
+}
+
+// recallPairs serves the pairs that are remembered while Redis cannot name any:
+// leases are kept, and what none keeps is closed.
+func (a *Agent) recallPairs(ctx context.Context) {
+	if !a.leases() {
+		return
+	}
+	all := a.keeper.memories()
+	for _, u := range slices.Sorted(maps.Keys(all)) {
+		rec := all[u].Record
+		named := []cluster.Endpoint{rec.Active, rec.Passive, rec.From, rec.To}
+		slices.Sort(named)
+		named = slices.DeleteFunc(slices.Compact(named), func(e cluster.Endpoint) bool { return e == "" })
+		if len(named) == 2 {
+			a.ensure(ctx, u, [2]cluster.Endpoint(named))
+		}
+	}
+}
+
 func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.Endpoint) {
 	a.mu.Lock()
 	old := a.pairs[u]
 	a.mu.Unlock()
 	if old != nil {
-		if old.members == m {
+		if old.has(m[0]) && old.has(m[1]) {
 			return
 		}
 		old.log.Info().Msg("the members of the pair changed")
@@ -237,6 +292,9 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 		return
 	}
 	p.bus.remembers = a.keeper.memory(u).Record
+	if p.leases != nil {
+		p.leases.rec = p.bus.remembers
+	}
 	pctx, cancel := a.rt.Cancel(ctx)
 	work := sched.NewGroup(a.rt)
 	work.Go(func() { p.run(pctx) })

@@ -10,6 +10,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -41,7 +42,7 @@ var (
 func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
 	began := w.now()
 	// Whoever said drained before has received more since, or has been restarted.
-	w.memory.Ready = cluster.Order{}
+	w.memory.Ready, w.memory.Behind = cluster.Order{}, in.Record.Order()
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Drain) }); err != nil {
 		return err
 	}
@@ -54,10 +55,10 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 		return err
 	}
 	failpoint.Hit("drain.stopped")
-	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil {
+	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil && !safeguard.Off(safeguard.Drain) {
 		return err
 	}
-	w.memory.Ready = in.Record.Order()
+	w.memory.Ready, w.memory.Behind = in.Record.Order(), cluster.Order{}
 	w.log.Info().Str("order", in.Record.Order().String()).Dur("took", w.now()-began).Msg("drained")
 	return nil
 }
@@ -82,8 +83,8 @@ func (w *worker) stopReceiving(ctx context.Context, target string) (string, erro
 	if err := w.stopReceiver(ctx, ch.IO); err != nil {
 		return "", err
 	}
-	if ch, err = w.channel(ctx); err != nil {
-		return "", err
+	if ch, err = w.channel(ctx); err != nil || safeguard.Off(safeguard.LateArrivals) {
+		return target, err
 	}
 	return w.join(target, ch.Received)
 }

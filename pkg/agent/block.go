@@ -36,7 +36,12 @@ const (
 	noteStep     = "step"
 	noteSeal     = "seal"
 	noteGrants   = "grants"
+	noteScope    = "scope"
 )
+
+// NoteScope is the code of the note that an agent for the servers of its host finds
+// both servers of a pair there.
+const NoteScope = "both-local"
 
 // blocking is what accounts are locked on the passive, and which never.
 func (w *worker) blocking(mine, theirs cluster.Server) reconcile.Blocking {
@@ -365,7 +370,7 @@ func (w *worker) marked(e cluster.Epoch) { w.memory.Marked, w.markedAt = e, w.no
 func (w *worker) endSessionsOf(ctx context.Context, list []cluster.Account) error {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
-	all, err := w.links.work.Sessions(ctx)
+	all, err := w.mortals(ctx)
 	if err != nil {
 		return err
 	}

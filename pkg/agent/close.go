@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/agent/failpoint"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -123,9 +125,11 @@ func (w *worker) refuse(in reconcile.Input, why string) error {
 func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
 	for attempt := 1; ; attempt++ {
 		err := w.timed(in, "set read_only", func() error {
-			ctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
+			wait := w.lockWait(kind)
+			ctx, cancel := w.rt.Timeout(ctx, wait+w.p.a.o.ConnectTimeout)
 			defer cancel()
-			return w.links.work.SetReadOnly(ctx, closeLockWait)
+			w.closing = true
+			return w.links.work.SetReadOnly(ctx, wait)
 		})
 		if err != nil && w.refused(err) && w.readsClosed(ctx) {
 			w.setNote(noteGrants, cluster.NoteGrants, fmt.Sprintf("read_only is set already and cannot be set: %v", err))
@@ -157,7 +161,7 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 func (w *worker) killApplications(ctx context.Context) error {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
-	all, err := w.links.work.Sessions(ctx)
+	all, err := w.mortals(ctx)
 	if err != nil {
 		return err
 	}
@@ -194,26 +198,34 @@ func (w *worker) endSessions(ctx context.Context) error {
 	}
 }
 
+// mortals lists the sessions that a closing may end: all but the one with the
+// pair's lock, of whichever user. That opens nothing, and is the right of the active
+// to stay open.
+func (w *worker) mortals(ctx context.Context) ([]Session, error) {
+	all, err := w.links.work.Sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := w.links.work.Lock(ctx, LockName(w.p.u))
+	return slices.DeleteFunc(all, func(s Session) bool { return s.ID == lock.Holder }), err
+}
+
 // killOwnUser kills the sessions of our user found at the first call and
-// returns how many of them are still there. The one with the pair's lock is left
-// alone: it opens nothing, and is the right of the active to stay open.
+// returns how many of them are still there.
 func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive int, err error) {
+	if safeguard.Off(safeguard.OwnSessions) {
+		return 0, nil
+	}
 	ctx, cancel := w.call(ctx)
 	defer cancel()
 	first := len(killed) == 0
-	all, err := w.links.work.Sessions(ctx)
+	all, err := w.mortals(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var lock Lock
-	if first {
-		if lock, err = w.links.work.Lock(ctx, LockName(w.p.u)); err != nil {
-			return 0, err
-		}
-	}
 	for _, s := range all {
 		switch {
-		case s.Kind != SessionOwnUser || w.links.owns(s.ID) || s.ID == lock.Holder:
+		case s.Kind != SessionOwnUser || w.links.owns(s.ID):
 		case first:
 			if err := w.links.work.Kill(ctx, s.ID); err != nil {
 				return 0, err
@@ -229,6 +241,9 @@ func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive
 
 // readBack samples the closed server in full.
 func (w *worker) readBack(ctx context.Context) error {
+	if safeguard.Off(safeguard.ReadBack) {
+		return nil
+	}
 	cctx, cancel := w.call(ctx)
 	defer cancel()
 	began := w.p.a.nextTick()
@@ -245,11 +260,11 @@ func (w *worker) readBack(ctx context.Context) error {
 
 // queueClose leaves the closing order on the spare connection of a server that
 // hangs, so that it closes itself first when it wakes.
-func (w *worker) queueClose(ctx context.Context, in reconcile.Input) error {
+func (w *worker) queueClose(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
 	if w.links.spare == nil || w.memory.Queued {
 		return errMoved
 	}
-	if err := w.wants(ctx, in, reconcile.QueueClose); err != nil {
+	if err := w.wants(ctx, in, kind); err != nil {
 		return err
 	}
 	ended := &outcome{}
@@ -263,7 +278,7 @@ func (w *worker) queueClose(ctx context.Context, in reconcile.Input) error {
 		w.links.dropSpare()
 		return err
 	}
-	w.links.queue, w.memory.Queued = ended, true
+	w.links.queue, w.memory.Queued, w.closing = ended, true, true
 	w.log.Info().Str("order", in.Record.Order().String()).Msg("the server hangs: the closing order is queued")
 	return nil
 }

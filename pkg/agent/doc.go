@@ -37,6 +37,31 @@
 // of replication and those of the server's administration are never locked.
 // Failing to lock or release is a note for a person and never stops a closing.
 //
+// Scope. With Options.Local the agent acts on the servers of its own host, and
+// reports of those only. It samples the other server and does nothing to it.
+//
+// Leases. With Options.Lease the active of such an agent stays open while at least
+// one of two leases stands: the grant in Redis, and the lock on the other server. Each
+// is renewed about every second by a loop of its own, which holds up neither the other
+// nor the worker. Deadlines count from the beginning of the last good request, on a
+// clock that goes on through a suspend. When both are about to end the server is
+// closed, whatever the record says and whether or not it can be read; that needs the
+// server and the state file, and acknowledges nothing. A lease never opens a server:
+// that needs the grant of the epoch in force. The agent of the server that is to take
+// over gets hold of the lock there, ends nobody's session for it, and reports when
+// whoever had it can have no right left. An agent whose server has closed itself lets
+// go of the lock until Redis grants it the role again.
+//
+// An agent that starts has a third of a lease to get one. Stopping it gives nothing
+// back in Redis and leaves the server open: one that is started again takes over
+// where the other was, which is how it is upgraded. While none runs, nobody closes
+// the server when it is cut off, and once the lease is over the change of role that a
+// failure brings rests on other proofs: a host that goes away for longer gives up the
+// role before, by a switchover.
+//
+// Foreign hands. An active that somebody else closed, or on which our sessions were
+// ended while it was closed, is not opened at once: see reconcile.ReopenAfter.
+//
 // Memory. The newest record and the locks are kept on disk (keeper), and the
 // epoch in a row of the active that replicates. An agent that is started again
 // obeys nothing older. A disk that fails is told and holds nothing up.
@@ -47,7 +72,8 @@
 //     drained, opened or made to replicate, and once more after an opening; an
 //     opening that is no longer wanted is undone at once.
 //   - A closing is acknowledged only after read_only=1 was read back and the
-//     sessions of this agent's own user, other than this worker's, are gone.
+//     sessions of this agent's own user, other than this worker's and the one that
+//     holds the pair's lock, are gone.
 //   - An epoch is on disk before a closing or an opening under it is acknowledged,
 //     and before a server is opened under it.
 //   - No account is locked that is not on record on disk or in Redis before.
@@ -55,6 +81,8 @@
 //     in; only missing grants, and after three attempts other refusals of the
 //     server, let it be opened without, and are told.
 //   - A server that the pair does not have is never connected to, whoever names it.
+//   - A server that needs a lease is open only while it has one, less the margin in
+//     which it is closed.
 //   - Stopping the agent changes no server. Its reports stay, numbered 0 where Redis
 //     answers in time: they are its last word.
 package agent

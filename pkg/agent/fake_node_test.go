@@ -65,6 +65,7 @@ type fakeServer struct {
 	stuck    map[string]bool // what never answers
 	onLock   func()          // runs before accounts are locked, without any lock
 	up       bool
+	started  time.Time
 	hung     chan struct{} // not nil while hung; closed when it wakes
 	readOnly bool
 	executed string
@@ -88,7 +89,7 @@ type fakeServer struct {
 func newWorld() *world {
 	w := &world{servers: map[cluster.Endpoint]*fakeServer{}, dials: map[cluster.Endpoint]int{}, nextID: 100}
 	for e, peer := range map[cluster.Endpoint]cluster.Endpoint{hostA: hostB, hostB: hostA} {
-		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true,
+		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true, started: time.Now().Add(-time.Hour),
 			super: true, accounts: map[cluster.Account]*fakeAccount{},
 			denied: map[string]bool{}, broken: map[string]bool{}, stuck: map[string]bool{},
 			executed: uuidA + ":1-10", sessions: map[uint64]*fakeConn{}, clients: map[uint64]agent.Session{},
@@ -173,6 +174,7 @@ func (s *fakeServer) kill() {
 func (s *fakeServer) start(readOnly bool) {
 	s.change(func(s *fakeServer) {
 		s.up, s.readOnly, s.super, s.hung = true, readOnly, readOnly && s.flavor == cluster.MySQL, nil
+		s.started = time.Now()
 		s.ch.IO, s.ch.SQL = cluster.ThreadNo, cluster.ThreadNo
 		s.locker = 0
 	})
@@ -251,6 +253,7 @@ type fakeConn struct {
 	queued   bool            // a closing order waits on it
 	stopping bool            // it waits for the receiving thread
 	lacks    map[string]bool // as at its log-in
+	user     string          // empty for mmm
 	locks    map[string]bool // by name
 	idle     time.Duration   // for how long it may be asked nothing; 0 for ever
 	asked    time.Time       // when it was asked something last
@@ -329,7 +332,8 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
 	err = c.may(ctx, "sample", func(s *fakeServer) error {
-		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch}
+		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch,
+			UptimeS: int64(time.Since(s.started).Seconds())}
 		if c.lacks["process"] {
 			srv.Sessions = -1
 		}
@@ -419,7 +423,11 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 		}
 		for id, x := range s.sessions {
 			if id != c.id {
-				all = append(all, agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping})
+				one := agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping}
+				if x.user != "" {
+					one.User, one.Kind = x.user, agent.SessionApplication
+				}
+				all = append(all, one)
 			}
 		}
 		for _, x := range s.clients {

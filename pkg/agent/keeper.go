@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -66,7 +67,7 @@ func newKeeper(rt sched.Runtime, s Store, log zerolog.Logger, remembers map[clus
 	for u, m := range remembers {
 		k.all[u] = m.Clone()
 	}
-	if s != nil {
+	if s != nil && !safeguard.Off(safeguard.EpochFile) {
 		found, err := k.load()
 		for u, m := range found {
 			k.all[u] = k.all[u].Join(m)

@@ -58,7 +58,7 @@ func (l *ledger) note(ctx context.Context, e cluster.Endpoint, all []cluster.Acc
 	l.mu.Unlock()
 	k.change(l.p.u, true, func(m *cluster.Memory) { put(&m.Locked, e, append(m.Locked[e], all...)) })
 	redis := sched.Begin(l.p.a.rt, func() (struct{}, error) {
-		ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
+		ctx, cancel := l.p.a.rt.Timeout(ctx, l.p.a.patience())
 		defer cancel()
 		return struct{}{}, l.p.a.o.Bus.NoteLocked(ctx, l.p.u, e, all)
 	})
@@ -103,7 +103,7 @@ func (l *ledger) drop(e cluster.Endpoint, all []cluster.Account) {
 // holds is taken out before; what Redis no longer holds was released by others,
 // unless it is another Redis than before.
 func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
-	ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
+	ctx, cancel := l.p.a.rt.Timeout(ctx, l.p.a.patience())
 	defer cancel()
 	bus, u := l.p.a.o.Bus, l.p.u
 	l.mu.Lock()
@@ -150,7 +150,7 @@ func (l *ledger) tell(ctx context.Context, e cluster.Endpoint, seen []cluster.Ac
 	if len(seen) == 0 {
 		return nil
 	}
-	ctx, cancel := l.p.a.rt.Timeout(ctx, busTimeout)
+	ctx, cancel := l.p.a.rt.Timeout(ctx, l.p.a.patience())
 	defer cancel()
 	return l.p.a.o.Bus.NoteLocked(ctx, l.p.u, e, seen)
 }

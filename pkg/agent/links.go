@@ -38,6 +38,7 @@ type links struct {
 	// It stays until there is another.
 	poorSpare bool
 	short     int // working connections in a row that did not last
+	spares    bool
 
 	mu      sync.Mutex // for results
 	results []dialled
@@ -75,7 +76,7 @@ func (l *links) wants(use int) bool {
 	case forWork:
 		return l.work == nil
 	case forSpare:
-		return l.work != nil && (l.spare == nil || l.poorSpare && l.queue == nil)
+		return l.spares && l.work != nil && (l.spare == nil || l.poorSpare && l.queue == nil)
 	}
 	return l.work != nil && l.poor
 }
@@ -244,6 +245,7 @@ func (w *worker) queueEnded(ctx context.Context, err error) {
 // ended gives up a working connection that ended while it was idle or in use.
 func (w *worker) ended() {
 	w.links.dropWork(w.now())
+	w.cut = w.p.inForce()
 	w.sample.Lost = true
 	w.publish(true)
 }

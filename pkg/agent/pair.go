@@ -13,6 +13,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -36,6 +37,7 @@ type pair struct {
 	wake    sched.Signal
 	stale   staleReports // of the reading loop
 	ledger  *ledger
+	leases  *leases // nil where the active needs none
 
 	mu      sync.Mutex
 	bus     busState
@@ -81,7 +83,44 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 		p.workers[i] = newWorker(p, e, m[1-i], n)
 	}
 	p.workers[0].other, p.workers[1].other = p.workers[1], p.workers[0]
+	p.settleScope()
 	return p, nil
+}
+
+// settleScope says which workers act, and what keeps the active open.
+func (p *pair) settleScope() {
+	o, all := p.a.o, p.workers
+	local := [2]bool{true, true}
+	if o.Local != nil {
+		local = [2]bool{o.Local(p.members[0]), o.Local(p.members[1])}
+	}
+	for i, w := range all {
+		w.acts, w.links.spares = local[i], local[i]
+	}
+	switch {
+	case o.Local == nil:
+	case local[0] && local[1]:
+		p.log.Warn().Msg("both servers of the pair are on this host: the agent acts on both, without leases")
+		for _, w := range all {
+			w.setNote(noteScope, NoteScope, "both servers of the pair are on this host: the agent acts on both as with scope=all, and no lease closes the active")
+		}
+	case !local[0] && !local[1]:
+		p.log.Warn().Msg("no server of the pair is on this host: the agent only looks on")
+	case o.Lease > 0:
+		i := 0
+		if local[1] {
+			i = 1
+		}
+		p.leases = newLeases(p, all[i])
+		all[i].leases = p.leases
+	}
+}
+
+func (p *pair) workerOf(e cluster.Endpoint) *worker {
+	if p.workers[0].self == e {
+		return p.workers[0]
+	}
+	return p.workers[1]
 }
 
 func (p *pair) has(e cluster.Endpoint) bool { return slices.Contains(p.members[:], e) }
@@ -108,7 +147,13 @@ func (p *pair) run(ctx context.Context) {
 	defer work.Wait()
 	for _, w := range p.workers {
 		work.Go(func() { w.run(ctx) })
-		work.Go(func() { w.reporter.run(ctx) })
+		if w.acts {
+			work.Go(func() { w.reporter.run(ctx) })
+		}
+	}
+	if l := p.leases; l != nil {
+		work.Go(func() { l.grant(ctx) })
+		work.Go(func() { l.lock(ctx) })
 	}
 	beat, end := p.a.o.Loop("reading " + string(p.u))
 	defer end()
@@ -124,6 +169,9 @@ func (p *pair) run(ctx context.Context) {
 			whole = p.a.nextRound() + wholeEvery - round
 		}
 		again = p.a.nextRound() - p.a.now()
+		if safeguard.Off(safeguard.Reconciling) {
+			again = -1
+		}
 	}
 }
 
@@ -159,6 +207,7 @@ func (p *pair) read(ctx context.Context) {
 	after := p.bus
 	p.mu.Unlock()
 	if after.remembers.Order() != before.remembers.Order() {
+		p.leases.obey(after.remembers)
 		// A new epoch is written while the workers act on it; they wait for it
 		// before they acknowledge anything.
 		p.a.keeper.change(p.u, after.remembers.Epoch != before.remembers.Epoch, func(m *cluster.Memory) {
@@ -214,7 +263,9 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 			}
 		}
 	}
-	b.heard = newestRemembered(b.reports)
+	if b.heard = newestRemembered(b.reports); safeguard.Off(safeguard.HeardMemory) {
+		b.heard = cluster.Assignment{}
+	}
 	if _, frozen := b.frozen(); !frozen && b.record.Exists() && p.stranger(b.record) == "" {
 		b.remembers = b.record.Clone()
 	}
@@ -247,10 +298,21 @@ func (b busState) frozen() (cluster.Reason, bool) { return reconcile.Frozen(b.re
 // recall takes a record that another process of this machine has obeyed.
 func (p *pair) recall(rec cluster.Assignment) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.bus.remembers.Order().Before(rec.Order()) {
+	newer := p.bus.remembers.Order().Before(rec.Order())
+	if newer {
 		p.bus.remembers = rec.Clone()
 	}
+	p.mu.Unlock()
+	if newer {
+		p.leases.obey(rec.Clone())
+	}
+}
+
+// inForce is the order that was read last.
+func (p *pair) inForce() cluster.Order {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bus.record.Order()
 }
 
 // incarnation is which Redis it was that was read last.
@@ -351,6 +413,12 @@ func (p *pair) publish(e cluster.Endpoint, s reconcile.Sample) {
 	p.mu.Lock()
 	p.samples[e] = s
 	p.mu.Unlock()
+}
+
+func (p *pair) sampleOf(e cluster.Endpoint) reconcile.Sample {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.samples[e]
 }
 
 func (p *pair) setOwn(r cluster.Report) {

@@ -16,6 +16,7 @@ type countingBus struct {
 	noted           sync.Mutex
 	instants        map[time.Time]bool
 	wholes, records int
+	renewals        int
 }
 
 func newCountingBus(b *fakeBus) *countingBus {
@@ -46,11 +47,16 @@ func (b *countingBus) SaveReport(ctx context.Context, u cluster.UniqSign, r clus
 	return b.fakeBus.SaveReport(ctx, u, r, wake)
 }
 
+func (b *countingBus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, id string, epoch cluster.Epoch, ttl time.Duration) (bool, cluster.Order, error) {
+	b.note(&b.renewals)
+	return b.fakeBus.Renew(ctx, u, node, id, epoch, ttl)
+}
+
 func (b *countingBus) reset() {
 	b.noted.Lock()
 	defer b.noted.Unlock()
 	clear(b.instants)
-	b.wholes, b.records = 0, 0
+	b.wholes, b.records, b.renewals = 0, 0, 0
 }
 
 // What each loop does in an idle second costs less than to wake for it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
@@ -45,6 +46,7 @@ func (w *worker) read(ctx context.Context, full bool) {
 // answered takes a good sample that began at tick began.
 func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	before := w.sample
+	w.foreignHand(before, srv, full)
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
@@ -53,6 +55,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 		w.fullAt = w.p.a.nextRound() + fullEvery - round
 	}
 	w.sampleAt = w.p.a.nextRound()
+	if srv.ReadOnly == cluster.No {
+		w.memory.Closed = cluster.Order{} // restarted open since: it is closed anew
+	}
 	w.denied = ""
 	w.clear(noteSample)
 	if srv.ReadOnly != cluster.Yes || srv.SuperReadOnly != cluster.No {
@@ -67,6 +72,33 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 		w.log.Info().Str("version", srv.Version).Bool("read_only", srv.ReadOnly == cluster.Yes).Msg("server answers")
 	}
 	w.publish(full || !before.Answers() || before.Server.ReadOnly != srv.ReadOnly)
+}
+
+// foreignHand notes whether somebody else has closed the server since it was seen
+// last. One that was restarted meanwhile came up as its option file says.
+func (w *worker) foreignHand(before reconcile.Sample, srv cluster.Server, full bool) {
+	m := &w.memory
+	switch {
+	case srv.ReadOnly == cluster.No, full && before.Began != 0 && w.restarted(before, srv):
+		m.Shut, w.closing = cluster.Order{}, false
+	case w.closing:
+	case before.Open():
+		m.Shut, m.ShutAt = m.Opened, w.now()
+	case full && w.cut != cluster.Order{}:
+		m.Shut, m.ShutAt = w.cut, w.now()
+	}
+	if full {
+		w.cut = cluster.Order{}
+	}
+	if w.leases != nil && before.Server.ReadOnly != srv.ReadOnly {
+		w.leases.locking.Set()
+	}
+}
+
+// restarted reports whether the server was restarted since it answered before.
+func (w *worker) restarted(before reconcile.Sample, srv cluster.Server) bool {
+	return srv.Identity != before.Server.Identity || srv.UptimeS < before.Server.UptimeS ||
+		time.Duration(srv.UptimeS)*time.Second < w.now()-before.At
 }
 
 // unanswered takes a call or connect that got no answer.
@@ -206,6 +238,7 @@ func (w *worker) tell(in reconcile.Input) {
 		Errant: m.Errant, Steps: w.steps, StepsOrder: w.stepsOrder, Remembers: in.Remembers,
 		Notes: w.allNotes(),
 	}
+	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
 		r.Reason = w.refusal
@@ -227,10 +260,19 @@ func (w *worker) tell(in reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)
 	if old.Closed != r.Closed {
 		w.other.wake.Set()
 	}
+}
+
+// tellLeases says which leases keep the server open.
+func (w *worker) tellLeases(r *cluster.Report) {
+	s := w.leases.state()
+	if !s.Used {
+		return
+	}
+	r.Lease, r.LockOver, r.LeaseMS = s.words, s.LockOver, w.leases.ttl.Milliseconds()
 }

@@ -37,6 +37,8 @@ var errMoved = errors.New("the record has moved on")
 // sets wake.
 type worker struct {
 	p          *pair
+	acts       bool    // on the server; else it only samples it
+	leases     *leases // nil where the server stays open without any
 	rt         sched.Runtime
 	self, peer cluster.Endpoint
 	other      *worker
@@ -57,7 +59,9 @@ type worker struct {
 	grantsOn   Conn   // the working connection on which the grants were read
 	memory     reconcile.Memory
 	plan       reconcile.Plan
-	refusal    string // why the last switchover step was refused
+	refusal    string        // why the last switchover step was refused
+	closing    bool          // we have told the server to close since it was seen open last
+	cut        cluster.Order // under which our session was ended, until the server has answered
 
 	accounts    reconcile.Accounts
 	suspects    []cluster.Account // seen locked on the active, not by us, at the last look
@@ -153,6 +157,11 @@ func (w *worker) cycle(ctx context.Context) {
 			w.read(ctx, false)
 		}
 	}
+	if !w.acts {
+		w.lookOn(ctx)
+		w.links.dial(ctx, w.now())
+		return
+	}
 	for range roundsAtOnce {
 		in := w.input()
 		if in.OrderTick != w.orderTick {
@@ -176,6 +185,19 @@ func (w *worker) cycle(ctx context.Context) {
 	w.links.dial(ctx, w.now())
 }
 
+// lookOn is all that is done about a server of another host, beside sampling it:
+// which accounts its owner has locked is asked on the active.
+func (w *worker) lookOn(ctx context.Context) {
+	in := w.input()
+	active := in.Record.Phase == cluster.PhaseSteady && in.Record.Active == w.self
+	if w.links.work == nil || !w.sample.Answers() || !active || !in.Blocking.On() || w.now() < w.accounts.After {
+		return
+	}
+	if err := w.readAccounts(ctx, in); err != nil {
+		w.lost(err)
+	}
+}
+
 // unsettled reports whether the server is not as it should be, so that each
 // sample has to be a full one.
 func (w *worker) unsettled() bool {
@@ -192,6 +214,9 @@ func (w *worker) pause() time.Duration {
 	if len(w.plan.Steps) > 0 && w.retryAt > now {
 		d = min(d, w.retryAt-now)
 	}
+	if closeIn := w.leases.state().closeIn; closeIn > 0 && w.sample.Open() {
+		d = min(d, closeIn)
+	}
 	return max(d, time.Millisecond)
 }
 
@@ -205,6 +230,7 @@ func (w *worker) input() reconcile.Input {
 		w.memory.Marked = 0
 	}
 	in.Memory = w.memory
+	in.Leases = w.leases.state().Leases
 	in.Blocking = w.blocking(in.Mine.Server, in.Theirs.Server)
 	in.Accounts = w.accounts
 	in.Accounts.Ours, in.Accounts.Mine = w.p.ledger.ours(w.self)
@@ -263,8 +289,8 @@ func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Ste
 }
 
 func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
-	if s.Kind == reconcile.QueueClose {
-		return w.queueClose(ctx, in)
+	if s.Kind == reconcile.QueueClose || s.Kind == reconcile.QueueAlone {
+		return w.queueClose(ctx, in, s.Kind)
 	}
 	if w.links.work == nil {
 		return errMoved
@@ -275,6 +301,8 @@ func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) e
 		return nil
 	case reconcile.Close, reconcile.CloseGently:
 		return w.close(ctx, in, s.Kind)
+	case reconcile.CloseAlone:
+		return w.closeAlone(ctx, in)
 	case reconcile.Drain:
 		return w.drain(ctx, in, s)
 	case reconcile.CatchUp:
@@ -289,7 +317,10 @@ func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) e
 
 // wants reads the record again and returns errMoved when it no longer wants k.
 func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind) error {
-	ctx, cancel := w.rt.Timeout(ctx, busTimeout)
+	if k == reconcile.CloseAlone || k == reconcile.QueueAlone {
+		return nil // what needs no record is wanted by every record
+	}
+	ctx, cancel := w.rt.Timeout(ctx, w.p.a.patience())
 	defer cancel()
 	bus, u := w.p.a.o.Bus, w.p.u
 	if in.Record.Exists() {

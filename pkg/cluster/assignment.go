@@ -69,6 +69,9 @@ func (p Proof) Words() string {
 const (
 	CauseSwitchover = "switchover" // an operator asked for it
 	CauseFailback   = "fail-back"  // the role returns to the primary host
+	// CauseOverride and CauseForced: an operator demanded it of a pair that was held.
+	CauseOverride = "operator's override"
+	CauseForced   = CauseOverride + ", forced"
 )
 
 // Durability is the promise made for acknowledged writes.
@@ -133,6 +136,9 @@ func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Caus
 func (a Assignment) SameRoles(b Assignment) bool {
 	return a.Phase == b.Phase && a.Active == b.Active && a.Passive == b.Passive && a.From == b.From && a.To == b.To
 }
+
+// Forced reports whether an operator goes on although not all can be applied.
+func (a Assignment) Forced() bool { return a.Cause == CauseForced }
 
 // IsEligible reports whether e is listed as eligible.
 func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligible, e) }

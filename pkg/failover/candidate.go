@@ -6,6 +6,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // blockers are the reasons for which candidate would not be opened after active
@@ -16,7 +17,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if pause := s.v.Snapshot.Pause; pause != nil {
 		add(paused(*pause))
 	}
-	if s.rec.Blocked && s.p.FailoverBlock > 0 {
+	if s.rec.Blocked && s.p.FailoverBlock > 0 && !safeguard.Off(safeguard.FailoverBlock) {
 		add(s.blocked())
 	}
 	if r, ok := s.noGTID(active, candidate); !ok {
@@ -29,7 +30,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(why(CandidateDown, "%s cannot take over: %s", candidate.node, orUnseen(candidate)))
 		return no
 	}
-	if !s.rec.IsEligible(candidate.node) {
+	if !s.rec.IsEligible(candidate.node) && !safeguard.Off(safeguard.Eligible) {
 		add(s.notEligible(active, candidate))
 	}
 	if !candidate.known {
@@ -44,7 +45,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if ch := candidate.server.Channel; candidate.known && ch.SQLErrno != 0 && ch.SQL != cluster.ThreadYes {
 		add(why(ReplicationBroken, "%s cannot apply what it received: error %d: %s", candidate.node, ch.SQLErrno, short(ch.SQLError)))
 	}
-	if r, ok := s.tooMuchLost(active, candidate, candidate.executed.Union(s.parse(candidate, candidate.received))); !ok {
+	if r, ok := s.tooMuchLost(active, candidate, candidate.executed.Union(candidate.received)); !ok {
 		add(r)
 	}
 	if !candidate.hasAgent() && len(active.reports)+len(candidate.reports) > 0 {
@@ -55,7 +56,10 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 
 func (m *member) quarantined(in cluster.Epoch) (cluster.Reason, bool) {
 	said, ok := m.saying(cluster.Order{Epoch: in}, cluster.DeedQuarantine)
-	return why(Errant, "%s is in quarantine: %s", m.node, said.Reason), ok
+	if !ok {
+		return cluster.Reason{}, false
+	}
+	return why(Errant, "%s is in quarantine: %s", m.node, said.Reason), true
 }
 
 // rebuilt is r with what ends a quarantine beside an active that is alive.
@@ -99,7 +103,7 @@ func orUnseen(m *member) string {
 }
 
 func (s *situation) parse(m *member, text string) gtid.Set {
-	set, err := gtid.Parse(m.server.Flavor, text)
+	set, err := s.v.Sets.Parse(m.server.Flavor, text)
 	if err != nil {
 		m.fault = err.Error()
 		return gtid.Set{}
@@ -112,7 +116,7 @@ func (s *situation) parse(m *member, text string) gtid.Set {
 // has received from it since.
 func (s *situation) errant(active, candidate *member) gtid.Set {
 	switch {
-	case !candidate.known || !active.known && active.executed.IsEmpty():
+	case !candidate.known || !active.known && active.executed.IsEmpty(), safeguard.Off(safeguard.ErrantCheck):
 		return gtid.Set{}
 	case active.server.Identity == "":
 		// Who the active is was never read: only what the candidate wrote itself
@@ -120,7 +124,7 @@ func (s *situation) errant(active, candidate *member) gtid.Set {
 		own := candidate.executed.Minus(candidate.executed.WithoutOrigin(candidate.server.Identity))
 		return own.Minus(active.executed)
 	}
-	return candidate.executed.WithoutOrigin(active.server.Identity).Minus(active.executed)
+	return candidate.executed.Minus(active.executed).WithoutOrigin(active.server.Identity)
 }
 
 // loss counts what active is known to have had and have lacks.
@@ -135,7 +139,7 @@ func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known 
 // tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
 // not known is not little.
 func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {
-	if s.p.MaxLoss < 0 {
+	if s.p.MaxLoss < 0 || safeguard.Off(safeguard.MaxLoss) {
 		return cluster.Reason{}, true
 	}
 	switch n, _, known := s.loss(active, have); {
@@ -209,8 +213,11 @@ func ruleFailover(s *situation) (Decision, bool) {
 	s.st.mark("seen", string(active.cause), s.now-active.unanswered)
 	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
-		From: from, To: candidate.node, Target: candidate.received, Durability: s.rec.Durability,
+		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability,
 		Cause: "failover: " + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
+	if safeguard.Off(safeguard.EpochRaised) {
+		next.Epoch, next.Version = s.rec.Epoch, s.rec.Version+1
+	}
 	if len(active.reports)+len(candidate.reports) == 0 {
 		return s.legacyFailover(next, active, candidate), true
 	}

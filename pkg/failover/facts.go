@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ type member struct {
 	unanswered time.Duration
 	// executed is the union of every position that anybody read of it.
 	executed gtid.Set
-	received string
+	received gtid.Set
 	reports  map[string]cluster.Report
 	agents   int           // agents that report on it now
 	helpless int           // of these, whom it refuses
@@ -97,9 +98,9 @@ func (s *situation) again(d time.Duration) {
 
 // look gathers the facts about node and asks each monitor's view for its verdict.
 func (s *situation) look(node cluster.Endpoint) *member {
-	m := &member{node: node, reports: s.v.Snapshot.Reports[node]}
+	m := &member{node: node, reports: s.closedStill(node)}
 	for agent, r := range m.reports {
-		if s.now-s.st.reports[voice{node, agent}].at > AgentAway {
+		if s.silentFor(node, agent) > AgentAway {
 			continue
 		}
 		m.agents++
@@ -126,7 +127,7 @@ func (s *situation) look(node cluster.Endpoint) *member {
 	default:
 		s.lookLegacy(m)
 	}
-	votes := map[life]int{}
+	var votes [dead + 1]int
 	var mute []string // monitors whose word is too old to count
 	var contradiction *vote
 	var newest time.Duration
@@ -143,17 +144,19 @@ func (s *situation) look(node cluster.Endpoint) *member {
 		if vote.life > m.life || vote.life == m.life && m.reason.Code == "" {
 			m.life, m.cause, m.reason, m.waits = vote.life, o.Cause, vote.reason, vote.waits
 		}
-		at := s.st.views[voice{node, name}].at
+		at := s.st.sampled(node, name)
 		if o.Server.Flavor != "" && (!m.known || at > newest) {
 			m.server, m.known, newest = o.Server, true, at
 		}
 		if o.UnansweredMS > 0 && !o.Answered() {
 			m.unanswered = max(m.unanswered, s.now-at+time.Duration(o.EndedMS-o.UnansweredMS)*time.Millisecond)
 		}
-		m.received = s.union(m, o.Server.Flavor, m.received, o.ReceivedMax)
-		m.received = s.union(m, o.Server.Flavor, m.received, o.Server.Channel.Received)
+		s.addReceived(m, o.Server.Flavor, o.ReceivedMax)
+		s.addReceived(m, o.Server.Flavor, o.Server.Channel.Received)
 	}
-	s.count(m, votes, mute)
+	if len(names) > 0 {
+		s.count(m, votes, mute)
+	}
 	if contradiction != nil && (m.life == dead || m.life == suspect) {
 		m.life, m.reason = suspect, contradiction.reason
 	}
@@ -163,12 +166,35 @@ func (s *situation) look(node cluster.Endpoint) *member {
 	return m
 }
 
+// closedStill are the reports on node without the closings that a restart has
+// undone: a server whose option file lacks read_only comes back open.
+func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report {
+	all := s.v.Snapshot.Reports[node]
+	for name, o := range s.v.Snapshot.Observations[node] {
+		if !o.Answered() || o.Server.ReadOnly != cluster.No {
+			continue
+		}
+		started := s.st.sampled(node, name) - time.Duration(o.Server.UptimeS)*time.Second // at the latest
+		copied := false
+		for agent, r := range all {
+			c, _ := s.st.closings.get(voice{node, agent})
+			if before, ok := c.views.get(voice{node, name}); r.Closed == (cluster.Order{}) || started < c.after ||
+				ok && before.run == o.Run && before.seq == o.Seq {
+				continue
+			}
+			if !copied {
+				all, copied = maps.Clone(all), true
+			}
+			r.Closed = cluster.Order{}
+			all[agent] = r
+		}
+	}
+	return all
+}
+
 // count applies the majority rule: death needs the majority of the configured
 // monitors, life needs one.
-func (s *situation) count(m *member, votes map[life]int, mute []string) {
-	if m.legacy || len(votes) == 0 {
-		return
-	}
+func (s *situation) count(m *member, votes [dead + 1]int, mute []string) {
 	if votes[alive] > 0 && votes[dead] < s.p.majority() {
 		m.life, m.cause = alive, cluster.CauseNone
 		return
@@ -192,7 +218,7 @@ func (s *situation) addExecuted(m *member, f cluster.Flavor, text string) {
 	if text == "" || f == "" {
 		return
 	}
-	set, err := gtid.Parse(f, text)
+	set, err := s.v.Sets.Parse(f, text)
 	if err != nil {
 		m.fault = err.Error()
 		return
@@ -200,17 +226,28 @@ func (s *situation) addExecuted(m *member, f cluster.Flavor, text string) {
 	m.executed = m.executed.Union(set)
 }
 
-func (s *situation) union(m *member, f cluster.Flavor, a, b string) string {
-	if b == "" || a == b {
-		return a
+func (s *situation) addReceived(m *member, f cluster.Flavor, text string) {
+	if text == "" {
+		return
 	}
-	x, err1 := gtid.Parse(f, a)
-	y, err2 := gtid.Parse(f, b)
-	if err1 != nil || err2 != nil {
+	set, err := s.v.Sets.Parse(f, text)
+	if err != nil || !m.received.IsEmpty() && m.received.Flavor() != f {
 		m.fault = "its received position cannot be read"
-		return a
+		return
 	}
-	return x.Union(y).String()
+	m.received = m.received.Union(set)
+}
+
+// sampled is when the newest sample of node by monitor was read, on our own clock.
+func (st *State) sampled(node cluster.Endpoint, monitor string) time.Duration {
+	h, _ := st.views.get(voice{node, monitor})
+	return h.at
+}
+
+// silentFor is how long agent has reported nothing new of node.
+func (s *situation) silentFor(node cluster.Endpoint, agent string) time.Duration {
+	h, _ := s.st.reports.get(voice{node, agent})
+	return s.now - h.at
 }
 
 // vote is one monitor's verdict on one server.
@@ -227,7 +264,7 @@ type vote struct {
 // connection ended, the port refuses and the replica lost its source; anything
 // else by silence; nothing when the replica still receives.
 func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Observation) vote {
-	age := s.now - s.st.views[voice{node, monitor}].at
+	age := s.now - s.st.sampled(node, monitor)
 	if o.Answered() {
 		return vote{life: alive}
 	}
@@ -240,7 +277,7 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 	replica := s.p.Pair.Other(node)
 	r, ok := s.v.Snapshot.Observations[replica][monitor]
 	sameRun := ok && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS
-	w, witnessed := s.st.witness[voice{replica, monitor}]
+	w, witnessed := s.st.witness.get(voice{replica, monitor})
 	receives := sameRun && r.Server.Channel.IO == cluster.ThreadYes
 	if receives && witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
 		s.again(s.contradictionLasts(r) - (s.now - w.advanced))
@@ -287,10 +324,10 @@ func (s *situation) lookLegacy(m *member) {
 	m.legacy, m.check = true, c
 	if probed, ok := s.v.Probed[m.node]; ok {
 		m.server, m.known = probed.Server, true
-		m.received = m.server.Channel.Received
+		m.received = s.parse(m, m.server.Channel.Received)
 		s.addExecuted(m, m.server.Flavor, m.server.Executed)
 	}
-	count := s.st.checks[m.node]
+	count, _ := s.st.checks.get(voice{node: m.node})
 	if stale := 3*s.p.Interval + s.p.ConnectTimeout + time.Second; s.now-count.at > stale {
 		m.reason = why(Unseen, "the check record of %s has not moved for %s", m.node, round(s.now-count.at))
 		return

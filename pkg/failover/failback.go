@@ -85,15 +85,18 @@ func (s *situation) dateHome() {
 	for _, n := range s.samples(active) {
 		if n.server.ReadOnly == cluster.No || active.legacy && active.server.ReadOnly == cluster.No {
 			for _, u := range n.server.Users {
-				h.users[u] = true
+				if !h.users[u] {
+					h.users = maps.Clone(h.users)
+					h.users[u] = true
+				}
 			}
 		}
 	}
-	fresh := map[string]numbered{}
+	var fresh []numbered
 	all := s.samples(primary)
 	for _, n := range all {
 		if h.samples[n.by] != n.id {
-			fresh[n.by] = n
+			fresh = append(fresh, n)
 		}
 	}
 	if no, ok := s.returnable(active, primary); !ok {

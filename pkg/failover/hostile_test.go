@@ -22,7 +22,7 @@ func TestDecideOnHostileRecords(t *testing.T) {
 			return cluster.Assignment{Epoch: cluster.Epoch(number.Draw(t, name)), Version: number.Draw(t, "version"), Phase: phase.Draw(t, "phase"),
 				Active: node.Draw(t, "active"), Passive: node.Draw(t, "passive"), From: node.Draw(t, "from"), To: node.Draw(t, "to"),
 				Target: set.Draw(t, "target"), Eligible: []cluster.Endpoint{node.Draw(t, "eligible")},
-				Cause: rapid.SampledFrom([]string{"", causeOverride, causeForced, causeRebuilt, cluster.CauseFailback, failbackRolledBack}).Draw(t, "cause")}
+				Cause: rapid.SampledFrom([]string{"", cluster.CauseOverride, cluster.CauseForced, causeRebuilt, cluster.CauseFailback, failbackRolledBack}).Draw(t, "cause")}
 		}
 		w := newWorld()
 		w.policy.Failback, w.policy.FailbackAfter = FailbackAuto, time.Second

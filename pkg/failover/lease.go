@@ -17,7 +17,7 @@ func (s *situation) leasesOf(m *member) time.Duration {
 	var longest time.Duration
 	grant := s.v.Snapshot.Grant
 	for agent, r := range m.reports {
-		age := s.now - s.st.reports[voice{m.node, agent}].at
+		age := s.silentFor(m.node, agent)
 		length := time.Duration(r.LeaseMS) * time.Millisecond
 		if length <= 0 || r.Cause != cluster.CauseNone || r.Seq == 0 {
 			continue
@@ -53,7 +53,7 @@ func (s *situation) leaseOver(to *member) bool {
 
 func (s *situation) lockOver(to *member) (cluster.Report, bool) {
 	return to.report(func(r cluster.Report) bool {
-		return r.LockOver && atLeast(r.Order, s.rec.Order()) && s.now-s.st.reports[voice{to.node, r.Agent}].at <= AgentAway
+		return r.LockOver && atLeast(r.Order, s.rec.Order()) && s.silentFor(to.node, r.Agent) <= AgentAway
 	})
 }
 

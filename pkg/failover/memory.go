@@ -2,9 +2,11 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // causeRebuilt is the cause of a record rebuilt from memory. What happened in the
@@ -30,7 +32,9 @@ func (s *situation) contradicts(a cluster.Assignment) bool {
 func (s *situation) remembered() memory {
 	best := memory{record: s.st.remember, own: s.v.Leading && s.st.inForce >= s.st.alone}
 	for _, node := range s.p.Pair.Members() {
-		for _, r := range s.v.Snapshot.Reports[node] {
+		reports := s.v.Snapshot.Reports[node]
+		for _, agent := range slices.Sorted(maps.Keys(reports)) {
+			r := reports[agent]
 			if !sound(r.Remembers) {
 				continue
 			}
@@ -93,7 +97,7 @@ func heir(a cluster.Assignment) cluster.Endpoint {
 // vouched reports whether a memory that may be out of date can be believed: when
 // the server that it does not name answers, and no row speaks against it.
 func (s *situation) vouched(best memory) (cluster.Reason, bool) {
-	if best.own {
+	if best.own || safeguard.Off(safeguard.Vouching) {
 		return cluster.Reason{}, true
 	}
 	named := s.m[heir(best.record)]
@@ -203,13 +207,16 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	}
 	next := lost.Clone()
 	next.Epoch, next.Version = max(s.rec.Epoch, best.record.Epoch)+1, 1
-	if next.Phase != cluster.PhaseRevoked || next.Cause != causeOverride && next.Cause != causeForced {
+	if safeguard.Off(safeguard.EpochAbove) {
+		next.Epoch--
+	}
+	if next.Phase != cluster.PhaseRevoked || next.Cause != cluster.CauseOverride && next.Cause != cluster.CauseForced {
 		next.Cause, next.Actor = causeRebuilt, "" // an override that is under way stays one
 	}
 	switch {
 	case next.Phase == cluster.PhaseSwitching:
 		next.Phase = cluster.PhaseSteady
-	case next.Phase == cluster.PhaseOpening && !best.own && !s.hasOpened(lost):
+	case next.Phase == cluster.PhaseOpening && !s.hasOpened(lost):
 		// Who was closed then may have been opened since: it is closed again first.
 		next.Phase, next.From, next.To = cluster.PhaseRevoked, next.Passive, next.Active
 		next.Active, next.Passive, next.Proof = "", "", cluster.ProofNone
@@ -217,11 +224,11 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	if !best.own {
 		next.Eligible = nil // of that epoch, and perhaps long ago
 	}
-	if best.mark {
+	switch {
+	case next.Active != "" && s.isOpen(next.Passive):
+		next.Proof = cluster.RiskBothOpen
+	case best.mark:
 		next.Proof = cluster.ProofGone
-		if s.m[next.Passive].server.ReadOnly == cluster.No {
-			next.Proof = cluster.RiskBothOpen
-		}
 	}
 	s.st.marks = nil
 	return s.change("rebuilt", next, why(Amnesia, "Redis had %s; rebuilt, since %s", describe(s.rec), who), true), true
@@ -235,16 +242,19 @@ func (s *situation) carriedOut(other cluster.Endpoint) bool {
 		not.life == alive && not.server.ReadOnly == cluster.Yes
 }
 
-// hasOpened reports whether the server that a names was opened by it, and the
-// other one is closed: what it holds alone since then is no errant transaction.
+// hasOpened reports whether the server that a names was opened by it: what it holds
+// alone since then is no errant transaction.
 func (s *situation) hasOpened(a cluster.Assignment) bool {
-	is, not := s.m[a.Active], s.m[a.Passive]
-	if not.life != alive || not.server.ReadOnly != cluster.Yes {
-		return false
-	}
+	is := s.m[a.Active]
 	row := is.server.Mark
 	_, reported := is.report(func(r cluster.Report) bool { return r.Opened.Epoch == a.Epoch })
-	return reported || is.life == alive && is.server.ReadOnly == cluster.No || row.Epoch == a.Epoch && row.Active == is.node
+	return reported || row.Epoch == a.Epoch && row.Active == is.node ||
+		is.life == alive && is.server.ReadOnly == cluster.No && !s.isOpen(a.Passive)
+}
+
+// isOpen reports whether e is seen to take writes.
+func (s *situation) isOpen(e cluster.Endpoint) bool {
+	return s.m[e].life == alive && s.m[e].server.ReadOnly == cluster.No
 }
 
 // anyRecord reports whether anybody remembers a whole record.

@@ -6,12 +6,13 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // proof is how it is known, or why it is accepted, that the old active takes no
 // more writes; empty with a reason while neither holds.
 func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
-	if _, ok := from.closedUnder(s.rec.Order()); ok {
+	if _, ok := from.closedUnder(s.rec.Order()); ok || safeguard.Off(safeguard.ClosedFirst) {
 		return cluster.ProofFenced, cluster.Reason{}
 	}
 	if is, forced := s.overridden(); is {
@@ -82,7 +83,7 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 // order in force: m is alive whatever the monitors see, and may be open.
 func (s *situation) reached(m *member) (cluster.Report, bool) {
 	return m.report(func(r cluster.Report) bool {
-		if !atLeast(r.Order, s.rec.Order()) || r.Queued || s.now-s.st.reports[voice{m.node, r.Agent}].at > AgentAway {
+		if !atLeast(r.Order, s.rec.Order()) || r.Queued || s.silentFor(m.node, r.Agent) > AgentAway {
 			return false
 		}
 		if r.Cause == cluster.CauseNone {
@@ -101,19 +102,19 @@ func refusedBy(c cluster.Cause) bool {
 // stoodStill reports whether the replica received nothing for two heartbeat
 // periods, where heartbeats are frequent enough to say something.
 func (s *situation) stoodStill(from, to *member) bool {
+	var known bool
+	var still time.Duration // until every monitor that can tell has seen it for long enough
 	for name, o := range s.v.Snapshot.Observations[to.node] {
 		period := time.Duration(o.Server.Channel.HeartbeatPeriodMS) * time.Millisecond
-		w, ok := s.st.witness[voice{to.node, name}]
+		w, ok := s.st.witness.get(voice{to.node, name})
 		if !ok || period <= 0 || 2*period > SilentWait {
 			continue
 		}
-		if left := 2*period - (s.now - w.stillSince); left > 0 {
-			s.again(left)
-			continue
-		}
-		return true
+		still = max(still, 2*period-(s.now-w.stillSince))
+		known = true
 	}
-	return false
+	s.again(still)
+	return known && still <= 0
 }
 
 // rulePromote names the drained server active.
@@ -141,6 +142,9 @@ func rulePromote(s *situation) (Decision, bool) {
 		return Decision{}, false
 	}
 	have := s.parse(to, ready.Executed)
+	if s.wroteSince(from, have) {
+		return Decision{}, false
+	}
 	next := s.rec.Clone()
 	next.Version++
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
@@ -153,6 +157,22 @@ func rulePromote(s *situation) (Decision, bool) {
 		because.Text = s.rec.Reason + "; " + because.Text
 	}
 	return s.change("promoted", next, because, true), true
+}
+
+// rowsSayClosed reports whether the epoch rows tell that to was not opened since
+// from was: an opening writes its row first. What to holds alone is then errant.
+func (s *situation) rowsSayClosed(from, to *member) bool {
+	last, other := from.server.Mark, to.server.Mark
+	return s.rec.EpochTable != "" && from.known && to.known && last.Epoch > 0 && other.Epoch > 0 &&
+		!(other.Active == to.node && other.Epoch > last.Epoch)
+}
+
+// wroteSince reports whether the old active of a record that was rebuilt is there,
+// closed, and has more than the other: it has been active since what is remembered,
+// and gets the role back.
+func (s *situation) wroteSince(from *member, have gtid.Set) bool {
+	closed, ok := from.closedUnder(s.rec.Order())
+	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !have.Contains(s.parse(from, closed.Executed))
 }
 
 // drained is the report that the new active has applied what it received; where
@@ -191,7 +211,7 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 // owed is everything that m was ever seen to have received: to be applied
 // before it is opened, and not to be thrown away for another.
 func (s *situation) owed(m *member) gtid.Set {
-	return s.parse(m, s.rec.Target).Union(s.parse(m, m.received))
+	return s.parse(m, s.rec.Target).Union(m.received)
 }
 
 // ruleGiveBack returns the role when nobody else is left to take it.
@@ -201,12 +221,12 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	_, failed := to.saying(s.rec.Order(), cluster.DeedFailed)
 	if ready, drained := to.readyUnder(s.rec.Order()); drained {
 		_, able := s.promotable(from, to, ready)
-		failed = failed || !able
+		failed = failed || !able || s.wroteSince(from, s.parse(to, ready.Executed))
 	}
 	if !ok || from.life != alive || to.life != dead && !failed {
 		return Decision{}, false
 	}
-	if s.rec.Cause == causeRebuilt && (to.life != alive || !s.errant(from, to).IsEmpty()) {
+	if s.rec.Cause == causeRebuilt && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
 		return Decision{}, false // it may have been open since
 	}
 	if lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
@@ -306,12 +326,12 @@ func ruleOpeningLost(s *situation) (Decision, bool) {
 	default:
 		return Decision{}, false
 	}
-	target := s.parse(other, s.rec.Target).Union(s.parse(other, active.received))
+	target := s.parse(other, s.rec.Target).Union(active.received)
 	if !s.parse(other, closed.Executed).Contains(target.Union(active.executed)) || other.fault != "" || active.fault != "" {
 		return Decision{}, false
 	}
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
-		From: active.node, To: other.node, Target: target.Union(s.parse(other, other.received)).String(),
+		From: active.node, To: other.node, Target: target.Union(other.received).String(),
 		Durability: s.rec.Durability, Cause: cause}
 	d := s.change("revoked", next, because, false)
 	s.endRequest(&d, cluster.RequestFailed, because.Text)

@@ -8,12 +8,6 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
-// Causes of an assignment that an operator demanded against the rules.
-const (
-	causeOverride = "operator's override"
-	causeForced   = causeOverride + ", forced"
-)
-
 // overrideLeap is what an override adds to the highest known epoch where the
 // record is missing or old: whatever a server or an agent that is not seen
 // remembers must be older than what the operator decided.
@@ -22,7 +16,7 @@ const overrideLeap = 1000
 // overridden reports whether the record in force is an operator's override, and
 // whether he forced it.
 func (s *situation) overridden() (is, forced bool) {
-	return s.rec.Cause == causeOverride || s.rec.Cause == causeForced, s.rec.Cause == causeForced
+	return s.rec.Cause == cluster.CauseOverride || s.rec.Cause == cluster.CauseForced, s.rec.Cause == cluster.CauseForced
 }
 
 // refuse answers a request with the reason for which it is not begun.
@@ -48,7 +42,7 @@ func ruleOverride(s *situation) (Decision, bool) {
 	to := s.m[r.To]
 	other := s.m[s.p.Pair.Other(r.To)]
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: other.node, To: to.node,
-		Durability: s.rec.Durability, Cause: causeOverride, Actor: r.Actor}
+		Durability: s.rec.Durability, Cause: cluster.CauseOverride, Actor: r.Actor}
 	if highest := s.highestEpoch(); !s.rec.Exists() || highest > s.rec.Epoch {
 		next.Epoch = highest + overrideLeap
 	}
@@ -57,7 +51,7 @@ func ruleOverride(s *situation) (Decision, bool) {
 		text += ": " + r.Reason
 	}
 	if r.Force {
-		next.Cause = causeForced
+		next.Cause = cluster.CauseForced
 		text += "; forced"
 	}
 	if len(overlooked) > 0 {
@@ -167,7 +161,7 @@ func (s *situation) lives(active *member) *cluster.Reason {
 		return &r
 	}
 	for agent, r := range active.reports {
-		if s.now-s.st.reports[voice{active.node, agent}].at <= AgentAway && r.Cause == cluster.CauseNone && !r.Queued && r.Deed == cluster.DeedOpen {
+		if s.silentFor(active.node, agent) <= AgentAway && r.Cause == cluster.CauseNone && !r.Queued && r.Deed == cluster.DeedOpen {
 			no := why(SwitchRefused, "agent %s gets answers from %s, the active, and finds it open", agent, active.node)
 			return &no
 		}
@@ -237,7 +231,6 @@ type Foresight struct {
 func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	const now = time.Hour
 	var st State
-	st = st.clone()
 	st.take(v, p, now)
 	s := newSituation(&st, v, p, now)
 	to, other := s.m[r.To], s.m[p.Pair.Other(r.To)]
@@ -267,7 +260,7 @@ func Foresee(v View, p Policy, r cluster.Request) Foresight {
 			tell("the epoch row of %s: %s was opened in epoch %d", m.node, m.server.Mark.Active, m.server.Mark.Epoch)
 		}
 	}
-	have := to.executed.Union(s.parse(to, to.received))
+	have := to.executed.Union(to.received)
 	switch n, _, known := s.loss(other, have); {
 	case !known:
 		tell("unknown: what %s has, no position of it was read since the monitors began; whatever it took and %s did not receive is left behind", other.node, to.node)

@@ -195,7 +195,7 @@ func lawful(before, next cluster.Assignment, reports map[cluster.Endpoint]map[st
 	if closed := reports[old]["agent"].Closed; !next.Proof.IsRisk() && !atLeast(closed, before.Order()) {
 		return fmt.Errorf("proof %q, but nobody acknowledged %s closed under %s", next.Proof, old, before.Order())
 	}
-	if next.Proof == cluster.ProofOperator && before.Cause != causeOverride && before.Cause != causeForced {
+	if next.Proof == cluster.ProofOperator && before.Cause != cluster.CauseOverride && before.Cause != cluster.CauseForced {
 		return fmt.Errorf("an operator's word in place of a proof where none was asked for it")
 	}
 	if next.Proof.IsRisk() && next.Proof != cluster.ProofOperator && w.policy.Unfenced == UnfencedWait && w.last.Rule == "promote" {
@@ -204,7 +204,7 @@ func lawful(before, next cluster.Assignment, reports map[cluster.Endpoint]map[st
 	if w.last.Rule == "give-back" {
 		return nil
 	}
-	if ready := reports[next.Active]["agent"].Ready; before.Cause != causeForced && !atLeast(ready, before.Order()) {
+	if ready := reports[next.Active]["agent"].Ready; before.Cause != cluster.CauseForced && !atLeast(ready, before.Order()) {
 		return fmt.Errorf("%s is opened without having applied everything under %s", next.Active, before.Order())
 	}
 	return nil

@@ -28,8 +28,11 @@ func (s *situation) heardOf() (named, strange []string) {
 // fewMonitors says that so few of the monitors named are heard that no majority
 // could see the active dead; ok when enough are.
 func (s *situation) fewMonitors() (no cluster.Reason, ok bool) {
+	if len(s.p.Monitors) == 0 {
+		return cluster.Reason{}, true
+	}
 	named, _ := s.heardOf()
-	if len(s.p.Monitors) == 0 || len(named) >= s.p.majority() {
+	if len(named) >= s.p.majority() {
 		return cluster.Reason{}, true
 	}
 	return why(FewMonitors, "%s, and %d must see a server dead: %s", s.heardWords(len(named)), s.p.majority(), s.mute(named)), false

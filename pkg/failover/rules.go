@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,12 @@ type Rule struct {
 const anyPhase cluster.Phase = ""
 
 // Rules is the transition table; in each phase the first row that applies is taken.
-func Rules() []Rule {
-	return []Rule{
+func Rules() []Rule { return slices.Clone(rules) }
+
+var rules []Rule
+
+func init() {
+	rules = []Rule{
 		{anyPhase, "not-leading", "another identify holds the lease", "watch", ruleNotLeading},
 		{anyPhase, "active-active", "servicemode=0", "observe and report only", ruleServiceMode},
 		{anyPhase, "override", "an operator demands a failover (mmmctl failover) to a server that answers, the active is not alive", "revoked, epoch+1; without a record, or with an old one, far above all that is known", ruleOverride},
@@ -88,12 +93,13 @@ func Table() string {
 // Decide concludes from everything known now. It changes neither st nor v; the
 // returned state belongs with the next call. now is monotonic and above zero.
 func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
-	next := st.clone()
+	next := st
 	next.take(v, p, now)
 	s := newSituation(&next, v, p, now)
 	s.dateWhole()
 	s.dateHome()
-	for _, r := range Rules() {
+	for i := range rules {
+		r := &rules[i]
 		if r.Phase != anyPhase && r.Phase != s.rec.Phase {
 			continue
 		}

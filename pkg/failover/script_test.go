@@ -174,6 +174,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "closed": // a closing is not claimed any more
+			r.Closed = cluster.Order{}
 		case "lease": // what is held, of 10 s each
 			r.Lease, r.LeaseMS = cluster.Lease(strings.ReplaceAll(value, "_", " ")), 10_000
 		case "lock": // of the passive: free, for long enough

@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +22,8 @@ type View struct {
 	// Silence is what Redis answered when it was told that this pair is silent; nil
 	// when it was not told for this decision, or gave no answer.
 	Silence *Silence
+	// Sets is where positions may be kept that were parsed; nil is nowhere.
+	Sets *gtid.Memo
 }
 
 // Probe is a sample that identify took itself; Seq differs from that of the one before.
@@ -41,10 +42,12 @@ type State struct {
 	token     uint64             // under which it led then
 	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
 	lostSince time.Duration      // the record has been missing or old since
-	views     map[voice]heard
-	reports   map[voice]heard
-	checks    map[cluster.Endpoint]checkCount
-	witness   map[voice]witness // by monitor and replica
+	views     table[heard]
+	reports   table[heard]
+	closings  table[closing]
+	checks    table[checkCount] // by nobody
+	witness   table[witness]    // by monitor and replica
+	readAt    time.Duration     // when everything was read last
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
 	goal      goal
 	remind    time.Duration // not before this the predecessor's agent is reminded
@@ -68,6 +71,12 @@ func (st State) Wrote(a cluster.Assignment) State {
 	return st
 }
 
+// AnyGone reports whether a report is a last word, which is numbered 0, or has not
+// moved for at least age.
+func (st State) AnyGone(age, now time.Duration) bool {
+	return slices.ContainsFunc(st.reports, func(r row[heard]) bool { return r.value.seq == 0 || now-r.value.at >= age })
+}
+
 // Gone are the reports in snap that have not moved for at least age, of nodes
 // that another agent reports on now: a pair whose last agent is away must not
 // look like one that never had any.
@@ -77,7 +86,7 @@ func (st State) Gone(snap cluster.Snapshot, age, now time.Duration) []cluster.Re
 		var old []cluster.Report
 		lives := false
 		for agent, r := range byAgent {
-			h, known := st.reports[voice{node, agent}]
+			h, known := st.reports.get(voice{node, agent})
 			lives = lives || known && now-h.at <= AgentAway
 			if known && now-h.at >= age {
 				r.Node, r.Agent = node, agent
@@ -91,16 +100,19 @@ func (st State) Gone(snap cluster.Snapshot, age, now time.Duration) []cluster.Re
 	return gone
 }
 
-type voice struct {
-	node cluster.Endpoint
-	name string
-}
-
 // heard is when a numbered record was last seen to change, on our own clock.
 type heard struct {
 	run string
 	seq uint64
 	at  time.Duration
+}
+
+// closing is the newest closing that an agent reports, when all was last read
+// before it, and what the views were then: they are of before.
+type closing struct {
+	order cluster.Order
+	after time.Duration
+	views table[heard]
 }
 
 // checkCount counts successive values of a predecessor's check with ping 0.
@@ -135,23 +147,6 @@ type mark struct {
 	note string
 }
 
-func (st State) clone() State {
-	st.views = maps.Clone(st.views)
-	st.reports = maps.Clone(st.reports)
-	st.checks = maps.Clone(st.checks)
-	st.witness = maps.Clone(st.witness)
-	st.marks = slices.Clone(st.marks)
-	st.home.users = maps.Clone(st.home.users)
-	st.home.samples = maps.Clone(st.home.samples)
-	if st.views == nil {
-		st.views = map[voice]heard{}
-		st.reports = map[voice]heard{}
-		st.checks = map[cluster.Endpoint]checkCount{}
-		st.witness = map[voice]witness{}
-	}
-	return st
-}
-
 // take enters a snapshot into the memory: it dates what changed.
 func (st *State) take(v View, p Policy, now time.Duration) {
 	s := v.Snapshot
@@ -165,29 +160,33 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
+	before := st.views
 	for node, byMonitor := range s.Observations {
 		for name, o := range byMonitor {
 			k := voice{node, name}
-			h, known := st.views[k]
+			h, known := st.views.get(k)
 			if !known || h.run != o.Run || h.seq != o.Seq {
 				at := now
 				if !known { // it may be older than this process
 					at = now - p.ageOf(s.ViewTTL[node][name])
 				}
-				st.views[k] = heard{o.Run, o.Seq, at}
+				st.views.put(k, heard{o.Run, o.Seq, at})
 			}
 		}
 	}
 	for node, byAgent := range s.Reports {
 		for name, r := range byAgent {
 			k := voice{node, name}
-			if h, known := st.reports[k]; !known || h.seq != r.Seq {
-				st.reports[k] = heard{seq: r.Seq, at: now}
+			if h, known := st.reports.get(k); !known || h.seq != r.Seq {
+				st.reports.put(k, heard{seq: r.Seq, at: now})
+			}
+			if c, _ := st.closings.get(k); c.order != r.Closed {
+				st.closings.put(k, closing{r.Closed, st.readAt, before})
 			}
 		}
 	}
 	for node, c := range s.Checks {
-		k, known := st.checks[node]
+		k, known := st.checks.get(voice{node: node})
 		if known && k.last == c.LastCheck {
 			continue
 		}
@@ -197,13 +196,16 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 		} else {
 			k.zeros++
 		}
-		st.checks[node] = k
+		st.checks.put(voice{node: node}, k)
 	}
+	st.readAt = now
 	for _, node := range p.Pair.Members() {
 		st.takeWitness(s, node, p.Pair.Other(node), now)
 	}
-	maps.DeleteFunc(st.views, func(k voice, _ heard) bool { _, there := s.Observations[k.node][k.name]; return !there })
-	maps.DeleteFunc(st.reports, func(k voice, _ heard) bool { _, there := s.Reports[k.node][k.name]; return !there })
+	st.views.keep(func(k voice) bool { _, there := s.Observations[k.node][k.name]; return there })
+	reported := func(k voice) bool { _, there := s.Reports[k.node][k.name]; return there }
+	st.reports.keep(reported)
+	st.closings.keep(reported)
 }
 
 // lead keeps since when this identify leads, and since when it leads alone: who
@@ -230,16 +232,16 @@ func (st *State) takeWitness(s cluster.Snapshot, source, replica cluster.Endpoin
 		k := voice{replica, name}
 		r, ok := s.Observations[replica][name]
 		if o.Answered() {
-			delete(st.witness, k)
+			st.witness.keep(func(o voice) bool { return o != k })
 			continue
 		}
 		if !ok || r.Run != o.Run || !r.Answered() || r.BeganMS < o.UnansweredMS || r.Server.Channel.Source != source {
 			continue
 		}
-		w, known := st.witness[k]
+		w, known := st.witness.get(k)
 		if !known || w.run != r.Run || w.since != o.UnansweredMS {
-			st.witness[k] = witness{run: r.Run, since: o.UnansweredMS, began: r.BeganMS, samples: 1,
-				received: r.Server.Channel.Received, heartbeats: r.Server.Channel.Heartbeats, stillSince: now}
+			st.witness.put(k, witness{run: r.Run, since: o.UnansweredMS, began: r.BeganMS, samples: 1,
+				received: r.Server.Channel.Received, heartbeats: r.Server.Channel.Heartbeats, stillSince: now})
 			continue
 		}
 		if r.BeganMS <= w.began {
@@ -251,7 +253,7 @@ func (st *State) takeWitness(s cluster.Snapshot, source, replica cluster.Endpoin
 			w.advanced, w.stillSince = now, now
 		}
 		w.heartbeats, w.received = r.Server.Channel.Heartbeats, r.Server.Channel.Received
-		st.witness[k] = w
+		st.witness.put(k, w)
 	}
 }
 
@@ -270,7 +272,7 @@ func (st *State) mark(name, note string, at time.Duration) {
 			return
 		}
 	}
-	st.marks = append(st.marks, mark{name, at, note})
+	st.marks = append(slices.Clip(st.marks), mark{name, at, note})
 }
 
 // timeline gives the marks as steps, milliseconds after the first.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // ruleEligible records that the passive was seen replicating from the active in
@@ -44,7 +45,7 @@ func (s *situation) caughtUp(active, passive *member) bool {
 	if s.st.goal.epoch != s.rec.Epoch {
 		s.st.goal = goal{s.rec.Epoch, active.executed}
 	}
-	return passive.executed.Union(s.parse(passive, passive.received)).Contains(s.st.goal.set) ||
+	return passive.executed.Union(passive.received).Contains(s.st.goal.set) ||
 		passive.server.Flavor == cluster.MariaDB && s.st.whole != 0 && s.now-s.st.whole >= CaughtUpAfter
 }
 
@@ -84,7 +85,7 @@ func ruleWhole(s *situation) (Decision, bool) {
 	if !s.rec.Blocked || s.st.whole == 0 {
 		return Decision{}, false
 	}
-	if left := s.p.FailoverBlock - (s.now - s.st.whole); left > 0 {
+	if left := s.p.FailoverBlock - (s.now - s.st.whole); left > 0 && !safeguard.Off(safeguard.WholeFirst) {
 		s.again(left)
 		return Decision{}, false
 	}

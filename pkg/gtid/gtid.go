@@ -134,6 +134,13 @@ func (s Set) Union(o Set) Set {
 	case s.flavor != o.flavor:
 		return s
 	}
+	// Positions grow: mostly one holds the other, and nothing has to be made.
+	if s.Contains(o) {
+		return s
+	}
+	if o.Contains(s) {
+		return o
+	}
 	return build(s.flavor, slices.Concat(s.runs, o.runs), slices.Concat(s.highest, o.highest))
 }
 
@@ -155,7 +162,7 @@ func (s Set) Minus(o Set) Set {
 			highest = append(highest, e)
 		}
 	}
-	return build(s.flavor, runs, highest)
+	return of(s.flavor, runs, highest)
 }
 
 // WithoutOrigin returns s without the transactions that the server called
@@ -174,7 +181,7 @@ func (s Set) WithoutOrigin(identity string) Set {
 			highest = append(highest, e)
 		}
 	}
-	return build(s.flavor, runs, highest)
+	return of(s.flavor, runs, highest)
 }
 
 // Missing counts the transactions of s that from lacks. Of MySQL the number is
@@ -226,32 +233,37 @@ func (s Set) Highest() Set {
 			highest[last] = e
 		}
 	}
-	return build(s.flavor, s.runs, highest)
+	return of(s.flavor, s.runs, highest)
 }
 
-// build makes a set of parts in any order; it changes none of them.
-func build(f cluster.Flavor, runs []run, highest []entry) Set {
+// of is a set of parts that are in order.
+func of(f cluster.Flavor, runs []run, highest []entry) Set {
 	if len(runs) == 0 && len(highest) == 0 {
 		return Set{}
 	}
-	s := Set{flavor: f}
-	runs = slices.Clone(runs)
+	return Set{f, runs, highest}
+}
+
+// build makes a set of parts in any order. The slices become its own, the
+// intervals in them may be those of other sets.
+func build(f cluster.Flavor, runs []run, highest []entry) Set {
 	slices.SortStableFunc(runs, run.compare)
+	one := runs[:0]
 	for _, r := range runs {
-		if n := len(s.runs); n > 0 && s.runs[n-1].compare(r) == 0 {
-			s.runs[n-1].ivs = s.runs[n-1].ivs.union(r.ivs)
+		if n := len(one); n > 0 && one[n-1].compare(r) == 0 {
+			one[n-1].ivs = one[n-1].ivs.union(r.ivs)
 			continue
 		}
-		s.runs = append(s.runs, r)
+		one = append(one, r)
 	}
-	highest = slices.Clone(highest)
 	slices.SortStableFunc(highest, entry.compare)
+	top := highest[:0]
 	for _, e := range highest {
-		if n := len(s.highest); n > 0 && s.highest[n-1].compare(e) == 0 {
-			s.highest[n-1].seq = max(s.highest[n-1].seq, e.seq)
+		if n := len(top); n > 0 && top[n-1].compare(e) == 0 {
+			top[n-1].seq = max(top[n-1].seq, e.seq)
 			continue
 		}
-		s.highest = append(s.highest, e)
+		top = append(top, e)
 	}
-	return s
+	return of(f, one, top)
 }

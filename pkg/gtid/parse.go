@@ -44,14 +44,17 @@ func Parse(f cluster.Flavor, text string) (Set, error) {
 }
 
 func parseMySQL(runs []run, part string) ([]run, error) {
-	fields := strings.Split(part, ":")
-	uuid := strings.ToLower(strings.TrimSpace(fields[0]))
+	name, rest, _ := strings.Cut(part, ":")
+	uuid := strings.ToLower(strings.TrimSpace(name))
 	if !isUUID(uuid) {
 		return nil, fmt.Errorf("%s is no server uuid", quote(uuid))
 	}
 	tag, pending := "", true
 	first := len(runs)
-	for _, field := range fields[1:] {
+	if len(name) == len(part) {
+		return nil, errors.New("no transaction numbers after the uuid")
+	}
+	for field := range strings.SplitSeq(rest, ":") {
 		field = strings.TrimSpace(field)
 		if field != "" && (field[0] < '0' || field[0] > '9') {
 			if tag != "" && pending {
@@ -74,11 +77,8 @@ func parseMySQL(runs []run, part string) ([]run, error) {
 			runs = append(runs, run{uuid, tag, intervals{iv}})
 		}
 	}
-	if pending && tag != "" {
-		return nil, fmt.Errorf("tag %s has no numbers", quote(tag))
-	}
 	if pending {
-		return nil, errors.New("no transaction numbers after the uuid")
+		return nil, fmt.Errorf("tag %s has no numbers", quote(tag))
 	}
 	for i := range runs[first:] {
 		runs[first+i].ivs = normalise(runs[first+i].ivs)
@@ -114,19 +114,20 @@ func parseNumber(text string) (uint64, error) {
 }
 
 func parseMariaDB(highest []entry, part string) ([]entry, error) {
-	fields := strings.Split(part, "-")
-	if len(fields) != 3 {
+	first, rest, _ := strings.Cut(part, "-")
+	second, third, found := strings.Cut(rest, "-")
+	if !found || strings.Contains(third, "-") {
 		return nil, errors.New("want domain-server-number")
 	}
-	domain, err := parseDigits(fields[0], 32)
+	domain, err := parseDigits(first, 32)
 	if err != nil {
 		return nil, fmt.Errorf("domain: %w", err)
 	}
-	server, err := parseDigits(fields[1], 32)
+	server, err := parseDigits(second, 32)
 	if err != nil {
 		return nil, fmt.Errorf("server id: %w", err)
 	}
-	seq, err := parseDigits(fields[2], 64)
+	seq, err := parseDigits(third, 64)
 	if err != nil {
 		return nil, fmt.Errorf("sequence number: %w", err)
 	}

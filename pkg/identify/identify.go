@@ -1,16 +1,20 @@
 package identify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/lease"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -75,6 +79,7 @@ type Service struct {
 	lease  lease.Lease
 	log    zerolog.Logger
 	probes *probes
+	sets   gtid.Memo
 
 	asked    time.Duration // when the lease was last asked for
 	said     cluster.Verdict
@@ -134,7 +139,7 @@ func (s *Service) turn(ctx context.Context) time.Duration {
 		}
 		s.back()
 		s.probes.want(ctx, snap, s.o.Policy.Pair)
-		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Token: s.lease.Token(), Probed: s.probes.found()}
+		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Token: s.lease.Token(), Probed: s.probes.found(), Sets: &s.sets}
 		d := s.decide(ctx, view)
 		again := min(d.Again, max(s.lease.RenewIn(s.now()), 10*time.Millisecond))
 		if !view.Leading {
@@ -185,7 +190,13 @@ func (s *Service) lead(ctx context.Context) error {
 func (s *Service) act(ctx context.Context, d failover.Decision) (bool, error) {
 	switch {
 	case d.Transition != nil:
-		a, err := s.o.Bus.Transition(ctx, s.u, s.o.ID, s.lease.Token(), *d.Transition)
+		id, token := s.o.ID, s.lease.Token()
+		if safeguard.Off(safeguard.LateLeader) {
+			if snap, err := s.o.Bus.Snapshot(ctx, s.u); err == nil {
+				id, token, d.Transition.Expect = snap.Leader.ID, snap.Leader.Token, snap.Assignment.Order()
+			}
+		}
+		a, err := s.o.Bus.Transition(ctx, s.u, id, token, *d.Transition)
 		if err != nil {
 			return false, err
 		}
@@ -260,7 +271,14 @@ func (s *Service) prune(ctx context.Context, v failover.View) {
 	if !v.Leading || !v.Snapshot.Assignment.Exists() {
 		return
 	}
-	for _, r := range s.gone(v.Snapshot) {
+	if !s.state.AnyGone(reportsKept, s.now()) {
+		return
+	}
+	gone := s.gone(v.Snapshot)
+	slices.SortFunc(gone, func(a, b cluster.Report) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Agent, b.Agent))
+	})
+	for _, r := range gone {
 		if v.Snapshot.Assignment.Order().Before(r.Remembers.Order()) {
 			continue
 		}

@@ -1,10 +1,19 @@
 package reconcile
 
-import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+import (
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
+)
 
 // Decide says what to do next to the server in.Self.
 func Decide(in Input) Plan {
+	if in.alone() {
+		return in.closingAlone()
+	}
 	if !in.Known {
+		if in.Leases.Used && in.Mine.Closed() && MayBeOpen(in.Remembers, in.Self) {
+			return Plan{}.because(ReasonAlone)
+		}
 		return Plan{}.because(ReasonBusAway)
 	}
 	if r, frozen := Frozen(in.Record, in.Remembers); frozen {
@@ -34,7 +43,7 @@ func Decide(in Input) Plan {
 // one: it is gone, older, or another one under the same number.
 func Frozen(record, remembers cluster.Assignment) (cluster.Reason, bool) {
 	switch {
-	case !remembers.Exists():
+	case !remembers.Exists(), safeguard.Off(safeguard.OlderRefused):
 		return cluster.Reason{}, false
 	case !record.Exists():
 		return ReasonRecordGone, true
@@ -61,6 +70,9 @@ func MayBeOpen(rec cluster.Assignment, e cluster.Endpoint) bool {
 // under the record then. It is asked again just before each step that cannot
 // be undone.
 func Wants(k Kind, e cluster.Endpoint, then, now cluster.Assignment) bool {
+	if k == CloseAlone || k == QueueAlone {
+		return true
+	}
 	if now.Order().Before(then.Order()) {
 		return false
 	}
@@ -146,6 +158,9 @@ func (in Input) assigned() Plan {
 		why = whyUnproven
 	}
 	p, ok := in.closing(Close, unproven, why)
+	if safeguard.Off(safeguard.PassiveClosed) {
+		p, ok = Plan{}, true
+	}
 	if !ok || rec.Phase != cluster.PhaseSteady {
 		return p
 	}
@@ -157,7 +172,7 @@ func (in Input) assigned() Plan {
 // the session of an agent that was paused before opening it. The plan is
 // complete unless ok.
 func (in Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) {
-	acked := !ack || in.closedAlready(in.Memory.Closed)
+	acked := !ack || in.closedAlready(in.Memory.Closed) || safeguard.Off(safeguard.FullClosing)
 	if k == Close && !in.Mine.Answers() && in.Mine.Cause != cluster.CauseNone {
 		p = in.unreachable()
 		if in.Memory.Spare && !in.Memory.Queued && (!acked || !in.Mine.Closed()) {
@@ -229,14 +244,35 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 			return p.because(ReasonNotAppliedYet), false
 		}
 	}
-	if ch := in.Mine.Channel(); in.pullsFromLost(ch) {
+	switch pulls := in.pullsFromLost(in.Mine.Channel()); {
+	case pulls && in.Record.Forced():
 		p = p.with(step(StopIO, "", whyUnverified))
+	case pulls, in.Record.Exists() && in.Memory.Behind == in.Record.Order():
+		return p.with(step(Drain, target, whyUnverified)), false
+	}
+	if r, must := in.mustWait(); must {
+		return p.because(r), false
 	}
 	return p.with(step(Open, target, whyActive)), false
 }
 
+// mustWait is why a server that could be opened is not opened yet.
+func (in Input) mustWait() (cluster.Reason, bool) {
+	rec := in.Record
+	switch left := in.Memory.ShutAt + ReopenAfter - in.Now; {
+	case in.Memory.Shut == rec.Order() && left > 0:
+		return reasonShut(left), true
+	case in.Leases.Used && in.Leases.Granted != rec.Epoch:
+		return ReasonNoGrant, true
+	case in.Leases.Used && rec.Phase == cluster.PhaseOpening && rec.Proof == cluster.ProofLease && !in.Leases.LockOver:
+		return ReasonNoLock, true
+	}
+	return cluster.Reason{}, false
+}
+
 // pullsFromLost reports whether the server that takes over from a lost one may
-// still receive from it: a restart since it was drained starts the thread again.
+// still receive from it, and hold what it has not applied: a restart since it was
+// drained starts the thread again.
 func (in Input) pullsFromLost(ch cluster.Channel) bool {
 	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() &&
 		ch.Source == in.Peer && in.receives(ch)

@@ -8,7 +8,10 @@
 //
 // Invariants, each kept for every input:
 //
-//   - Nothing is done while Redis does not answer, while the record is older
+//   - A server that is open by leases only is closed when none of them keeps it
+//     so, before and instead of anything else, whatever the record says; and it is
+//     opened only while the grant of the epoch in force is held.
+//   - Nothing else is done while Redis does not answer, while the record is older
 //     than what is remembered, and for a record that names a server which is no
 //     member of the pair.
 //   - Nobody is opened in the phases revoked and switching, and nobody but the

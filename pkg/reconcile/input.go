@@ -60,6 +60,8 @@ type Memory struct {
 	// Closed, Opened, Ready and Refused are the newest orders under which this
 	// agent closed, opened, drained or caught up, and refused.
 	Closed, Opened, Ready, Refused cluster.Order
+	// Behind is the order under which a drain was begun and not ended.
+	Behind cluster.Order
 	// Queued reports that a closing order waits on an open connection; Spare
 	// that there is an open connection to leave one on.
 	Queued, Spare bool
@@ -81,6 +83,24 @@ type Memory struct {
 	SealAfter, MarkAfter time.Duration
 	// Marked is the epoch of the newest epoch row known to be on the server.
 	Marked cluster.Epoch
+	// Shut is the order under which somebody else closed the open server, or ended
+	// our sessions on the closed one; ShutAt is when that was found out.
+	Shut   cluster.Order
+	ShutAt time.Duration
+}
+
+// Leases is what is known of the leases that keep this server open; the zero
+// value where it stays open without any.
+type Leases struct {
+	// Used reports that the server is open by leases only.
+	Used bool
+	// Keep reports that a lease keeps it open, and that it is not yet time to close.
+	Keep bool
+	// Granted is the epoch whose grant lets it be opened; 0 for none.
+	Granted cluster.Epoch
+	// LockOver, of the server that is to take over, reports that the lock on it is
+	// this agent's and that whoever had it before can have no right left.
+	LockOver bool
 }
 
 // Input is everything a decision rests on.
@@ -101,6 +121,7 @@ type Input struct {
 	// Mine is this server's sample, Theirs the peer's.
 	Mine, Theirs Sample
 	Memory       Memory
+	Leases       Leases
 	// MyReports and PeerReports are what all agents report of the two servers.
 	// ReportsTick is the tick at which they were read.
 	MyReports, PeerReports []cluster.Report

@@ -18,6 +18,10 @@ const (
 	CloseGently Kind = "close gently"
 	// Close closes and kills what blocks or remains.
 	Close Kind = "close"
+	// CloseAlone closes without a lease, and QueueAlone leaves that order on an open
+	// connection: they need neither Redis nor the other server, and acknowledge nothing.
+	CloseAlone Kind = "close without a lease"
+	QueueAlone Kind = "queue closing without a lease"
 	// Seal sets super_read_only on a server that is closed without it.
 	Seal Kind = "seal"
 	// Read samples the server in full, ReadAccounts reads its accounts.
@@ -49,7 +53,7 @@ const (
 
 var ranks = map[Kind]int{
 	StopIO: 1, StopReplication: 2,
-	QueueClose: 3, CloseGently: 3, Close: 3, Seal: 3,
+	QueueClose: 3, CloseGently: 3, Close: 3, CloseAlone: 3, QueueAlone: 3, Seal: 3,
 	Read: 4, ReadAccounts: 4,
 	Drain: 5, CatchUp: 5,
 	Open:   6,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 var errFlavours = errors.New("one server is MySQL, the other MariaDB")
@@ -82,7 +83,7 @@ func (in Input) compare(passive, active Sample) comparison {
 	if err != nil {
 		return comparison{relation: unreadable, why: reasonPosition(err)}
 	}
-	if known.Contains(has) {
+	if known.Contains(has) || safeguard.Off(safeguard.SubsetCheck) {
 		return comparison{relation: subset}
 	}
 	prior, err := gtid.Parse(f, in.Memory.Suspect)

@@ -80,6 +80,12 @@ func genInput(t *rapid.T) reconcile.Input {
 	in.PeerReports = []cluster.Report{{Closed: genOrder(t, "peer report"), Executed: rapid.SampledFrom([]string{"", u1 + ":1-12", "rubbish"}).Draw(t, "peer executed")}}
 	in.ReportsTick = rapid.Uint64Range(0, 6).Draw(t, "reportstick")
 	in.Tries, in.Now = 3, 10*time.Second
+	if rapid.Bool().Draw(t, "leases") {
+		in.Leases = reconcile.Leases{Used: true, Keep: rapid.Bool().Draw(t, "keep"), LockOver: rapid.Bool().Draw(t, "lock over"),
+			Granted: rapid.SampledFrom([]cluster.Epoch{0, in.Record.Epoch, in.Record.Epoch, 2}).Draw(t, "granted")}
+	}
+	in.Memory.Shut = genOrder(t, "shut")
+	in.Memory.ShutAt = time.Duration(rapid.IntRange(0, 10).Draw(t, "shut at")) * time.Second
 	genAccounts(t, &in)
 	return in
 }
@@ -102,6 +108,14 @@ func TestInvariants(t *testing.T) {
 				t.Fatalf("%s: %+v", what, p)
 			}
 		}
+		if alone := p.Has(reconcile.CloseAlone) || p.Has(reconcile.QueueAlone); alone {
+			never(!in.Leases.Used || in.Leases.Keep, "closed alone what a lease keeps open")
+			never(in.Mine.Closed(), "closed alone what is closed")
+			never(len(p.Steps) > 1 || p.Closed, "did more than closing alone")
+			return
+		}
+		never(in.Leases.Used && !in.Leases.Keep && in.Mine.Answers() && in.Memory.Connected && in.Mine.Open(), "left open what no lease keeps")
+		never(p.Has(reconcile.Open) && rec.Exists() && in.Leases.Used && in.Leases.Granted != rec.Epoch, "opened without the grant of the epoch")
 		never((!in.Known || frozen) && len(p.Steps) > 0, "acted without a record to obey")
 		stranger := func(e cluster.Endpoint) bool { return e == x }
 		never(rec.Exists() && len(p.Steps) > 0 &&

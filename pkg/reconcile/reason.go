@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -13,6 +14,12 @@ const CodeUnreachable = "unreachable"
 var (
 	ReasonBusAway = cluster.Reason{Code: "bus-away",
 		Text: "Redis does not answer: every server stays as it is"}
+	ReasonAlone = cluster.Reason{Code: "alone",
+		Text: "closed without a lease: neither Redis nor the other server was reached in time; it is opened again when Redis answers"}
+	ReasonNoGrant = cluster.Reason{Code: "no-grant",
+		Text: "the lease from Redis is not held in this epoch yet: the server is not opened"}
+	ReasonNoLock = cluster.Reason{Code: "no-lock",
+		Text: "the lock on this server, which proves the old active closed, is not held any more: the server is not opened"}
 	ReasonNoRecord = cluster.Reason{Code: "no-record",
 		Text: "nobody has decided who is active: every server stays as it is"}
 	ReasonRecordGone = cluster.Reason{Code: "record-gone",
@@ -52,6 +59,8 @@ var (
 	ReasonMalformed = cluster.Reason{Code: "malformed",
 		Text: "the record names no active server where its phase needs one: it is not obeyed"}
 
+	whyAlone = cluster.Reason{Code: "lease-over",
+		Text: "no lease keeps the server open any more"}
 	whyPassive = cluster.Reason{Code: "passive-open",
 		Text: "the server is open and is not the active"}
 	whyRevoked = cluster.Reason{Code: "revoked",
@@ -87,6 +96,11 @@ var (
 	whyVerified = cluster.Reason{Code: "verified",
 		Text: "the passive has nothing that the active lacks"}
 )
+
+func reasonShut(left time.Duration) cluster.Reason {
+	return cluster.Reason{Code: "shut",
+		Text: fmt.Sprintf("was closed by somebody else: opened again in %d s unless the record changes", (left+time.Second-1)/time.Second)}
+}
 
 func reasonOlder(have, remembered cluster.Order) cluster.Reason {
 	return cluster.Reason{Code: "record-older",

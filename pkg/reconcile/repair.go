@@ -1,6 +1,9 @@
 package reconcile
 
-import "github.com/mmm-manager/mmm-manager/pkg/cluster"
+import (
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
+)
 
 // repairPassive: the closed passive replicates from the active when its
 // transactions are a subset of the active's, and is put into quarantine when
@@ -31,7 +34,7 @@ func (in Input) repairPassive(p Plan) Plan {
 	case errant:
 		p.Errant, p.Deed = c.set, cluster.DeedQuarantine
 		p = p.because(reasonErrant(c.set))
-		if ch.Configured && !ch.Stopped() {
+		if ch.Configured && !ch.Stopped() && !safeguard.Off(safeguard.Quarantine) {
 			p = p.with(step(StopReplication, "", whyQuarantine))
 		}
 		return p

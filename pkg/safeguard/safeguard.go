@@ -1,77 +1,65 @@
 // Package safeguard names the safeguards that keep a pair from harm, so that a build
 // can leave one of them out: a mutant, in which the simulator must find the harm.
 //
-// Built with the tags mutant and a safeguard's name, Off is true for that one. In
-// every other build it is false for all, and the compiler leaves out what is asked.
+// Built with the tags mutant and a safeguard's text, Off is true for that one. In
+// every other build it is false for all, and the compiler leaves out what asks it.
 package safeguard
 
-// Safeguard is one of them. Its text is the build tag that turns it off.
+// Safeguard is one of them. Its text is the build tag that leaves it out.
 type Safeguard string
 
-// The safeguards, each with what holds as long as it is on.
+// The safeguards, each with what holds as long as it is there.
 const (
-	// CompareAndSet: identify writes a record only over the one that it decided on.
-	CompareAndSet Safeguard = "compare_and_set"
-	// Token: identify writes only with the token of its own lease.
-	Token Safeguard = "token"
-	// ClosedFirst: a role is given only when there is a proof that its last holder is closed, or a risk that the policy accepts.
-	ClosedFirst Safeguard = "closed_first"
-	// EpochFile: an agent keeps the newest record on disk over a restart.
-	EpochFile Safeguard = "epoch_file"
-	// RecordCheck: an agent reads the record again before it opens a server.
-	RecordCheck Safeguard = "record_check"
-	// SecondLook: an agent reads the record again after it has opened a server.
-	SecondLook Safeguard = "second_look"
-	// ApplierRuns: draining never stops both threads of a channel.
-	ApplierRuns Safeguard = "applier_runs"
-	// Drain: a server has applied what it received before it counts as drained.
-	Drain Safeguard = "drain"
-	// RecordedTarget: what was ever seen to be received is demanded before a promotion.
-	RecordedTarget Safeguard = "recorded_target"
-	// LateArrivals: draining waits for what arrived until the receiving thread had stopped, too.
-	LateArrivals Safeguard = "late_arrivals"
-	// SubsetCheck: replication starts only between servers that were compared.
-	SubsetCheck Safeguard = "subset_check"
-	// Reconciling: an agent reads the record on a timer and when it hears again, and not on messages alone.
-	Reconciling Safeguard = "reconciling"
-	// Quorum: death needs the majority of the monitors.
-	Quorum Safeguard = "quorum"
-	// PinnedSession: a server is opened on a session that was dialled before the record was read.
-	PinnedSession Safeguard = "pinned_session"
-	// OwnSessions: a closing ends the other sessions of the agents' user.
-	OwnSessions Safeguard = "own_sessions"
-	// FullClosing: a server that is found closed is closed in full all the same before that counts as a proof.
-	FullClosing Safeguard = "full_closing"
-	// Eligible: only a server that was seen to be caught up in this epoch takes over by itself.
-	Eligible Safeguard = "eligible"
-	// OlderRefused: an agent refuses a record that is older than the one it remembers.
-	OlderRefused Safeguard = "older_refused"
-	// ErrantCheck: a server with transactions of its own never takes over.
-	ErrantCheck Safeguard = "errant_check"
-	// ReadBack: a closing is acknowledged when the closed server has been read again.
-	ReadBack Safeguard = "read_back"
-	// FailoverBlock: there is one automatic failover until the pair has been whole.
-	FailoverBlock Safeguard = "failover_block"
+	// EpochRaised: a failover raises the epoch.
+	EpochRaised Safeguard = "no_epoch_raised"
+	// LateLeader: what is written is refused when the record or the lease is not as it was decided upon.
+	LateLeader Safeguard = "no_late_leader"
+	// ClosedFirst: a role is given only when its last holder is proved closed, or the policy accepts less and the record says so.
+	ClosedFirst Safeguard = "no_closed_first"
+	// Eligible: only a server that was seen caught up in this epoch takes over by itself.
+	Eligible Safeguard = "no_eligible"
+	// ErrantCheck: a server with transactions of its own does not take over.
+	ErrantCheck Safeguard = "no_errant_check"
 	// MaxLoss: no more than max_loss transactions are left behind.
-	MaxLoss Safeguard = "max_loss"
+	MaxLoss Safeguard = "no_max_loss"
+	// FailoverBlock: no second automatic failover follows while the block stands.
+	FailoverBlock Safeguard = "no_failover_block"
+	// WholeFirst: the block stands until the pair was whole for failover_block.
+	WholeFirst Safeguard = "no_whole_first"
 	// Vouching: a memory that may be out of date is believed only while the server that it does not name is seen.
-	Vouching Safeguard = "vouching"
-	// Listening: who begins to lead listens to the others before it elects or rebuilds.
-	Listening Safeguard = "listening"
-	// EqualSets: a switchover is committed when both servers have the same transactions.
-	EqualSets Safeguard = "equal_sets"
-	// Quarantine: a server with transactions of its own stops replicating.
-	Quarantine Safeguard = "quarantine"
-	// GivenBackWhole: the role returns only to a server that lacks nothing of the other.
-	GivenBackWhole Safeguard = "given_back_whole"
-	// OwnMemory: identify remembers the newest record itself.
-	OwnMemory Safeguard = "own_memory"
-	// DiskFirst: an epoch is on disk before anything is acknowledged under it.
-	DiskFirst Safeguard = "disk_first"
-	// RowFirst: the epoch row is written before a server is opened.
-	RowFirst Safeguard = "row_first"
-	// SampleOrder: only a sample that was begun after an order was read speaks for it.
-	SampleOrder Safeguard = "sample_order"
+	Vouching Safeguard = "no_vouching"
+	// EpochAbove: a record is rebuilt with a higher epoch than anybody remembers.
+	EpochAbove Safeguard = "no_epoch_above"
+	// OlderRefused: an agent obeys no record that is older than one it knows of.
+	OlderRefused Safeguard = "no_older_refused"
+	// HeardMemory: an agent also knows of the records that other agents remember.
+	HeardMemory Safeguard = "no_heard_memory"
+	// EpochFile: an agent knows the newest record after a restart.
+	EpochFile Safeguard = "no_epoch_file"
+	// NewerRow: an agent opens no server whose epoch row is newer than the record.
+	NewerRow Safeguard = "no_newer_row"
+	// Reconciling: an agent reads the record on a timer and when it hears again, not on messages alone.
+	Reconciling Safeguard = "no_reconciling"
+	// PassiveClosed: who is open and is not the active is closed.
+	PassiveClosed Safeguard = "no_passive_closed"
+	// RecordCheck: the record is read again just before a server is opened.
+	RecordCheck Safeguard = "no_record_check"
+	// PinnedSession: a server is opened on a session that was dialled before the record was read.
+	PinnedSession Safeguard = "no_pinned_session"
+	// OwnSessions: a closing ends every other session of the agents' user.
+	OwnSessions Safeguard = "no_own_sessions"
+	// FullClosing: a server that is found closed is closed in full all the same before that is a proof.
+	FullClosing Safeguard = "no_full_closing"
+	// ReadBack: a closing is acknowledged with what the closed server then says of itself.
+	ReadBack Safeguard = "no_read_back"
+	// Drain: a server counts as drained when it has applied what it received.
+	Drain Safeguard = "no_drain"
+	// LateArrivals: a drain waits for what arrived while the receiving thread was being stopped.
+	LateArrivals Safeguard = "no_late_arrivals"
+	// SubsetCheck: replication is started only between servers that were compared.
+	SubsetCheck Safeguard = "no_subset_check"
+	// Quarantine: a server with transactions of its own replicates nothing.
+	Quarantine Safeguard = "no_quarantine"
 )
 
 // Off reports whether this build leaves s out.

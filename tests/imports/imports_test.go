@@ -37,6 +37,7 @@ var levels = map[string]level{
 	"pkg/failover":  pure,
 	"pkg/lease":     pure,
 	"pkg/reconcile": pure,
+	"pkg/safeguard": pure,
 
 	"pkg/sched": ground,
 

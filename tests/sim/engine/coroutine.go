@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"iter"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -42,10 +41,9 @@ func (p *Panic) Error() string {
 type coroutine struct {
 	p       *Process
 	id      int
-	f       func() // until it begins
-	next    func() (struct{}, bool)
-	stop    func()
-	yield   func(struct{}) bool
+	f       func()  // until it begins
+	on      *strand // from then on
+	killed  bool
 	caller  *coroutine // whose code ran when this one was resumed
 	waiting bool
 	wait    uint64 // the number of its present or next wait
@@ -79,7 +77,8 @@ func (c *coroutine) park(ctx context.Context, until time.Duration) how {
 	c.ctx, c.until = ctx, min(until, dueOf(ctx))
 	c.waiting = true
 	c.arm()
-	if !c.yield(struct{}{}) {
+	c.on.yield(struct{}{})
+	if c.killed {
 		panic(killed{})
 	}
 	c.ctx = nil
@@ -134,18 +133,20 @@ func (c *coroutine) wake(wait uint64, how how) {
 		c.begin()
 	}
 	c.caller, p.e.cur = p.e.cur, c
-	c.next()
+	c.on.next()
 	p.e.cur = c.caller
 }
 
 func (c *coroutine) begin() {
+	c.on = c.p.e.spare.strand()
+	c.on.c = c
+}
+
+func (c *coroutine) run() {
+	defer c.over()
 	f := c.f
 	c.f = nil
-	c.next, c.stop = iter.Pull(func(yield func(struct{}) bool) {
-		c.yield = yield
-		defer c.over()
-		f()
-	})
+	f()
 }
 
 // over ends the coroutine; a panic of the simulated code keeps its stack.
@@ -177,9 +178,9 @@ func (c *coroutine) unwind() {
 		c.gone()
 		return
 	}
-	c.waiting = false
+	c.waiting, c.killed = false, true
 	c.caller, e.cur = e.cur, c
-	c.stop()
+	c.on.next()
 	e.cur = c.caller
 }
 

@@ -18,6 +18,8 @@ type Engine struct {
 	cur    *coroutine // whose code runs; nil in the engine itself
 	all    []*Process
 	trace  *Trace
+	spare  *Spare
+	kept   bool // spare outlives the world
 }
 
 // stillLimit is how many events of one instant are taken for a loop that waits
@@ -26,8 +28,10 @@ const stillLimit = 1 << 18
 
 // New makes an empty world. Its time begins at one second, so that every time is
 // above zero. A world that is done with needs a Close.
-func New(seed uint64) *Engine {
-	return &Engine{now: time.Second, rand: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))}
+func New(seed uint64) *Engine { return begin(seed, &Spare{}) }
+
+func begin(seed uint64, s *Spare) *Engine {
+	return &Engine{now: time.Second, rand: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), queue: s.queue, ready: s.ready, spare: s}
 }
 
 // Now is the time of the world, which no process knows.
@@ -131,8 +135,8 @@ func (e *Engine) Until(t time.Duration) {
 	}
 }
 
-// Close ends every process, so that no goroutine of the world is left, and
-// forgets every event. It panics with the first panic of what the processes had
+// Close ends every process, so that no goroutine of the world is left but those in
+// the Spare that it was made from, and forgets every event. It panics with the first panic of what the processes had
 // deferred, after all have ended.
 func (e *Engine) Close() {
 	var first any
@@ -140,7 +144,13 @@ func (e *Engine) Close() {
 		for !e.all[i].end(&first) {
 		}
 	}
+	e.queue.clear()
+	e.ready.clear()
+	e.spare.queue, e.spare.ready = e.queue, e.ready
 	e.queue, e.ready = queue{}, ready{}
+	if !e.kept {
+		e.spare.Close()
+	}
 	if first != nil {
 		panic(first)
 	}

@@ -107,6 +107,12 @@ func (q *queue) down(i int) {
 	q.set(i, k)
 }
 
+// clear takes everything out and keeps the room.
+func (q *queue) clear() {
+	clear(q.events)
+	*q = queue{heap: q.heap[:0], events: q.events[:0]}
+}
+
 // shift moves everything that p waits for by d of the world's time.
 func (q *queue) shift(p *Process, d time.Duration) {
 	for i := range q.heap {
@@ -154,4 +160,10 @@ func (r *ready) take() task {
 	r.head = (r.head + 1) & (len(r.ring) - 1)
 	r.n--
 	return t
+}
+
+// clear takes everything out and keeps the room.
+func (r *ready) clear() {
+	clear(r.ring)
+	*r = ready{ring: r.ring}
 }

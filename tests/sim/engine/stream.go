@@ -255,7 +255,7 @@ func (x *End) deliver() {
 		if x.n.e.trace != nil {
 			x.n.e.Note(y.p.name, "hears from "+x.p.name)
 		}
-		x.n.e.ready.put(task{p: y.p, end: y, f: m.f})
+		x.n.e.do(task{p: y.p, end: y, f: m.f})
 	case m.f != nil && !y.out.endsStream():
 		y.replies = true
 		y.put(message{})

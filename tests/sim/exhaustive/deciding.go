@@ -80,9 +80,17 @@ func (l *lab) read(n, who uint32, srv [2]uint32, i int, t token) read {
 		ms := uint64(b.now.Milliseconds())
 		snap.Observations = map[cluster.Endpoint]map[string]cluster.Observation{}
 		reports := map[cluster.Endpoint]map[string]cluster.Report{}
+		run := "r"
+		for k := range nodes {
+			if l.servers.of(srv[k]).itself {
+				run += names[k] // no view of the same instant before it came back is the same
+			}
+		}
 		for k, e := range nodes {
 			s, peer := l.servers.of(srv[k]), l.servers.of(srv[1-k])
-			snap.Observations[e] = map[string]cluster.Observation{"m": s.observe(k, peer.up, b.now)}
+			o := s.observe(k, peer.up, b.now)
+			o.Run = run
+			snap.Observations[e] = map[string]cluster.Observation{"m": o}
 			for agent, r := range snap.Reports[e] {
 				r.Seq = ms
 				reports[e] = map[string]cluster.Report{agent: r}

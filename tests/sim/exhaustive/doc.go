@@ -17,7 +17,9 @@
 // begins that step, with the record checked, and is held up; the held-up step goes
 // on, unless its session was ended. A server dies, comes back, receives, applies.
 // Redis comes back empty, or without its last change of the record and all since.
-// A moment passes, or a while. Events that change nothing are none.
+// A moment passes, or a while. Events that change nothing are none. Options.Faults
+// bounds how many of them are faults; the events of daily work are never bounded
+// but by Options.Depth.
 //
 // # What is judged
 //
@@ -29,7 +31,8 @@
 //     transactions that the other never had, nor under phase opening with
 //     received ones that are not applied.
 //   - I7: every opening under phase opening has a proof or a named risk, and where the
-//     record says that the other acknowledged its closing, it is closed.
+//     record says that the other acknowledged its closing, it is closed, unless it
+//     came back open since.
 //   - I9: no automatic failover follows another within failover_block.
 //   - I10: what is rebuilt after a loss of Redis gives the role to whom the newest
 //     record names, or the one that the agents obeyed.
@@ -53,8 +56,8 @@
 //   - Transactions are counted by origin, received and applied all at once. Applications
 //     write what a start has them written, and one transaction with each epoch row.
 //   - Words, timelines and names of actors; operators, accounts, mails; MariaDB.
-//   - What a server that came back receives by itself before it is opened again, and
-//     the proof that a rebuilt record repeats, are not judged.
+//   - What a server that came back receives by itself before it is opened again is
+//     not judged.
 //   - How far leaders' tokens are apart counts, not how many there were.
 //
 // Worlds that are equal are one state, compared in full and not by a hash. Two worlds

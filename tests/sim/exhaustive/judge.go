@@ -42,9 +42,10 @@ func (l *lab) judge(w *world, before uint32, msg message) string {
 		fault = "I3: two actives in one epoch, now " + summary(is)
 	}
 	w.named |= bitOf(is)
-	// A rebuilt record repeats the proof of the one that was lost.
-	if is.Phase == cluster.PhaseOpening && is.Proof == cluster.ProofFenced && kind != "rebuilt" && fault == "" && l.servers.of(w.srv[indexOf(is.Passive)]).writes() {
-		fault = fmt.Sprintf("I7: the record says %q, and %s is open", is.Proof, names[indexOf(is.Passive)])
+	if is.Phase == cluster.PhaseOpening && is.Proof == cluster.ProofFenced && fault == "" {
+		if other := l.servers.of(w.srv[indexOf(is.Passive)]); other.writes() && !other.itself {
+			fault = fmt.Sprintf("I7: the record says %q, and %s is open", is.Proof, names[indexOf(is.Passive)])
+		}
 	}
 	w.newest = l.recordOf(w.redis)
 	return fault

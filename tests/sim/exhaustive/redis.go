@@ -205,14 +205,14 @@ func (l *lab) transition(n uint32, m message) sent {
 	return l.sends.get(sendKey{n, m}, func() (out sent) {
 		t := l.transitions.of(m.what)
 		before := l.redis.of(n)
-		var trail, grown int
+		var grown int
 		var last cluster.Event
 		out.kind = t.Event.Kind
 		out.box = l.redis.edit(n, int(m.sender), func(o *box, id string) {
 			events := len(o.store.Trail())
 			err := l.o.Transition(o.store, o.now, id, m.token.of(before), t)
 			if id == ids[m.sender] {
-				out.err, trail, grown = err, events, len(o.store.Trail())-events
+				out.err, grown = err, len(o.store.Trail())-events
 				if all := o.store.Events(1); len(all) > 0 {
 					last = all[0]
 				}
@@ -235,7 +235,7 @@ func (l *lab) transition(n uint32, m message) sent {
 			out.fault = "I3: the record went from " + was.Order().String() + " to " + is.Order().String()
 		case grown != 1 || last.Assignment.Order() != is.Order():
 			out.fault = "I14: a transition left no event of its own"
-		case trail > 0 && last.Kind == "":
+		case last.Kind == "":
 			out.fault = "I14: the event of a transition does not say what it is"
 		}
 		return out

@@ -90,8 +90,12 @@ func (s server) say(i int, sourceUp bool) cluster.Server {
 	if s.io && !sourceUp {
 		io = cluster.ThreadConnecting
 	}
+	uptime := int64(1 << 30)
+	if s.itself {
+		uptime = 0
+	}
 	out := cluster.Server{
-		Flavor: cluster.MySQL, Identity: uuids[i], UptimeS: 1000, ReadOnly: cluster.TriOf(!s.open), SuperReadOnly: cluster.TriOf(!s.open),
+		Flavor: cluster.MySQL, Identity: uuids[i], UptimeS: uptime, ReadOnly: cluster.TriOf(!s.open), SuperReadOnly: cluster.TriOf(!s.open),
 		GTIDMode: true, LogsReplicaUpdates: true, Executed: s.executed.String(),
 		Channel: cluster.Channel{Configured: true, Source: nodes[1-i], IO: io, SQL: thread(s.sql), GTID: true, Received: s.received.String()},
 		Mark:    s.mark.cluster(),

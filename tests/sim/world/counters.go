@@ -14,6 +14,7 @@ type Counter int
 const (
 	SawFailoverFenced Counter = iota
 	SawFailoverGone
+	SawLeaseOver
 	SawFailoverRefused
 	SawFailoverHung
 	SawFailoverHungUnasked
@@ -45,6 +46,7 @@ const (
 	SawLeaderChanged
 	SawQuarantinedAtTheEnd
 	SawHeldAtTheEnd
+	SawHeldForAPerson
 	countedByJudge
 
 	SawActiveKilled Counter = iota - 1
@@ -86,7 +88,11 @@ const (
 	SawPausedByOperator
 	SawRequestRefused
 	SawRequestWithdrawn
-	SawLeaseOver
+	SawClosedAlone
+	SawKeptByLock
+	SawKeptByGrant
+	SawOpenedAgainByGrant
+	SawLockHeldBack
 	countersEnd
 )
 
@@ -96,6 +102,7 @@ type Counters [countersEnd]uint32
 var counterNames = [countersEnd]string{
 	SawFailoverFenced:          "a failover had the proof that the old active was closed",
 	SawFailoverGone:            "nobody was open before, so nobody had to be closed",
+	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",
 	SawFailoverHung:            "a failover took the risk of a hung server with the closing order queued",
 	SawFailoverHungUnasked:     "a failover took the risk of a hung server that was left no order",
@@ -127,6 +134,7 @@ var counterNames = [countersEnd]string{
 	SawLeaderChanged:           "another identify took the lease",
 	SawQuarantinedAtTheEnd:     "a schedule ended with a server rightly in quarantine",
 	SawHeldAtTheEnd:            "a schedule ended with two divergent servers and nobody active",
+	SawHeldForAPerson:          "a schedule ended with nobody active, for what a person had broken",
 	SawActiveKilled:            "the active was killed",
 	SawPassiveKilled:           "the passive was killed",
 	SawBothDown:                "both servers were down",
@@ -166,7 +174,11 @@ var counterNames = [countersEnd]string{
 	SawPausedByOperator:        "an operator paused the pair",
 	SawRequestRefused:          "a request was refused",
 	SawRequestWithdrawn:        "a request was withdrawn",
-	SawLeaseOver:               "a lease that was over was the proof",
+	SawClosedAlone:             "an active closed itself for want of a lease",
+	SawKeptByLock:              "an active stayed open by the lock alone",
+	SawKeptByGrant:             "an active stayed open by the grant alone",
+	SawOpenedAgainByGrant:      "an active that had closed itself was opened again with a new grant",
+	SawLockHeldBack:            "the lock of the old active held a promotion back",
 }
 
 // Count counts c.

@@ -122,6 +122,9 @@ func (b watched) SaveVerdict(ctx context.Context, u cluster.UniqSign, v cluster.
 	if v.Held && slices.ContainsFunc(v.Blockers, func(r cluster.Reason) bool { return r.Code == failover.Blocked }) {
 		b.w.count(SawFailoverBlocked)
 	}
+	if v.Reason.Code == failover.WaitProof && strings.Contains(v.Reason.Text, "still holds its lease") {
+		b.w.count(SawLockHeldBack)
+	}
 	return b.Bus.SaveVerdict(ctx, u, v)
 }
 
@@ -142,8 +145,17 @@ func (b reporting) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster
 	if r.Reason == reconcile.ReasonRecordGone.Text || strings.HasPrefix(r.Reason, "frozen: the record") {
 		b.w.count(SawRecordRefused)
 	}
+	switch server := b.w.server(r.Node); {
+	case !server.Open():
+	case r.Lease == cluster.LeaseLock:
+		b.w.count(SawKeptByLock)
+	case r.Lease == cluster.LeaseRedis:
+		b.w.count(SawKeptByGrant)
+	}
 	for _, s := range r.Steps {
 		switch {
+		case s.Name == string(reconcile.CloseAlone) && s.Err == "":
+			b.w.alone(b.w.server(r.Node))
 		case s.Name == "open" && s.Err != "":
 			b.w.count(SawOpenerRefused)
 		case s.Name == "apply" && s.MS > 1:
@@ -190,6 +202,9 @@ func agentOf(d *daemon, ctx context.Context) {
 		ID: d.id(), Bus: reporting{redis.AgentBus{Bus: d.bus}, d.w}, Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, User: managerUser,
 		ConnectTimeout: d.w.spec.Policy.ConnectTimeout, Runtime: d.p.Runtime(), Log: d.log(), Store: store{d.disk, d.p},
 		Node: func(e cluster.Endpoint) (agent.Node, error) { return d.node(e), nil },
+	}
+	if lease := d.w.spec.Lease; lease > 0 {
+		o.Lease, o.Local = lease, func(e cluster.Endpoint) bool { return d.w.server(e).host == d.host }
 	}
 	if d.w.spec.Blocks {
 		o.BlockUser, o.BlockHost = application, anywhere

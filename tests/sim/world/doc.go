@@ -8,7 +8,13 @@
 // until the pair is well again. The Judge is told of everything that changes and
 // says whether a promise was broken. The same schedule gives the same events.
 //
-// What is real: the loops and decisions of pkg/identify, pkg/agent and the
-// monitor's watch with all below them. What is a model: Redis, the servers, the
-// network, the disks and the clocks.
+// A fault is a kind with what it happens to; it begins at a time, or some
+// microseconds after the record has come to a phase. What is drawn is the swarm: a
+// few kinds in each schedule, and other ones in the next.
+//
+// What is real: the loops and decisions of pkg/identify, pkg/agent and
+// pkg/monitor with all below them. What is a model: Redis, the servers, the
+// network, the disks and the clocks. Not drawn: leases of the active; agents beside
+// two Redis masters, see forkRedis; a KILL that does not end a session; the
+// predecessor's daemons.
 package world

@@ -16,7 +16,7 @@ func Draw(seed uint64) Spec {
 	ms := func(low, high int) time.Duration { return time.Duration(low+r.IntN(high-low)) * time.Millisecond }
 	s := Spec{
 		Seed: seed, Flavor: pick(r, cluster.MySQL, cluster.MariaDB),
-		Monitors: pick(r, 1, 1, 2, 3), Identifies: 1 + r.IntN(2), Agents: pick(r, 1, 1, 2), Local: one(2),
+		Monitors: pick(r, 1, 1, 1, 1, 2, 3), Identifies: pick(r, 1, 1, 2), Agents: pick(r, 1, 1, 1, 2), Local: one(2),
 		Policy: Policy{
 			Unfenced: pick(r, failover.UnfencedAuto, failover.UnfencedAuto, failover.UnfencedWait, failover.UnfencedRisk),
 			MaxLoss:  int64(pick(r, -1, -1, 0, 2)), FailoverBlock: pick(r, 0, time.Second, 3*time.Second),
@@ -24,11 +24,16 @@ func Draw(seed uint64) Spec {
 			TryTimes: pick(r, 1, 2), ConnectTimeout: pick(r, 500*time.Millisecond, time.Second), Interval: time.Second,
 		},
 		Steady: !one(8), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
-		Clients: 1 + r.IntN(2), WriteEvery: ms(50, 300), Apply: pick(r, 0, time.Millisecond, 30*time.Millisecond, 400*time.Millisecond),
+		Clients: pick(r, 1, 1, 1, 2), WriteEvery: pick(r, ms(50, 300), ms(200, 600), ms(200, 600)), Apply: pick(r, 0, time.Millisecond, 30*time.Millisecond, 400*time.Millisecond),
 		Clocks: map[string]engine.Clock{},
 	}
-	s.Until = ms(1000, 4000)
-	long := one(15)
+	// Most worlds are short, since much happens at once in them; some last until
+	// what is waited for has come.
+	s.Until, s.Settles = ms(500, 1500), 300*time.Millisecond
+	if one(3) {
+		s.Until, s.Settles = ms(1000, 4000), time.Second
+	}
+	long := one(30)
 	if long {
 		s.Until += 12 * time.Second
 	}
@@ -36,8 +41,8 @@ func Draw(seed uint64) Spec {
 	if s.Steady {
 		s.StartsOpen = one(12)
 	} else {
-		begin = ms(0, 4000)
-		s.Until += 3 * time.Second
+		begin = ms(0, 2800)
+		s.Until += 2500 * time.Millisecond
 	}
 	for _, name := range s.daemons() {
 		if one(3) {

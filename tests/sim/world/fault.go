@@ -132,7 +132,7 @@ var kinds = []kind{
 	{"the link loses:", onLink, lossyLink, true, true},
 	{"a firewall is before", onDoor, door, true, true},
 	{"the applier is slow on", onServer, slowApplier, true, false},
-	{"the applier is stopped on", onServer, stopApplier, true, false},
+	{"replication is stopped on", onThreads, stopThreads, true, false},
 	{"a table is locked on", onServer, lockTable, true, false},
 	{"a long write runs on", onServer, longWrite, true, false},
 	{"a transaction stays open on", onServer, longTransaction, true, false},
@@ -192,6 +192,11 @@ func onLink(r *rand.Rand, s *Spec, f *Fault) {
 }
 
 func onDoor(r *rand.Rand, s *Spec, f *Fault) {
+	onServer(r, s, f)
+	f.N = 1 + r.IntN(3)
+}
+
+func onThreads(r *rand.Rand, s *Spec, f *Fault) {
 	onServer(r, s, f)
 	f.N = 1 + r.IntN(3)
 }
@@ -477,10 +482,12 @@ func slowApplier(w *world, f Fault) func() {
 	return func() { s.setApply(0) }
 }
 
-func stopApplier(w *world, f Fault) func() {
+// stopThreads has a person stop the applier, the receiver, or both.
+func stopThreads(w *world, f Fault) func() {
 	s := w.on(f)
 	if s.Up() {
-		s.person(func(x *mysql.Session, now time.Duration) { x.StopThreads(now, false, true, func(error) {}) })
+		w.judge.Halted(w.e.Now(), s.Addr())
+		s.person(func(x *mysql.Session, now time.Duration) { x.StopThreads(now, f.N&2 != 0, f.N&1 != 0, func(error) {}) })
 	}
 	return nil
 }
@@ -534,8 +541,9 @@ func longTransaction(w *world, f Fault) func() {
 func writeErrant(w *world, f Fault) func() {
 	s := w.on(f)
 	if s.Up() {
-		w.judge.Interfered(w.e.Now())
-		s.person(func(x *mysql.Session, now time.Duration) { x.Write(now, w.row(), 0, func(mysql.Outcome) {}) })
+		row := w.row()
+		w.judge.Interfered(w.e.Now(), row)
+		s.person(func(x *mysql.Session, now time.Duration) { x.Write(now, row, 0, func(mysql.Outcome) {}) })
 	}
 	return nil
 }

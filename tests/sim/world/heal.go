@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -13,12 +14,12 @@ import (
 )
 
 const (
-	// settled is how long a pair must have been well to be believed, and
-	// mostHealing how long the world may take to be well after the faults.
+	// settled is how long a pair must have been well to be believed unless the
+	// schedule says otherwise, and mostHealing how long the world may take to be well after the faults.
 	settled     = time.Second
 	mostHealing = 90 * time.Second
 	// lookEvery is how often the pair is looked at meanwhile.
-	lookEvery = 200 * time.Millisecond
+	lookEvery = 100 * time.Millisecond
 	// identifyLease is the life of identify's lease.
 	identifyLease = 3 * time.Second
 )
@@ -50,10 +51,13 @@ func (w *world) heal() {
 	w.e.After(lookEvery, w.check)
 }
 
-// resume has the operator end a pause, until there is none.
+// resume has the operator end every pause, a late one too.
 func (w *world) resume() {
-	for w.order(Order{Verb: Resume}) != nil || w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
-		_ = sched.Sleep(context.Background(), w.desk.Runtime(), settled)
+	for {
+		if w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
+			_ = w.order(Order{Verb: Resume})
+		}
+		_ = sched.Sleep(context.Background(), w.desk.Runtime(), settled/2)
 	}
 }
 
@@ -66,7 +70,7 @@ func (w *world) check() {
 		w.wellFrom = 0
 	case w.wellFrom == 0:
 		w.wellFrom = now
-	case w.writing && now-w.wellFrom >= settled:
+	case w.writing && now-w.wellFrom >= w.settles():
 		// The passive must come to have everything.
 		w.writing, w.wellFrom = false, 0
 	case !w.writing && w.level():
@@ -78,6 +82,13 @@ func (w *world) check() {
 		return
 	}
 	w.e.After(lookEvery, w.check)
+}
+
+func (w *world) settles() time.Duration {
+	if d := w.spec.Settles; d > 0 {
+		return d
+	}
+	return settled
 }
 
 // missing is what keeps the pair from being well; empty when it is.
@@ -93,8 +104,13 @@ func (w *world) missing() string {
 		return fmt.Sprintf("%s is not open", active.Addr())
 	case !passive.Up() || passive.Open():
 		return fmt.Sprintf("%s is up: %v, open: %v", passive.Addr(), passive.Up(), passive.Open())
+	case active.Locked(appAccount), w.spec.Blocks && !passive.Locked(appAccount):
+		return fmt.Sprintf("the application is locked out of %s: %v, of %s: %v", active.Addr(), active.Locked(appAccount), passive.Addr(), passive.Locked(appAccount))
 	}
 	if w.quarantined(passive) {
+		if active.Receives() || passive.Receives() {
+			return fmt.Sprintf("%s is in quarantine, and replication runs", passive.Addr())
+		}
 		return ""
 	}
 	for _, s := range w.db {
@@ -198,15 +214,43 @@ func Run(s Spec) Outcome { return run(s, false) }
 // RunTraced is Run with a trace.
 func RunTraced(s Spec) Outcome { return run(s, true) }
 
+// spares are what worlds have left behind; there are as many as worlds ran side by side.
+var spares pool
+
+type pool struct {
+	mu  sync.Mutex
+	all []*engine.Spare
+}
+
+func (p *pool) take() *engine.Spare {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.all) - 1
+	if last < 0 {
+		return &engine.Spare{}
+	}
+	s := p.all[last]
+	p.all = p.all[:last]
+	return s
+}
+
+func (p *pool) give(s *engine.Spare) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, s)
+}
+
 func run(s Spec, traced bool) (out Outcome) {
-	w := newWorld(s)
+	spare := spares.take()
+	defer spares.give(spare)
+	w := worldOn(spare.New(s.Seed), s)
 	var trace *engine.Trace
 	if traced {
 		trace = w.e.Record(0)
 	}
 	defer func() {
-		if p, ok := recover().(*engine.Panic); ok {
-			out.Violation = &Violation{Invariant: "panic", At: w.e.Now(), Text: p.Error()}
+		if p := recover(); p != nil {
+			out.Violation = &Violation{Invariant: "panic", At: w.e.Now(), Text: fmt.Sprint(p)}
 		}
 		if trace != nil {
 			out.Trace = trace.String()

@@ -109,9 +109,13 @@ type FinalFacts struct {
 //	L1  after the heal the pair is writable
 //	L2  after the heal the passive replicates, or is in quarantine for a reason
 //
+// With leases the proof that a lease is over counts like any other: nothing but
+// who overslept, and two Redis masters while hosts are cut off, makes it a risk.
+//
 // What is excused: two open servers while the record says risk, until the old one
 // has been closed; servers that a person or an option file opened, until they have
-// been closed; what an operator's override overruled. After Redis has lost
+// been closed; what an operator's override overruled; a pair that is held at the end
+// by what a person has written or stopped. After Redis has lost
 // something its record may be older than what was already decided: then agents'
 // memories, epoch rows and openings are held to I3, no longer the record.
 type Judge struct {
@@ -140,8 +144,13 @@ type Judge struct {
 	forked  bool
 	trouble bool
 	stalled bool
-	// interfered is when a person last wrote to a server, below zero for never.
+	// overslept: one who keeps or takes back leases was held up for longer than they allow.
+	overslept bool
+	// interfered is when a person last wrote to a server, below zero for never;
+	// foreign are the rows, and halted the servers whose replication a person stopped.
 	interfered time.Duration
+	foreign    []uint64
+	halted     [2]bool
 	split      bool // two servers were open, or may have been, by a risk
 
 	leader string
@@ -275,7 +284,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	other := j.at(j.other(e))
 	if how != ByAgent {
 		j.Seen.Count(SawOpenedBySomebodyElse)
-	} else if j.stalled && other.named.Proof.IsRisk() && m.named.Epoch < other.named.Epoch {
+	} else if j.stalled && j.risky(other.named.Proof) && m.named.Epoch < other.named.Epoch {
 		m.risked = true // nobody could reach it, nor whoever was about to open it
 	}
 	switch {
@@ -290,6 +299,13 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 		j.opened(now, e, m, other)
 	}
 	m.unwanted = !wants(j.record, e)
+}
+
+// risky reports whether the old active of a proof may still be open: by the policy,
+// or since its lease rests on agents that were not held up, and on one Redis while
+// hosts cannot reach each other.
+func (j *Judge) risky(p cluster.Proof) bool {
+	return p.IsRisk() || p == cluster.ProofLease && (j.overslept || j.forked && j.stalled)
 }
 
 // closed judges the end of an opening.
@@ -330,8 +346,9 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		return
 	}
 	forced := m.named.Cause == causeForced
-	// A server that replicates by itself receives before an agent can stop it.
-	byItself := j.p.AutoReplicate && j.lastOpen == e
+	// A server that replicates by itself receives before an agent can stop it, and one
+	// that closed itself for want of a lease goes on receiving.
+	byItself := (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
 	if n := j.god.Unapplied(e); n > 0 && !forced && !byItself && !j.meddled(now) {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
@@ -584,7 +601,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	if !kept && (before.Phase == cluster.PhaseRevoked || j.holder != after.Active) {
 		j.proved(now, after, rival, x)
 	}
-	if after.Proof.IsRisk() && x.open {
+	if j.risky(after.Proof) && x.open {
 		x.risked, j.split = true, true
 	}
 	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
@@ -622,6 +639,10 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 	case cluster.ProofNone:
 		if j.holder != "" {
 			j.fail(now, "I7", "%s names %s after %s without a proof", after.Order(), after.Active, rival)
+		}
+	case cluster.ProofLease:
+		if x.open && x.how == ByAgent && !j.risky(after.Proof) {
+			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	case cluster.ProofFenced, cluster.ProofGone:
 		since := x.how != ByAgent && x.openedAt > j.topAt
@@ -702,6 +723,8 @@ func (j *Judge) countPromotion(after cluster.Assignment) {
 		saw(SawFailoverFenced)
 	case cluster.ProofGone:
 		saw(SawFailoverGone)
+	case cluster.ProofLease:
+		saw(SawLeaseOver)
 	case cluster.RiskRefused:
 		saw(SawFailoverRefused)
 	case cluster.RiskHung:
@@ -732,8 +755,24 @@ func (j *Judge) Trouble(now time.Duration) { j.trouble = true }
 // paused or slowed, so that what it does may be old.
 func (j *Judge) Stalled(now time.Duration) { j.stalled = true }
 
-// Interfered tells that a person has written to a server, read_only or not.
-func (j *Judge) Interfered(now time.Duration) { j.interfered = now }
+// Overslept tells that an agent with leases, its host or its server, or a clock that
+// leases count on, was or will be held up for longer than the leases allow.
+func (j *Judge) Overslept(now time.Duration) { j.overslept = true }
+
+// Interfered tells that a person has written the row to a server, read_only or not.
+func (j *Judge) Interfered(now time.Duration, row uint64) {
+	j.interfered = now
+	j.foreign = append(j.foreign, row)
+}
+
+// Halted tells that a person has stopped the replication of e.
+func (j *Judge) Halted(now time.Duration, e cluster.Endpoint) {
+	if e == j.p.Members[0] {
+		j.halted[0] = true
+	} else {
+		j.halted[1] = true
+	}
+}
 
 // Obeys tells that an agent has written a record to its memory.
 func (j *Judge) Obeys(now time.Duration, agent string, a cluster.Assignment) {
@@ -818,7 +857,27 @@ func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 		j.Seen.Count(SawHeldAtTheEnd)
 		return
 	}
+	if j.brokenByPerson(f) && f.Verdict != "" {
+		j.Seen.Count(SawHeldForAPerson)
+		return
+	}
 	j.fail(now, "L1", "nobody is active after the heal: %s %s; %s", f.Record.Order(), f.Record.Phase, f.Verdict)
+}
+
+// brokenByPerson reports whether the pair is held by what a person has broken and
+// left so: a row that only one server has, or a candidate that does not replicate.
+func (j *Judge) brokenByPerson(f FinalFacts) bool {
+	for _, row := range j.foreign {
+		if j.god.Has(j.p.Members[0], row) != j.god.Has(j.p.Members[1], row) {
+			return true
+		}
+	}
+	for i, s := range f.Servers {
+		if j.halted[i] && f.Record.Phase == cluster.PhaseRevoked && f.Record.To == j.p.Members[i] && !(s.IO && s.SQL) {
+			return true
+		}
+	}
+	return false
 }
 
 // whole judges the replication of a settled pair.

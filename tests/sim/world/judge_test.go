@@ -458,13 +458,13 @@ func TestJudge(t *testing.T) {
 		}},
 		{"opened with what a person wrote just now", async, "", func(h *history) {
 			h.die(ja)
-			h.Interfered(h.tick())
+			h.Interfered(h.tick(), 99)
 			h.loses(jb, 1)
 			h.applied(jb, 1)
 			h.failover(ja, jb, cluster.RiskRefused)
 		}},
 		{"opened with what a person wrote long ago", async, "I4", func(h *history) {
-			h.Interfered(h.tick())
+			h.Interfered(h.tick(), 99)
 			h.t += unseen
 			h.die(ja)
 			h.loses(jb, 1)
@@ -573,6 +573,46 @@ func TestJudge(t *testing.T) {
 			})
 		}},
 
+		{"held at the end for a row that a person wrote to one server", async, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Interfered(h.tick(), 99)
+			h.g.has[jb][99] = true
+			h.final(nil)
+		}},
+		{"held at the end though the row of a person is on both servers", async, "L1", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Interfered(h.tick(), 99)
+			h.g.has[ja][99], h.g.has[jb][99] = true, true
+			h.final(nil)
+		}},
+		{"held at the end for a row of a person without a word", async, "L1", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Interfered(h.tick(), 99)
+			h.g.has[jb][99] = true
+			h.final(func(f *FinalFacts) { f.Verdict = "" })
+		}},
+		{"held at the end for a candidate whose applier a person stopped", async, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), jb)
+			h.final(func(f *FinalFacts) { f.Servers[1].SQL = false })
+		}},
+		{"held at the end for a candidate that nobody stopped", async, "L1", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), ja)
+			h.final(func(f *FinalFacts) { f.Servers[1].SQL = false })
+		}},
+		{"held at the end for a candidate that replicates again", async, "L1", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), jb)
+			h.final(nil)
+		}},
+
 		{"a failover for nothing", async, "I6", func(h *history) { h.revoke(ja, jb) }},
 		{"a failover for nothing after Redis lost something", async, "I10", func(h *history) {
 			h.RedisFault(h.tick(), false)
@@ -658,7 +698,7 @@ func TestJudge(t *testing.T) {
 			h.Threads(h.tick(), ja, jb)
 		}},
 		{"made to replicate what a person wrote just now", async, "", func(h *history) {
-			h.Interfered(h.tick())
+			h.Interfered(h.tick(), 99)
 			h.loses(jb, 1)
 			h.Threads(h.tick(), jb, ja)
 		}},

@@ -27,7 +27,6 @@ type server struct {
 	mark           cluster.Epoch // of its epoch row
 	unasked        bool          // it receives since it was started, and no agent has looked at what
 	unapplied      int           // when it was last killed
-	apply          time.Duration
 }
 
 func (w *world) newServer(h *engine.Host, e cluster.Endpoint, i int) *server {

@@ -21,6 +21,9 @@ type Spec struct {
 	// servers' hosts instead of hosts of their own.
 	Agents int
 	Local  bool
+	// Lease, with two Local agents: each acts on its own server only, and the active
+	// has leases of this length; 0 for agents that act on both.
+	Lease  time.Duration `json:",omitempty"`
 	Policy Policy
 	// Steady: the pair has been up for long and is well; otherwise all begins
 	// from nothing.
@@ -46,6 +49,9 @@ type Spec struct {
 	Faults   []Fault       `json:",omitempty"`
 	// Until is when the faults end and the heal begins.
 	Until time.Duration
+	// Settles is how long the pair must have been well after that to be believed;
+	// 1 s when zero.
+	Settles time.Duration `json:",omitempty"`
 }
 
 // Policy is what the tag's configuration says.

@@ -57,8 +57,10 @@ type master struct {
 	token uint64
 }
 
-func newWorld(spec Spec) *world {
-	w := &world{spec: spec, e: engine.New(spec.Seed)}
+func newWorld(spec Spec) *world { return worldOn(engine.New(spec.Seed), spec) }
+
+func worldOn(e *engine.Engine, spec Spec) *world {
+	w := &world{spec: spec, e: e}
 	w.net = w.e.Network(usual, local)
 	w.pair = cluster.Pair{Tag: "t", UniqSign: sign, Primary: "db-a:3306", Secondary: "db-b:3306", ServiceMode: cluster.ActivePassive}
 	return w
@@ -78,6 +80,7 @@ func (w *world) build() {
 	w.judge = NewJudge(Promise{
 		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss,
 		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: w.has(daemonLeap) || w.has(redisLeap), Blocks: spec.Blocks,
+		Leases: spec.Lease > 0,
 	}, w)
 	w.startServers()
 	if spec.Steady {

@@ -1,0 +1,55 @@
+package failover
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// voice is somebody, by name, who tells something of a node.
+type voice struct {
+	node cluster.Endpoint
+	name string
+}
+
+func (v voice) compare(o voice) int {
+	return cmp.Or(cmp.Compare(v.node, o.node), cmp.Compare(v.name, o.name))
+}
+
+// table is something by voice. It is replaced and never changed in place, so that
+// a State is copied with its fields alone.
+type table[V any] []row[V]
+
+type row[V any] struct {
+	voice voice
+	value V
+}
+
+func (t table[V]) get(k voice) (V, bool) {
+	for i := range t {
+		if t[i].voice == k {
+			return t[i].value, true
+		}
+	}
+	var none V
+	return none, false
+}
+
+func (t *table[V]) put(k voice, v V) {
+	i, found := slices.BinarySearchFunc(*t, k, func(r row[V], k voice) int { return r.voice.compare(k) })
+	all := make(table[V], 0, len(*t)+1)
+	all = append(append(all, (*t)[:i]...), row[V]{k, v})
+	if found {
+		i++
+	}
+	*t = append(all, (*t)[i:]...)
+}
+
+// keep takes out what is not there any more.
+func (t *table[V]) keep(there func(voice) bool) {
+	gone := func(r row[V]) bool { return !there(r.voice) }
+	if slices.ContainsFunc(*t, gone) {
+		*t = slices.DeleteFunc(slices.Clone(*t), gone)
+	}
+}

@@ -1,5 +1,0 @@
-//go:build mutant && applier_runs
-
-package safeguard
-
-const off = ApplierRuns

@@ -1,5 +1,0 @@
-//go:build mutant && closed_first
-
-package safeguard
-
-const off = ClosedFirst

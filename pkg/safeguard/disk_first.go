@@ -1,5 +1,0 @@
-//go:build mutant && disk_first
-
-package safeguard
-
-const off = DiskFirst

@@ -1,5 +1,0 @@
-//go:build mutant && drain
-
-package safeguard
-
-const off = Drain

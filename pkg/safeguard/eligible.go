@@ -1,5 +1,0 @@
-//go:build mutant && eligible
-
-package safeguard
-
-const off = Eligible

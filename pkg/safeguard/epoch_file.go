@@ -1,5 +1,0 @@
-//go:build mutant && epoch_file
-
-package safeguard
-
-const off = EpochFile

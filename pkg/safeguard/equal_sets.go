@@ -1,5 +1,0 @@
-//go:build mutant && equal_sets
-
-package safeguard
-
-const off = EqualSets

@@ -1,5 +1,0 @@
-//go:build mutant && errant_check
-
-package safeguard
-
-const off = ErrantCheck

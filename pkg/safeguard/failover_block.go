@@ -1,5 +1,0 @@
-//go:build mutant && failover_block
-
-package safeguard
-
-const off = FailoverBlock

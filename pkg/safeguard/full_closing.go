@@ -1,5 +1,0 @@
-//go:build mutant && full_closing
-
-package safeguard
-
-const off = FullClosing

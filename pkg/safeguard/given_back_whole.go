@@ -1,5 +1,0 @@
-//go:build mutant && given_back_whole
-
-package safeguard
-
-const off = GivenBackWhole

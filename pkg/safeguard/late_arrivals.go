@@ -1,5 +1,0 @@
-//go:build mutant && late_arrivals
-
-package safeguard
-
-const off = LateArrivals

@@ -1,5 +1,0 @@
-//go:build mutant && listening
-
-package safeguard
-
-const off = Listening

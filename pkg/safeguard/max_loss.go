@@ -1,5 +1,0 @@
-//go:build mutant && max_loss
-
-package safeguard
-
-const off = MaxLoss

@@ -1,0 +1,5 @@
+//go:build mutant && no_closed_first
+
+package safeguard
+
+const off = ClosedFirst

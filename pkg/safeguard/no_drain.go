@@ -1,0 +1,5 @@
+//go:build mutant && no_drain
+
+package safeguard
+
+const off = Drain

@@ -1,0 +1,5 @@
+//go:build mutant && no_eligible
+
+package safeguard
+
+const off = Eligible

@@ -1,0 +1,5 @@
+//go:build mutant && no_epoch_above
+
+package safeguard
+
+const off = EpochAbove

@@ -1,0 +1,5 @@
+//go:build mutant && no_epoch_raised
+
+package safeguard
+
+const off = EpochRaised

@@ -1,0 +1,5 @@
+//go:build mutant && no_failover_block
+
+package safeguard
+
+const off = FailoverBlock

@@ -1,0 +1,5 @@
+//go:build mutant && no_late_leader
+
+package safeguard
+
+const off = LateLeader

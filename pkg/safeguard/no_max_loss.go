@@ -1,0 +1,5 @@
+//go:build mutant && no_max_loss
+
+package safeguard
+
+const off = MaxLoss

@@ -1,0 +1,5 @@
+//go:build mutant && no_newer_row
+
+package safeguard
+
+const off = NewerRow

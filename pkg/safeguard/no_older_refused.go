@@ -1,0 +1,5 @@
+//go:build mutant && no_older_refused
+
+package safeguard
+
+const off = OlderRefused

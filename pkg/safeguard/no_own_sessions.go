@@ -1,0 +1,5 @@
+//go:build mutant && no_own_sessions
+
+package safeguard
+
+const off = OwnSessions

@@ -1,0 +1,5 @@
+//go:build mutant && no_pinned_session
+
+package safeguard
+
+const off = PinnedSession

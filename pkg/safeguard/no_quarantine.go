@@ -1,0 +1,5 @@
+//go:build mutant && no_quarantine
+
+package safeguard
+
+const off = Quarantine

@@ -1,0 +1,5 @@
+//go:build mutant && no_read_back
+
+package safeguard
+
+const off = ReadBack

@@ -1,0 +1,5 @@
+//go:build mutant && no_reconciling
+
+package safeguard
+
+const off = Reconciling

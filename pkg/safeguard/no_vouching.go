@@ -1,0 +1,5 @@
+//go:build mutant && no_vouching
+
+package safeguard
+
+const off = Vouching

@@ -1,5 +1,0 @@
-//go:build mutant && older_refused
-
-package safeguard
-
-const off = OlderRefused

@@ -1,5 +1,0 @@
-//go:build mutant && own_memory
-
-package safeguard
-
-const off = OwnMemory

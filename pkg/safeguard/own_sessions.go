@@ -1,5 +1,0 @@
-//go:build mutant && own_sessions
-
-package safeguard
-
-const off = OwnSessions

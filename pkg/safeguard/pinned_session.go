@@ -1,5 +1,0 @@
-//go:build mutant && pinned_session
-
-package safeguard
-
-const off = PinnedSession

@@ -1,5 +1,0 @@
-//go:build mutant && quarantine
-
-package safeguard
-
-const off = Quarantine

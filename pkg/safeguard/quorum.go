@@ -1,5 +1,0 @@
-//go:build mutant && quorum
-
-package safeguard
-
-const off = Quorum

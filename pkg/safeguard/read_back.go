@@ -1,5 +1,0 @@
-//go:build mutant && read_back
-
-package safeguard
-
-const off = ReadBack

@@ -1,5 +1,0 @@
-//go:build mutant && reconciling
-
-package safeguard
-
-const off = Reconciling

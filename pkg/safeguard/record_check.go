@@ -1,5 +1,0 @@
-//go:build mutant && record_check
-
-package safeguard
-
-const off = RecordCheck

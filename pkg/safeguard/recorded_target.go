@@ -1,5 +1,0 @@
-//go:build mutant && recorded_target
-
-package safeguard
-
-const off = RecordedTarget

@@ -1,5 +1,0 @@
-//go:build mutant && row_first
-
-package safeguard
-
-const off = RowFirst

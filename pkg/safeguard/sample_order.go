@@ -1,5 +1,0 @@
-//go:build mutant && sample_order
-
-package safeguard
-
-const off = SampleOrder

@@ -1,5 +1,0 @@
-//go:build mutant && second_look
-
-package safeguard
-
-const off = SecondLook

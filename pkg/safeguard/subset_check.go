@@ -1,5 +1,0 @@
-//go:build mutant && subset_check
-
-package safeguard
-
-const off = SubsetCheck

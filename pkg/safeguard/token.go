@@ -1,5 +1,0 @@
-//go:build mutant && token
-
-package safeguard
-
-const off = Token

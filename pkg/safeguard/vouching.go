@@ -1,5 +1,0 @@
-//go:build mutant && vouching
-
-package safeguard
-
-const off = Vouching

@@ -1,0 +1,55 @@
+package engine
+
+import "iter"
+
+// Spare is what worlds leave behind for those after them, which are then cheaper
+// to make: goroutines and room. One world at a time uses it. A Spare that is done
+// with needs a Close.
+type Spare struct {
+	strands []*strand
+	queue   queue
+	ready   ready
+}
+
+// strand is a goroutine that carries one coroutine after the other: to begin one,
+// whose stack has to grow first, costs more than most coroutines do.
+type strand struct {
+	next  func() (struct{}, bool)
+	stop  func()
+	yield func(struct{}) bool
+	c     *coroutine
+}
+
+// New is the function New for a world that uses s.
+func (s *Spare) New(seed uint64) *Engine {
+	e := begin(seed, s)
+	e.kept = true
+	return e
+}
+
+// Close ends the goroutines.
+func (s *Spare) Close() {
+	for _, x := range s.strands {
+		x.stop()
+	}
+	s.strands = nil
+}
+
+// strand is one that carries nothing.
+func (s *Spare) strand() *strand {
+	if n := len(s.strands); n > 0 {
+		x := s.strands[n-1]
+		s.strands = s.strands[:n-1]
+		return x
+	}
+	x := &strand{}
+	x.next, x.stop = iter.Pull(func(yield func(struct{}) bool) {
+		x.yield = yield
+		for carries := true; carries; carries = yield(struct{}{}) {
+			x.c.run()
+			x.c = nil
+			s.strands = append(s.strands, x)
+		}
+	})
+	return x
+}
