@@ -14,7 +14,7 @@ DESTDIR ?=
 BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build install uninstall boot test race e2e lint demo bench sim clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
@@ -62,6 +62,9 @@ bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown tabl
 
 sim: ## schedules of the simulated world for SECONDS=60; a violation names the seed to run again
 	$(GO) run ./tests/sim -seconds $(SECONDS)
+
+mutants: ## each safeguard left out once, SECONDS=60 of schedules each: the simulator must catch every one
+	$(GO) run ./tests/sim/mutants -seconds $(SECONDS)
 
 clean: ## remove what was built
 	rm -rf bin .cache

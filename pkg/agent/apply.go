@@ -55,7 +55,10 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 		return err
 	}
 	failpoint.Hit("drain.stopped")
-	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil && !safeguard.Off(safeguard.Drain) {
+	if safeguard.Off(safeguard.Drain) {
+		target = ""
+	}
+	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil {
 		return err
 	}
 	w.memory.Ready, w.memory.Behind = in.Record.Order(), cluster.Order{}

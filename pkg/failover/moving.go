@@ -172,7 +172,7 @@ func (s *situation) rowsSayClosed(from, to *member) bool {
 // and gets the role back.
 func (s *situation) wroteSince(from *member, have gtid.Set) bool {
 	closed, ok := from.closedUnder(s.rec.Order())
-	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !have.Contains(s.parse(from, closed.Executed))
+	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !s.namedLast(from, s.m[s.p.Pair.Other(from.node)]) && !have.Contains(s.parse(from, closed.Executed))
 }
 
 // drained is the report that the new active has applied what it received; where
@@ -195,7 +195,7 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 	if is, _ := s.overridden(); is {
 		return s.unreadable(to)
 	}
-	if e := s.errant(from, to); !e.IsEmpty() {
+	if e := s.errant(from, to); !e.IsEmpty() && !s.wasNamed(from, to, e) {
 		return why(Errant, "%s has transactions of its own that %s never had: %s", to.node, from.node, short(e.String())), false
 	}
 	have := s.parse(to, ready.Executed)
@@ -206,6 +206,19 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 		return r, false
 	}
 	return s.unreadable(from, to)
+}
+
+// wasNamed reports whether all of own are of the time in which to had the role: its
+// record was lost after it was opened, and no row names the other since.
+func (s *situation) wasNamed(from, to *member, own gtid.Set) bool {
+	return s.rec.Cause == causeRebuilt && s.namedLast(from, to) && own.WithoutOrigin(to.server.Identity).IsEmpty()
+}
+
+// namedLast reports whether the epoch rows of both tell that nobody was opened since
+// to was.
+func (s *situation) namedLast(from, to *member) bool {
+	row := to.server.Mark
+	return row.Active == to.node && row.Epoch >= from.server.Mark.Epoch
 }
 
 // owed is everything that m was ever seen to have received: to be applied
@@ -264,6 +277,9 @@ func (s *situation) waitRevoked() (Decision, bool) {
 	}
 	if r, ok := s.promotable(from, to, ready); !ok {
 		return hold(r)
+	}
+	if s.wroteSince(from, s.parse(to, ready.Executed)) {
+		return hold(why(Divergent, "%s was active since, and %s has transactions of its own: a person must decide (mmmctl failover)", from.node, to.node))
 	}
 	return hold(proofReason)
 }

@@ -1,6 +1,10 @@
 package reconcile
 
-import "time"
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
+)
 
 // ReopenAfter is how long an active that somebody else has closed stays closed.
 // That was an agent which obeys a newer record, or another Redis, or a person: the
@@ -10,7 +14,7 @@ const ReopenAfter = 5 * time.Second
 // alone reports whether the server may be open and no lease keeps it so, whatever
 // the record says.
 func (in Input) alone() bool {
-	if !in.Leases.Used || in.Leases.Keep || in.Mine.Closed() || in.Mine.Began == 0 {
+	if !in.Leases.Used || in.Leases.Keep || safeguard.Off(safeguard.LoneClosing) || in.Mine.Closed() || in.Mine.Began == 0 {
 		return false
 	}
 	if in.Mine.Answers() {

@@ -60,6 +60,8 @@ const (
 	SubsetCheck Safeguard = "no_subset_check"
 	// Quarantine: a server with transactions of its own replicates nothing.
 	Quarantine Safeguard = "no_quarantine"
+	// LoneClosing: an active that no lease keeps open closes itself.
+	LoneClosing Safeguard = "no_lone_closing"
 )
 
 // Off reports whether this build leaves s out.

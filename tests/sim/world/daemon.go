@@ -152,10 +152,15 @@ func (b reporting) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster
 	case r.Lease == cluster.LeaseRedis:
 		b.w.count(SawKeptByGrant)
 	}
+	alone := false
 	for _, s := range r.Steps {
 		switch {
 		case s.Name == string(reconcile.CloseAlone) && s.Err == "":
-			b.w.alone(b.w.server(r.Node))
+			b.w.count(SawClosedAlone)
+			alone = true
+		case s.Name == "open" && s.Err == "" && alone:
+			b.w.count(SawOpenedAgainByGrant)
+			alone = false
 		case s.Name == "open" && s.Err != "":
 			b.w.count(SawOpenerRefused)
 		case s.Name == "apply" && s.MS > 1:

@@ -14,7 +14,7 @@
 //
 // What is real: the loops and decisions of pkg/identify, pkg/agent and
 // pkg/monitor with all below them. What is a model: Redis, the servers, the
-// network, the disks and the clocks. Not drawn: leases of the active; agents beside
-// two Redis masters, see forkRedis; a KILL that does not end a session; the
+// network, the disks and the clocks. Not drawn: agents without
+// leases beside two Redis masters for long, see forkRedis; a KILL that does not end a session; the
 // predecessor's daemons.
 package world

@@ -44,9 +44,15 @@ func Draw(seed uint64) Spec {
 		begin = ms(0, 2800)
 		s.Until += 2500 * time.Millisecond
 	}
+	if one(6) {
+		s.lease(r)
+	}
 	for _, name := range s.daemons() {
 		if one(3) {
 			s.Clocks[name] = engine.Clock{Offset: time.Duration(r.Int64N(int64(time.Hour))), Drift: r.Int64N(400) - 200}
+			if s.Lease > 0 && name[:2] == "ag" {
+				s.Clocks[name] = engine.Clock{Drift: r.Int64N(2*mostDrift) - mostDrift}
+			}
 		}
 	}
 	add := func(k *kind, least time.Duration) *Fault {
@@ -61,6 +67,9 @@ func Draw(seed uint64) Spec {
 		f.On, f.At = s.active(), begin+(f.At-begin)/2
 		if long {
 			f.For = s.Until
+		}
+		if s.Lease > 0 && r.IntN(2) == 0 {
+			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(r.Int64N(int64(2*s.Lease))))
 		}
 	}
 	// Few kinds at once go together more often than all.
@@ -89,6 +98,17 @@ func Draw(seed uint64) Spec {
 		s.Operator = append(s.Operator, o)
 	}
 	return s
+}
+
+// mostDrift is how many millionths the clock of an agent with leases runs wrong at most.
+const mostDrift = 100_000
+
+// lease puts an agent on each server's host, and the active under leases.
+func (s *Spec) lease(r *rand.Rand) {
+	s.Agents, s.Local = 2, true
+	s.Lease = time.Duration(1500+r.IntN(1500)) * time.Millisecond
+	s.Policy.Unfenced = pick(r, failover.UnfencedWait, failover.UnfencedWait, failover.UnfencedAuto)
+	s.Until += 2 * s.Lease
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/lease"
+	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
 	"github.com/mmm-manager/mmm-manager/tests/sim/mysql"
@@ -14,11 +16,19 @@ import (
 
 // Kinds of faults that others must know of.
 const (
-	errantWrite = "a person writes to"
-	daemonLeap  = "the clock leaps of"
-	redisLeap   = "Redis's clock leaps"
-	keptAnswers = "Redis keeps its answers"
-	cutOff      = "the host is cut off:"
+	errantWrite   = "a person writes to"
+	daemonLeap    = "the clock leaps of"
+	redisLeap     = "Redis's clock leaps"
+	keptAnswers   = "Redis keeps its answers"
+	cutOff        = "the host is cut off:"
+	serverHangs   = "mysqld hangs on"
+	powerGoes     = "power goes at"
+	hostFreezes   = "the host freezes:"
+	hostSuspended = "the host is suspended:"
+	daemonKilled  = "the daemon is killed:"
+	daemonStopped = "the daemon is stopped:"
+	daemonPaused  = "the daemon is paused:"
+	diskHangs     = "the disk hangs of"
 )
 
 // kind is one kind of fault.
@@ -72,6 +82,9 @@ func (w *world) happen(f *fault) {
 	if w.healed != 0 {
 		return
 	}
+	if d := w.named(f.On); d != nil && d.p == nil {
+		return // it has never been started
+	}
 	if w.e.Recording() {
 		w.e.Note("fault", f.Fault.String())
 	}
@@ -90,6 +103,27 @@ func (w *world) told(f *fault) {
 	if f.stalls {
 		w.judge.Stalled(w.e.Now())
 	}
+	if w.oversleeps(f.Fault) {
+		w.judge.Overslept(w.e.Now())
+	}
+}
+
+// oversleeps reports whether a fault holds up an agent with leases, its host or its
+// server for longer than the leases allow, or has a clock leap on which they count.
+func (w *world) oversleeps(f Fault) bool {
+	ttl := w.spec.Lease
+	if ttl == 0 {
+		return false
+	}
+	switch f.Kind {
+	case daemonLeap:
+		return true
+	case diskHangs, serverHangs, hostFreezes, hostSuspended, daemonPaused:
+		return f.For >= lease.Margin(ttl)/2
+	case daemonKilled, daemonStopped, powerGoes:
+		return f.For >= lease.Grace(ttl)/2
+	}
+	return false
 }
 
 func (w *world) undo(f *fault) {
@@ -117,13 +151,13 @@ func kindOf(name string) *kind {
 
 var kinds = []kind{
 	{"mysqld is killed on", onServer, killServer, true, false},
-	{"mysqld hangs on", onServer, hangServer, true, true},
-	{"power goes at", onHost, powerOff, true, true},
-	{"the host freezes:", onHost, freeze(false), true, true},
-	{"the host is suspended:", onHost, freeze(true), true, true},
-	{"the daemon is killed:", onDaemon, killDaemon, false, true},
-	{"the daemon is stopped:", onDaemon, stopDaemon, false, true},
-	{"the daemon is paused:", onDaemon, pauseDaemon, false, true},
+	{serverHangs, onServer, hangServer, true, true},
+	{powerGoes, onHost, powerOff, true, true},
+	{hostFreezes, onHost, freeze(false), true, true},
+	{hostSuspended, onHost, freeze(true), true, true},
+	{daemonKilled, onDaemon, killDaemon, false, true},
+	{daemonStopped, onDaemon, stopDaemon, false, true},
+	{daemonPaused, onDaemon, pauseDaemon, false, true},
 	{daemonLeap, onDaemon, leapDaemon, false, true},
 	{"nothing gets from", onLink, cutOneWay, true, true},
 	{"the link is cut:", onLink, cutBothWays, true, true},
@@ -148,7 +182,7 @@ var kinds = []kind{
 	{"the message is repeated", onNumber(4), repeatMessage, false, false},
 	{"a message is forged", onNumber(8), forgeMessage, false, false},
 	{"the disk fails of", onAgent, failDisk(false), false, true},
-	{"the disk hangs of", onAgent, failDisk(true), false, true},
+	{diskHangs, onAgent, failDisk(true), false, true},
 }
 
 // What faults happen to.
@@ -328,6 +362,9 @@ func freeze(suspends bool) func(w *world, f Fault) func() {
 			if suspends {
 				// A little less than it was, for clocks that drift.
 				lost := (w.e.Now() - began) / 1000 * 999
+				if w.spec.Lease > 0 {
+					lost = lost / 10 * 9
+				}
 				for _, p := range w.processes(h) {
 					p.Lag(lost)
 				}
@@ -616,9 +653,9 @@ func leapRedis(w *world, f Fault) func() {
 }
 
 // forkRedis makes a second master that some daemons see: one for each bit of N;
-// its lowest bits say how much it lacks and who stays in the end. The agents all
-// see the same one: an agent beside a master that is out of date opens what others
-// have closed by a newer record, and nothing in the pair can tell it.
+// its lowest bits say how much it lacks and who stays in the end. Agents without
+// leases see the same one while it lasts for long: what others have closed by a newer
+// record an agent opens again after a while, and nothing in the pair can tell it.
 func forkRedis(w *world, f Fault) func() {
 	if w.fork != nil || !w.redis.Up() {
 		return nil
@@ -629,9 +666,10 @@ func forkRedis(w *world, f Fault) func() {
 	w.fork = second
 	w.count(SawRedisForked)
 	w.setBack(second, true)
+	together := w.spec.Lease == 0 && f.For >= reconcile.ReopenAfter
 	for i, d := range w.daemons {
 		bit := i + 4
-		if d.isAgent() {
+		if d.isAgent() && together {
 			bit = 3
 		}
 		if d.onFork = f.N>>bit&1 == 1; d.onFork && d.p != nil {

@@ -138,10 +138,11 @@ func (w *world) report(s *server) cluster.Report {
 	return newest
 }
 
-// level reports whether the passive has all that the active has.
+// level reports whether both have the same, or the passive is in quarantine.
 func (w *world) level() bool {
 	active := w.server(w.record().Active)
-	return active.Open() && (w.quarantined(active.other) || active.other.Lacks(active.Server) == 0)
+	passive := active.other
+	return active.Open() && (w.quarantined(passive) || passive.Lacks(active.Server) == 0 && active.Lacks(passive.Server) == 0)
 }
 
 // end tells the judge what has become of the world.

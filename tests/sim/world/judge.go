@@ -165,7 +165,9 @@ type member struct {
 	how      How
 	openedAt time.Duration
 	closedAt time.Duration
-	acked    bool // since it was opened
+	// startedAt is when it was last started.
+	startedAt time.Duration
+	acked     bool // since it was opened
 	// risked: it was open when a record said risk and named the other; riskEnded is
 	// when it was closed after that.
 	risked    bool
@@ -308,6 +310,9 @@ func (j *Judge) risky(p cluster.Proof) bool {
 	return p.IsRisk() || p == cluster.ProofLease && (j.overslept || j.forked && j.stalled)
 }
 
+// Started tells that e was started.
+func (j *Judge) Started(now time.Duration, e cluster.Endpoint) { j.at(e).startedAt = now }
+
 // closed judges the end of an opening.
 func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How) {
 	other := j.at(j.other(e))
@@ -346,9 +351,11 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		return
 	}
 	forced := m.named.Cause == causeForced
-	// A server that replicates by itself receives before an agent can stop it, and one
-	// that closed itself for want of a lease goes on receiving.
-	byItself := (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
+	// A server that replicates by itself receives before an agent can stop it, one
+	// that closed itself for want of a lease goes on receiving, and the passive may
+	// have started open.
+	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
+	byItself := (j.p.AutoReplicate || j.p.Leases || stray) && j.lastOpen == e
 	if n := j.god.Unapplied(e); n > 0 && !forced && !byItself && !j.meddled(now) {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
@@ -431,7 +438,7 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	m, other := j.at(e), j.at(j.other(e))
 	m.acked = m.acked || m.open
 	switch {
-	case m.excused() && j.lastOpen != e, m.risked, m.riskEnded == now:
+	case m.excused() && (j.lastOpen != e || m.named.Order().Before(other.named.Order())), m.risked, m.riskEnded == now:
 		*r |= gone
 	case other.acked && other.openedAt > m.openedAt && !other.excused() && !j.god.Has(j.other(e), row):
 		j.fail(now, "I1a", "%s acknowledges row %d after %s, opened at %s, has acknowledged rows", e, row, j.other(e), other.openedAt)
@@ -656,7 +663,10 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 // not known where the old active has come back meanwhile: views of that may have
 // crossed the decision.
 func (j *Judge) knownLoss(after cluster.Assignment) (int, bool) {
-	if j.p.MaxLoss < 0 || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active || j.at(after.From).closedAt > j.topAt {
+	if j.p.MaxLoss < 0 || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active {
+		return 0, false
+	}
+	if m := j.at(after.From); m.closedAt > j.topAt || m.startedAt > j.topAt {
 		return 0, false
 	}
 	return j.god.Known(after.From, after.Active)

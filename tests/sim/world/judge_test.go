@@ -169,6 +169,7 @@ func (h *history) final(change func(*FinalFacts)) {
 
 func TestJudge(t *testing.T) {
 	async := Promise{MaxLoss: -1}
+	leasing := Promise{MaxLoss: -1, Leases: true}
 	blocking := Promise{MaxLoss: -1, FailoverBlock: time.Second}
 	strict := Promise{MaxLoss: 0}
 	for _, c := range []struct {
@@ -571,6 +572,91 @@ func TestJudge(t *testing.T) {
 				f.Servers[1] = FinalServer{Up: true, Quarantined: true}
 				f.Servers[0].IO = false
 			})
+		}},
+
+		{"acknowledged by an old active that its option file opened after the other was named", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Open(h.tick(), ja, true, ByBoot)
+			h.write(ja)
+			h.open(jb)
+		}},
+		{"acknowledged by an old active that its option file opened before the other was named", Promise{MaxLoss: -1, RestartsOpen: true}, "I2", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.Open(h.tick(), ja, true, ByBoot)
+			h.write(ja)
+			h.Open(h.tick(), ja, false, ByAgent)
+			h.commit()
+			h.open(jb)
+		}},
+		{"opened again with what came from a passive that started open", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.Open(h.tick(), ja, false, ByDeath)
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.applied(ja, 1)
+			h.Open(h.tick(), jb, false, ByAgent)
+			h.open(ja)
+		}},
+		{"opened again with what came from a passive that was open long ago", Promise{MaxLoss: -1, RestartsOpen: true}, "I4", func(h *history) {
+			h.Open(h.tick(), ja, false, ByDeath)
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.applied(ja, 1)
+			h.Open(h.tick(), jb, false, ByAgent)
+			h.t += unseen
+			h.open(ja)
+		}},
+		{"a loss that a view tells of an old active that was started meanwhile", Promise{MaxLoss: 0}, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Started(h.tick(), ja)
+			h.g.known = 2
+			h.promote(cluster.RiskHung)
+		}},
+		{"a loss that a view tells of an old active that was started before", Promise{MaxLoss: 0}, "I2", func(h *history) {
+			h.die(ja)
+			h.Started(h.tick(), ja)
+			h.revoke(ja, jb)
+			h.g.known = 2
+			h.promote(cluster.RiskHung)
+		}},
+
+		{"the lease over while the old active is open", leasing, "I7", func(h *history) {
+			h.Trouble(0)
+			h.revoke(ja, jb)
+			h.promote(cluster.ProofLease)
+		}},
+		{"the lease over and the old active has closed itself", leasing, "", func(h *history) {
+			h.Trouble(0)
+			h.revoke(ja, jb)
+			h.close(ja)
+			h.promote(cluster.ProofLease)
+			h.open(jb)
+		}},
+		{"the old active opens under a lease after the lease was over", leasing, "I1b", func(h *history) {
+			h.Trouble(0)
+			h.Stalled(0)
+			h.revoke(ja, jb)
+			h.close(ja)
+			h.promote(cluster.ProofLease)
+			h.open(jb)
+			h.open(ja)
+		}},
+		{"the lease over, and the agent of the old active overslept", leasing, "", func(h *history) {
+			h.Trouble(0)
+			h.Overslept(0)
+			h.failover(ja, jb, cluster.ProofLease)
+		}},
+		{"the lease over in one of two Redis masters while hosts are cut off", leasing, "", func(h *history) {
+			h.Trouble(0)
+			h.Stalled(0)
+			h.RedisFault(0, true)
+			h.failover(ja, jb, cluster.ProofLease)
+		}},
+		{"the lease over in one of two Redis masters", leasing, "I7", func(h *history) {
+			h.Trouble(0)
+			h.RedisFault(0, true)
+			h.failover(ja, jb, cluster.ProofLease)
 		}},
 
 		{"held at the end for a row that a person wrote to one server", async, "", func(h *history) {

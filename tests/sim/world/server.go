@@ -116,6 +116,7 @@ func (s *server) start() {
 	s.how = ByBoot
 	s.Start()
 	s.how = ByAgent
+	s.w.judge.Started(s.w.e.Now(), s.Addr())
 	if s.unapplied > 0 && s.Unapplied() == 0 {
 		s.w.judge.RelayLost(s.w.e.Now(), s.Addr())
 	}

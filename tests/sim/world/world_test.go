@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSchedulesKeepEveryPromise(t *testing.T) {
@@ -98,6 +99,21 @@ func TestKeptSchedules(t *testing.T) {
 				t.Error(out.Violation)
 			}
 		})
+	}
+}
+
+func TestFaultsOfDaemonsThatHaveNotBegun(t *testing.T) {
+	spec := Draw(1)
+	spec.Faults, spec.Operator = nil, nil
+	for _, k := range []string{daemonKilled, daemonStopped, daemonPaused, daemonLeap, diskHangs} {
+		for _, on := range spec.daemons() {
+			if k != diskHangs || on[:2] == "ag" {
+				spec.Faults = append(spec.Faults, Fault{Kind: k, On: on, For: time.Second})
+			}
+		}
+	}
+	if out := Run(spec); out.Violation != nil {
+		t.Error(out.Violation)
 	}
 }
 

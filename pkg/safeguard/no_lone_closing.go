@@ -1,0 +1,5 @@
+//go:build mutant && no_lone_closing
+
+package safeguard
+
+const off = LoneClosing
