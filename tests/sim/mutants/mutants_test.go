@@ -154,7 +154,7 @@ func TestOwnSchedulesAreKept(t *testing.T) {
 		if err != nil || !own {
 			t.Fatalf("%s: own: %v, %v", name, own, err)
 		}
-		if f := hunt(of, 1, 20, time.Minute); f.Violation != nil {
+		if f := hunt(of, 1, 4, time.Minute); f.Violation != nil {
 			t.Errorf("%s, variant %d: %s", name, f.Seed, f.Violation)
 		}
 	}

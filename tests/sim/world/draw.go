@@ -70,6 +70,13 @@ func Draw(seed uint64) Spec {
 		}
 		if s.Lease > 0 && r.IntN(2) == 0 {
 			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(r.Int64N(int64(2*s.Lease))))
+			switch r.IntN(4) {
+			case 0: // the lock is left to it
+				f.To = s.passive()
+			case 1: // the lock is lost before
+				f.At += s.Lease * 3 / 2
+				s.Faults = append(s.Faults, Fault{Kind: linkCut, On: s.active(), To: s.passive(), At: begin, For: s.Until})
+			}
 		}
 	}
 	// Few kinds at once go together more often than all.
@@ -117,6 +124,14 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 func span(r *rand.Rand) time.Duration {
 	most := 60 * time.Millisecond << r.IntN(9)
 	return most/2 + time.Duration(r.Int64N(int64(most/2)))
+}
+
+// passive is the host of who is not.
+func (s *Spec) passive() string {
+	if s.Home {
+		return servers[1]
+	}
+	return servers[0]
 }
 
 // active is the host of who is active at a steady beginning.

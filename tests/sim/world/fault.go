@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -21,6 +22,7 @@ const (
 	redisLeap     = "Redis's clock leaps"
 	keptAnswers   = "Redis keeps its answers"
 	cutOff        = "the host is cut off:"
+	linkCut       = "the link is cut:"
 	serverHangs   = "mysqld hangs on"
 	powerGoes     = "power goes at"
 	hostFreezes   = "the host freezes:"
@@ -88,6 +90,9 @@ func (w *world) happen(f *fault) {
 	if w.e.Recording() {
 		w.e.Note("fault", f.Fault.String())
 	}
+	if w.oversleeps(f.Fault) {
+		w.judge.Overslept(w.e.Now())
+	}
 	w.told(f)
 	f.end = f.begin(w, f.Fault)
 	w.told(f)
@@ -103,27 +108,29 @@ func (w *world) told(f *fault) {
 	if f.stalls {
 		w.judge.Stalled(w.e.Now())
 	}
-	if w.oversleeps(f.Fault) {
-		w.judge.Overslept(w.e.Now())
-	}
 }
 
-// oversleeps reports whether a fault holds up an agent with leases, its host or its
-// server for longer than the leases allow, or has a clock leap on which they count.
+// oversleeps reports whether what holds up agents with leases, their hosts or servers
+// is with this fault longer than leases allow, or a clock leaps on which they count.
+// What remains of the margin is for clocks that drift.
 func (w *world) oversleeps(f Fault) bool {
 	ttl := w.spec.Lease
-	if ttl == 0 {
+	keeps := strings.HasPrefix(f.On, "agent") || strings.HasPrefix(f.On, "db-")
+	switch {
+	case ttl == 0:
+		return false
+	case f.Kind == daemonLeap && (keeps || strings.HasPrefix(f.On, "id")):
+		return true
+	case !keeps:
 		return false
 	}
 	switch f.Kind {
-	case daemonLeap:
-		return true
 	case diskHangs, serverHangs, hostFreezes, hostSuspended, daemonPaused:
-		return f.For >= lease.Margin(ttl)/2
+		w.stood += f.For
 	case daemonKilled, daemonStopped, powerGoes:
-		return f.For >= lease.Grace(ttl)/2
+		w.away += f.For
 	}
-	return false
+	return w.stood >= lease.Margin(ttl)-ttl*mostDrift/1_000_000 || w.away >= lease.Grace(ttl)
 }
 
 func (w *world) undo(f *fault) {
@@ -160,7 +167,7 @@ var kinds = []kind{
 	{daemonPaused, onDaemon, pauseDaemon, false, true},
 	{daemonLeap, onDaemon, leapDaemon, false, true},
 	{"nothing gets from", onLink, cutOneWay, true, true},
-	{"the link is cut:", onLink, cutBothWays, true, true},
+	{linkCut, onLink, cutBothWays, true, true},
 	{cutOff, onHost, isolate, true, true},
 	{"the link is slow:", onLink, slowLink, true, true},
 	{"the link loses:", onLink, lossyLink, true, true},
@@ -470,11 +477,12 @@ func cutBothWays(w *world, f Fault) func() {
 	return func() { w.net.HealBoth(a, b) }
 }
 
+// isolate cuts a host off from all others; but for one, when the fault names it.
 func isolate(w *world, f Fault) func() {
 	h := w.host(f.On)
 	var cut []*engine.Host
 	for _, o := range w.hosts {
-		if o != h {
+		if o != h && o.Name() != f.To {
 			cut = append(cut, o)
 			w.net.CutBoth(h, o)
 		}

@@ -367,7 +367,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		return
 	}
 	if j.lastOpen != "" && m.named.Epoch != j.settled {
-		if rows, _ := j.god.Extra(e, rival); rows > 0 && !overridden(m.named) && !j.meddled(now) {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival) && !overridden(m.named) && !j.meddled(now) {
 			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
 		}
 		j.settle(now, e, m)
@@ -377,6 +377,20 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 
 // unseen is how long it may take until the daemons have seen what a person did.
 const unseen = 3 * time.Second
+
+// smuggled counts the rows that a person wrote to e, and rival has not, if that was
+// while nobody was open: a decision that was made before could not know of them.
+func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
+	if j.interfered < j.at(rival).closedAt {
+		return 0
+	}
+	for _, row := range j.foreign {
+		if j.god.Has(e, row) && !j.god.Has(rival, row) {
+			n++
+		}
+	}
+	return n
+}
 
 // meddled reports whether a person wrote to a server just now.
 func (j *Judge) meddled(now time.Duration) bool { return now-j.interfered < unseen }

@@ -73,10 +73,17 @@ func fewer[T any](s *shrinker, list func(*Spec) *[]T) {
 
 // simpler tries what is less in number or less unusual.
 func (s *shrinker) simpler() {
+	agents := func(spec *Spec) *int { return &spec.Agents }
+	here := func(spec *Spec) *bool { return &spec.Local }
+	if s.best.Lease > 0 && !s.try(func(spec *Spec) { spec.Lease = 0 }) {
+		// Leases are for one agent on each server's host.
+		agents = func(*Spec) *int { return new(int) }
+		here = func(*Spec) *bool { return new(bool) }
+	}
 	for _, number := range []func(*Spec) *int{
 		func(spec *Spec) *int { return &spec.Monitors },
 		func(spec *Spec) *int { return &spec.Identifies },
-		func(spec *Spec) *int { return &spec.Agents },
+		agents,
 		func(spec *Spec) *int { return &spec.Clients },
 	} {
 		for less := 1; less < *number(&s.best); less++ {
@@ -86,7 +93,7 @@ func (s *shrinker) simpler() {
 		}
 	}
 	for _, flag := range []func(*Spec) *bool{
-		func(spec *Spec) *bool { return &spec.Local },
+		here,
 		func(spec *Spec) *bool { return &spec.StartsOpen },
 		func(spec *Spec) *bool { return &spec.Recovers },
 		func(spec *Spec) *bool { return &spec.AutoReplicate },

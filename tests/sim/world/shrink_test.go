@@ -76,3 +76,15 @@ func TestShrinkLeavesWhatIsNeeded(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 }
+
+func TestShrinkKeepsTheAgentsOfLeases(t *testing.T) {
+	spec := big()
+	spec.Agents, spec.Local, spec.Lease = 2, true, 2*time.Second
+	got := Shrink(spec, func(s Spec) bool { return s.Lease > 0 }, 10000)
+	if got.Agents != 2 || !got.Local {
+		t.Errorf("%d agents, local: %v", got.Agents, got.Local)
+	}
+	if got = Shrink(spec, func(Spec) bool { return true }, 10000); got.Lease != 0 || got.Agents != 1 || got.Local {
+		t.Errorf("lease %s, %d agents, local: %v", got.Lease, got.Agents, got.Local)
+	}
+}

@@ -48,6 +48,8 @@ type world struct {
 	healed   time.Duration // 0 before
 	wellFrom time.Duration // since when the pair has been well; 0 when it is not
 	over     bool
+	// stood and away are how long those who keep leases stood still, or were not there.
+	stood, away time.Duration
 }
 
 // master is a Redis with what was last seen of its lease.
