@@ -48,7 +48,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if r, ok := s.tooMuchLost(active, candidate, candidate.executed.Union(candidate.received)); !ok {
 		add(r)
 	}
-	if !candidate.hasAgent() && len(active.reports)+len(candidate.reports) > 0 {
+	if !candidate.hasAgent() && !s.predecessors() {
 		add(candidate.noAgent())
 	}
 	return no
@@ -218,12 +218,19 @@ func ruleFailover(s *situation) (Decision, bool) {
 	if safeguard.Off(safeguard.EpochRaised) {
 		next.Epoch, next.Version = s.rec.Epoch, s.rec.Version+1
 	}
-	if len(active.reports)+len(candidate.reports) == 0 {
+	if s.predecessors() {
 		return s.legacyFailover(next, active, candidate), true
 	}
 	d := s.change("revoked", next, active.reason, false)
 	s.endRequest(&d, cluster.RequestFailed, active.reason.Text)
 	return d, true
+}
+
+// predecessors reports whether the pair has the predecessor's agents only: none of
+// ours reports, nor ever has, as far as this process or the record knows. Reports
+// that Redis has lost come again.
+func (s *situation) predecessors() bool {
+	return !s.st.agents && s.rec.Proof != cluster.ProofFenced
 }
 
 // legacyFailover opens the candidate at once: the predecessor's agent

@@ -239,6 +239,9 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	if !ok || from.life != alive || to.life != dead && !failed {
 		return Decision{}, false
 	}
+	if is, _ := s.overridden(); is && (to.life != alive || to.server.ReadOnly != cluster.Yes) {
+		return Decision{}, false // who was active before is not always known to it
+	}
 	if s.rec.Cause == causeRebuilt && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
 		return Decision{}, false // it may have been open since
 	}
@@ -299,7 +302,7 @@ func ruleOpened(s *situation) (Decision, bool) {
 	active := s.m[s.rec.Active]
 	order := s.rec.Order()
 	_, reported := active.openedUnder(order)
-	legacy := len(active.reports) == 0 && len(s.m[s.rec.Passive].reports) == 0
+	legacy := s.predecessors()
 	if !reported && !(legacy && active.life == alive && active.server.ReadOnly == cluster.No) {
 		return Decision{}, false
 	}

@@ -445,6 +445,9 @@ func (w *world) line(words []string) error {
 	case "strangers": // mmm.conf names other servers than the record
 		snap.Assignment = cluster.Assignment{Epoch: 7, Version: 2, Phase: cluster.PhaseSteady, Active: "c:1", Passive: "d:1", From: "d:1", To: "c:1"}
 		return nil
+	case "reportless": // Redis has lost the reports
+		snap.Reports = map[cluster.Endpoint]map[string]cluster.Report{}
+		return nil
 	case "garble":
 		snap.Assignment, snap.AssignmentFault = cluster.Assignment{}, "it is a list"
 		return nil

@@ -47,6 +47,7 @@ type State struct {
 	closings  table[closing]
 	checks    table[checkCount] // by nobody
 	witness   table[witness]    // by monitor and replica
+	agents    bool              // some agent of ours has reported
 	readAt    time.Duration     // when everything was read last
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
 	goal      goal
@@ -176,6 +177,7 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	}
 	for node, byAgent := range s.Reports {
 		for name, r := range byAgent {
+			st.agents = true
 			k := voice{node, name}
 			if h, known := st.reports.get(k); !known || h.seq != r.Seq {
 				st.reports.put(k, heard{seq: r.Seq, at: now})

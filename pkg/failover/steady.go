@@ -114,7 +114,7 @@ func ruleEpochTable(s *situation) (Decision, bool) {
 // to have missed the message: it never asks.
 func ruleRemind(s *situation) (Decision, bool) {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
-	if len(active.reports)+len(passive.reports) > 0 || active.life != alive {
+	if !s.predecessors() || active.life != alive {
 		return Decision{}, false
 	}
 	if active.server.ReadOnly != cluster.Yes && (passive.life != alive || passive.server.ReadOnly != cluster.No) {

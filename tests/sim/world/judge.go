@@ -833,6 +833,9 @@ func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
 		return
 	}
 	passive := j.other(j.record.Active)
+	if j.at(passive).risked {
+		return // what it was told before it hung is carried out when it wakes
+	}
 	if rows, _ := j.god.Extra(passive, j.record.Active); rows > 0 {
 		j.fail(now, "I8", "%s is made to replicate from %s, and %s has %d transactions that %s, the active under %s, lacks",
 			e, source, passive, rows, j.record.Active, j.record.Order())
@@ -875,8 +878,8 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 // unsettled judges a pair that has no active after the heal.
 func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 	a, b := j.p.Members[0], j.p.Members[1]
-	ab, _ := j.god.Extra(a, b)
-	ba, _ := j.god.Extra(b, a)
+	_, ab := j.god.Extra(a, b)
+	_, ba := j.god.Extra(b, a)
 	if ab > 0 && ba > 0 && j.split && f.Verdict != "" {
 		j.Seen.Count(SawHeldAtTheEnd)
 		return

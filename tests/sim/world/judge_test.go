@@ -788,6 +788,19 @@ func TestJudge(t *testing.T) {
 			h.loses(jb, 1)
 			h.Threads(h.tick(), jb, ja)
 		}},
+		{"made to replicate when it wakes after a risk", async, "", func(h *history) {
+			h.Trouble(0)
+			h.failover(ja, jb, cluster.RiskHung)
+			h.loses(ja, 1)
+			h.Threads(h.tick(), ja, jb)
+		}},
+		{"made to replicate after it was closed again", async, "I8", func(h *history) {
+			h.Trouble(0)
+			h.failover(ja, jb, cluster.RiskHung)
+			h.close(ja)
+			h.loses(ja, 1)
+			h.Threads(h.tick(), ja, jb)
+		}},
 		{"made to replicate what it lacks", async, "", func(h *history) {
 			h.loses(ja, 1)
 			h.Threads(h.tick(), jb, ja)
