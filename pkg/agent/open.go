@@ -20,6 +20,7 @@ var (
 	errNotApplied  = errors.New("not everything that the record demands is applied")
 	errNoGrant     = errors.New("the lease from redis is not held any more")
 	errStillClosed = errors.New("read_only was cleared and reads back 1")
+	errPulls       = errors.New("it receives from the server that it takes over from")
 	errNewerRow    = errors.New("the epoch row is newer than the record")
 )
 
@@ -44,8 +45,15 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 	err = w.timed(in, "read position", func() (err error) {
 		cctx, cancel := w.call(ctx)
 		defer cancel()
-		if srv, err = conn.Observe(cctx, nil); err != nil || s.Target == "" {
+		if srv, err = conn.Observe(cctx, nil); err != nil {
 			return err
+		}
+		if in.PullsFromLost(srv.Channel) && !in.Record.Forced() {
+			w.asked.Store(true) // restarted since the last sample: it is drained again
+			return errPulls
+		}
+		if s.Target == "" {
+			return nil
 		}
 		has, err := reconcile.Contains(srv.Flavor, srv.Executed, s.Target)
 		if err == nil && !has {

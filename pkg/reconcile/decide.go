@@ -244,7 +244,7 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 			return p.because(ReasonNotAppliedYet), false
 		}
 	}
-	switch pulls := in.pullsFromLost(in.Mine.Channel()); {
+	switch pulls := in.PullsFromLost(in.Mine.Channel()); {
 	case pulls && in.Record.Forced():
 		p = p.with(step(StopIO, "", whyUnverified))
 	case pulls, in.Record.Exists() && in.Memory.Behind == in.Record.Order():
@@ -270,10 +270,10 @@ func (in Input) mustWait() (cluster.Reason, bool) {
 	return cluster.Reason{}, false
 }
 
-// pullsFromLost reports whether the server that takes over from a lost one may
+// PullsFromLost reports whether the server that takes over from a lost one may
 // still receive from it, and hold what it has not applied: a restart since it was
 // drained starts the thread again.
-func (in Input) pullsFromLost(ch cluster.Channel) bool {
+func (in Input) PullsFromLost(ch cluster.Channel) bool {
 	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() &&
 		ch.Source == in.Peer && in.receives(ch)
 }
