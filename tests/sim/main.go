@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"runtime/debug"
 	"runtime/pprof"
@@ -33,7 +34,7 @@ func run() int {
 	profile := flag.String("profile", "", "write a processor profile to this file")
 	flag.Parse()
 	// Worlds are many and short-lived: collecting them seldom is cheaper.
-	debug.SetGCPercent(800)
+	debug.SetGCPercent(3200)
 
 	switch {
 	case *seed != 0:
@@ -131,6 +132,7 @@ type search struct {
 	events uint64
 	took   time.Duration // of the worlds' time
 	seen   world.Counters
+	digest uint64 // of all outcomes, whatever their order
 	broken []broken
 }
 
@@ -151,6 +153,7 @@ func (s *search) work() {
 		s.events += out.Events
 		s.took += out.Took
 		s.seen.Add(&out.Seen)
+		s.digest += digest(seed, out)
 		if out.Violation != nil {
 			s.broken = append(s.broken, broken{seed, out})
 		}
@@ -172,6 +175,9 @@ func (s *search) tell(cores, shrink int) int {
 	fmt.Printf("%d schedules from seed %d in %s: %.0f a second and core, %.0f a second of processor time; each %.0f events, %s of the world's time\n",
 		s.runs, s.next, took.Round(time.Millisecond), float64(s.runs)/took.Seconds()/float64(cores), float64(s.runs)/processor().Seconds(),
 		float64(s.events)/float64(n), (s.took / time.Duration(n)).Round(time.Millisecond))
+	if s.last != 0 {
+		fmt.Printf("the digest of what happened is %016x\n", s.digest)
+	}
 	for _, b := range s.broken {
 		fmt.Printf("\nseed %d: %s\nagain with: go run ./tests/sim -seed %d -trace\n", b.seed, b.out.Violation, b.seed)
 		if shrink > 0 {
@@ -186,6 +192,13 @@ func (s *search) tell(cores, shrink int) int {
 		return 1
 	}
 	return 0
+}
+
+// digest tells whether a change of the code has changed what happens in a schedule.
+func digest(seed uint64, out world.Outcome) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintln(h, seed, out.Events, out.Took, out.Violation, out.Seen)
+	return h.Sum64()
 }
 
 // processor is the processor time that this process has used.
