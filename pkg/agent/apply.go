@@ -32,6 +32,7 @@ var (
 	errNotClosed  = errors.New("the server is open")
 	errReceives   = errors.New("the receiving thread has not been told to stop yet")
 	errNoProgress = errors.New("the applying thread makes no progress")
+	errApplier    = errors.New("the applying thread is stopped")
 	// errWouldDiscard: MariaDB throws unapplied relay log away whenever both
 	// threads were stopped and either is started.
 	errWouldDiscard = errors.New("both threads are stopped and not everything received is applied: starting either would throw the rest away")
@@ -48,17 +49,19 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 	}
 	target := s.Target
 	err := w.timed(in, "stop receiving", func() (err error) {
-		target, err = w.stopReceiving(ctx, target)
+		target, err = w.stopReceiving(ctx, in, target)
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		failpoint.Hit("drain.stopped")
+		if safeguard.Off(safeguard.Drain) {
+			target = ""
+		}
+		err = w.timed(in, "apply", func() error { return w.applied(ctx, in, target) })
 	}
-	failpoint.Hit("drain.stopped")
-	if safeguard.Off(safeguard.Drain) {
-		target = ""
-	}
-	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, target) }); err != nil {
+	if err != nil && leaves(in, err) {
+		w.log.Warn().Str("order", in.Record.Order().String()).Err(err).Msg("what the other server wrote cannot be applied: it stays there")
+	} else if err != nil {
 		return err
 	}
 	w.memory.Ready, w.memory.Behind = in.Record.Order(), cluster.Order{}
@@ -66,8 +69,15 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 	return nil
 }
 
+// leaves reports whether a server that is given the role back is opened without what
+// its applying thread cannot apply: that is of a server which was not to be open then,
+// and which keeps it.
+func leaves(in reconcile.Input, err error) bool {
+	return in.Record.Proof == cluster.ProofGone && (errors.Is(err, errApplier) || errors.Is(err, errWouldDiscard))
+}
+
 // stopReceiving returns target joined with all that was received.
-func (w *worker) stopReceiving(ctx context.Context, target string) (string, error) {
+func (w *worker) stopReceiving(ctx context.Context, in reconcile.Input, target string) (string, error) {
 	ch, err := w.channel(ctx)
 	if err != nil || !ch.Configured {
 		return target, err
@@ -79,7 +89,7 @@ func (w *worker) stopReceiving(ctx context.Context, target string) (string, erro
 		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB {
 			return target, w.nothingToDiscard(ctx, target)
 		}
-		if err := w.startApplying(ctx); err != nil {
+		if err := w.startApplying(ctx); err != nil && !leaves(in, err) {
 			return "", err
 		}
 	}
@@ -176,7 +186,7 @@ func (w *worker) startApplying(ctx context.Context) error {
 		case ch.SQL == cluster.ThreadYes:
 			return nil
 		case ch.SQLErrno != 0:
-			return fmt.Errorf("the applying thread stopped with error %d: %s", ch.SQLErrno, ch.SQLError)
+			return fmt.Errorf("%w, with error %d: %s", errApplier, ch.SQLErrno, ch.SQLError)
 		case w.now() > deadline:
 			return errNoProgress
 		}
@@ -218,7 +228,7 @@ func (w *worker) applied(ctx context.Context, in reconcile.Input, target string)
 		case has:
 			return nil
 		case ch.Configured && ch.SQL != cluster.ThreadYes:
-			return fmt.Errorf("the applying thread is stopped (error %d: %s) and not everything is applied", ch.SQLErrno, ch.SQLError)
+			return fmt.Errorf("%w (error %d: %s) and not everything is applied", errApplier, ch.SQLErrno, ch.SQLError)
 		case !w.p.current(in):
 			return errMoved
 		case srv.Executed != last:
