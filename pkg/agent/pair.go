@@ -247,7 +247,7 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 	}
 	b.known, b.record, b.legacy, b.incarnation = true, snap.Assignment, snap.Legacy, snap.Incarnation
 	b.paused = snap.Pause != nil
-	b.reports, b.reportsTick = map[cluster.Endpoint][]cluster.Report{}, p.a.nextTick()
+	b.reports, b.reportsTick = p.others(snap), p.a.nextTick()
 	if b.former == nil {
 		b.former = map[cluster.Endpoint]cluster.Report{}
 		for _, e := range p.members {
@@ -256,25 +256,32 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 			}
 		}
 	}
-	for _, e := range p.members {
-		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
-			if id != p.a.o.ID {
-				b.reports[e] = append(b.reports[e], snap.Reports[e][id])
-			}
-		}
-	}
-	if b.heard = newestRemembered(b.reports); safeguard.Off(safeguard.HeardMemory) {
-		b.heard = cluster.Assignment{}
-	}
+	b.heard = newestRemembered(b.reports)
 	if _, frozen := b.frozen(); !frozen && b.record.Exists() && p.stranger(b.record) == "" {
 		b.remembers = b.record.Clone()
 	}
 	return b
 }
 
+// others are the reports of other agents.
+func (p *pair) others(snap cluster.Snapshot) map[cluster.Endpoint][]cluster.Report {
+	reports := map[cluster.Endpoint][]cluster.Report{}
+	for _, e := range p.members {
+		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
+			if id != p.a.o.ID {
+				reports[e] = append(reports[e], snap.Reports[e][id])
+			}
+		}
+	}
+	return reports
+}
+
 // newestRemembered is the newest record of which reports tell that a pair may have
 // come to.
 func newestRemembered(reports map[cluster.Endpoint][]cluster.Report) (newest cluster.Assignment) {
+	if safeguard.Off(safeguard.HeardMemory) {
+		return cluster.Assignment{}
+	}
 	for _, all := range reports {
 		for _, r := range all {
 			if newest.Order().Before(r.Remembers.Order()) && r.Remembers.Epoch.Credible() {

@@ -322,9 +322,9 @@ func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind
 	}
 	ctx, cancel := w.rt.Timeout(ctx, w.p.a.patience())
 	defer cancel()
-	bus, u := w.p.a.o.Bus, w.p.u
+	u := w.p.u
 	if in.Record.Exists() {
-		now, err := bus.Assignment(ctx, u)
+		now, err := w.recordNow(ctx, in, k)
 		if err != nil {
 			return fmt.Errorf("check record of %s: %w", u, err)
 		}
@@ -341,6 +341,23 @@ func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind
 		return errMoved
 	}
 	return nil
+}
+
+// recordNow reads the record again. That of a pair at rest, by which a server is to be
+// opened or closed, is one that Redis may have gone back to: what the other agents
+// remember was read seconds ago, and is read again with it.
+func (w *worker) recordNow(ctx context.Context, in reconcile.Input, k reconcile.Kind) (cluster.Assignment, error) {
+	if in.Record.Phase != cluster.PhaseSteady || k != reconcile.Open && k != reconcile.Close && k != reconcile.QueueClose {
+		return w.p.a.o.Bus.Assignment(ctx, w.p.u)
+	}
+	snap, err := w.p.snapshot(ctx)
+	if err != nil {
+		return cluster.Assignment{}, err
+	}
+	if _, frozen := reconcile.Frozen(snap.Assignment, newestRemembered(w.p.others(snap))); frozen {
+		return cluster.Assignment{}, errMoved
+	}
+	return snap.Assignment, nil
 }
 
 // call bounds one plain call to the server.
