@@ -1,0 +1,81 @@
+package world
+
+import (
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// count counts what a change shows.
+func (j *Judge) count(before, after cluster.Assignment, ev cluster.Event) {
+	saw := j.Seen.Count
+	switch ev.Kind {
+	case kindFirstStart:
+		saw(SawFirstStart)
+	case kindRebuilt:
+		if after.Phase == cluster.PhaseSteady {
+			saw(SawRebuilt)
+		} else {
+			saw(SawRebuiltRevoked)
+		}
+	case kindGivenBack:
+		saw(SawGivenBack)
+	case kindUnblocked:
+		saw(SawUnblocked)
+	case "eligible":
+		saw(SawEligibleAgain)
+	case "ineligible":
+		saw(SawTakenOut)
+	case "rolled back":
+		saw(SawSwitchoverRolledBack)
+	case "revoked":
+		switch {
+		case before.Phase == cluster.PhaseSwitching:
+			saw(SawSwitchoverThenFailover)
+		case before.Phase == cluster.PhaseOpening && !overridden(after):
+			saw(SawOpeningLost)
+		}
+	case "promoted":
+		j.countPromotion(after)
+	}
+	if after.Loss != "" && before.Loss == "" {
+		saw(SawLossCounted)
+	}
+	if after.Blocked && !before.Blocked {
+		saw(SawBlocked)
+	}
+}
+
+func (j *Judge) countPromotion(after cluster.Assignment) {
+	saw := j.Seen.Count
+	switch after.Cause {
+	case cluster.CauseSwitchover:
+		saw(SawSwitchoverDone)
+		return
+	case cluster.CauseFailback:
+		saw(SawFailbackDone)
+		return
+	case causeForced:
+		saw(SawOverriddenForced)
+		return
+	case causeOverride:
+		saw(SawOverridden)
+		return
+	}
+	switch after.Proof {
+	case cluster.ProofFenced:
+		saw(SawFailoverFenced)
+	case cluster.ProofGone:
+		saw(SawFailoverGone)
+	case cluster.ProofLease:
+		saw(SawLeaseOver)
+	case cluster.RiskRefused:
+		saw(SawFailoverRefused)
+	case cluster.RiskHung:
+		saw(SawFailoverHung)
+	case cluster.RiskHungUnasked:
+		saw(SawFailoverHungUnasked)
+	case cluster.RiskSilent:
+		saw(SawFailoverSilent)
+	case cluster.RiskWaited:
+		saw(SawFailoverWaited)
+	}
+}

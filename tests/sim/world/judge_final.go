@@ -1,0 +1,114 @@
+package world
+
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// FinalServer is what one server is after the heal.
+type FinalServer struct {
+	Up, Open bool
+	// IO and SQL report whether the threads of its channel run.
+	IO, SQL bool
+	// Locked: the application's account cannot log in.
+	Locked bool
+	// Quarantined: the newest report of some agent says so; Reason is its reason.
+	Quarantined bool
+	Reason      string
+}
+
+// FinalFacts are what the world is after the heal, when it has converged or its
+// time is over.
+type FinalFacts struct {
+	Record  cluster.Assignment
+	Verdict string
+	// Servers are in the order of Promise.Members.
+	Servers [2]FinalServer
+}
+
+// Final tells what the world is at its end.
+func (j *Judge) Final(now time.Duration, f FinalFacts) {
+	a := f.Record
+	if a.Phase != cluster.PhaseSteady || a.Active == "" || a.Passive == "" {
+		j.unsettled(now, f)
+		return
+	}
+	i := 0
+	if a.Active != j.p.Members[0] {
+		i = 1
+	}
+	active, passive := f.Servers[i], f.Servers[1-i]
+	switch {
+	case !active.Up || !passive.Up:
+		j.fail(now, "I5", "a server is down after the heal: %+v", f.Servers)
+	case !active.Open && passive.Open:
+		j.fail(now, "I5", "%s is active under %s and closed, %s is open", a.Active, a.Order(), a.Passive)
+	case !active.Open || active.Locked:
+		j.fail(now, "L1", "%s is active under %s, and takes no writes: %+v; %s", a.Active, a.Order(), active, f.Verdict)
+	case passive.Open:
+		j.fail(now, "I5", "%s is passive under %s and open", a.Passive, a.Order())
+	case j.p.Blocks && !passive.Locked:
+		j.fail(now, "I5", "%s is passive under %s and lets the application log in", a.Passive, a.Order())
+	}
+	j.whole(now, a, active, passive)
+	for n, r := range j.rows {
+		if r&(acked|gone) == acked && !j.god.Has(a.Active, uint64(n)) {
+			j.fail(now, "I2", "row %d was acknowledged, no change of role has left it behind, and %s, the active under %s, lacks it", n, a.Active, a.Order())
+			return
+		}
+	}
+}
+
+// unsettled judges a pair that has no active after the heal.
+func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
+	a, b := j.p.Members[0], j.p.Members[1]
+	_, ab := j.god.Extra(a, b)
+	_, ba := j.god.Extra(b, a)
+	if ab > 0 && ba > 0 && j.split && f.Verdict != "" {
+		j.Seen.Count(SawHeldAtTheEnd)
+		return
+	}
+	if j.brokenByPerson(f) && f.Verdict != "" {
+		j.Seen.Count(SawHeldForAPerson)
+		return
+	}
+	j.fail(now, "L1", "nobody is active after the heal: %s %s; %s", f.Record.Order(), f.Record.Phase, f.Verdict)
+}
+
+// brokenByPerson reports whether the pair is held by what a person has broken and
+// left so: a row that only one server has, or a candidate that does not replicate.
+func (j *Judge) brokenByPerson(f FinalFacts) bool {
+	for _, row := range j.foreign {
+		if j.god.Has(j.p.Members[0], row) != j.god.Has(j.p.Members[1], row) {
+			return true
+		}
+	}
+	for i, s := range f.Servers {
+		if j.halted[i] && f.Record.Phase == cluster.PhaseRevoked && f.Record.To == j.p.Members[i] && !(s.IO && s.SQL) {
+			return true
+		}
+	}
+	return false
+}
+
+// whole judges the replication of a settled pair.
+func (j *Judge) whole(now time.Duration, a cluster.Assignment, active, passive FinalServer) {
+	rows, all := j.god.Extra(a.Passive, a.Active)
+	switch {
+	case !passive.Quarantined && rows > 0:
+		j.fail(now, "I8", "%s has %d transactions that %s, the active under %s, lacks, and is not in quarantine", a.Passive, rows, a.Active, a.Order())
+	case !passive.Quarantined:
+		if !passive.IO || !passive.SQL || !active.IO || !active.SQL {
+			j.fail(now, "L2", "the servers do not replicate from each other under %s: %s %+v, %s %+v", a.Order(), a.Active, active, a.Passive, passive)
+		}
+	case all == 0:
+		j.fail(now, "L2", "%s is in quarantine under %s and has nothing that %s lacks: %s", a.Passive, a.Order(), a.Active, passive.Reason)
+	case passive.IO || active.IO:
+		j.fail(now, "I8", "%s is in quarantine under %s, and replication runs: %s %+v, %s %+v", a.Passive, a.Order(), a.Active, active, a.Passive, passive)
+	case passive.Reason == "":
+		j.fail(now, "L2", "%s is in quarantine under %s without a reason", a.Passive, a.Order())
+	default:
+		j.Seen.Count(SawQuarantinedAtTheEnd)
+	}
+}

@@ -1,0 +1,166 @@
+package world
+
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+const (
+	ja cluster.Endpoint = "a:3306"
+	jb cluster.Endpoint = "b:3306"
+)
+
+// gods is a world of two servers as a test says it is.
+type gods struct {
+	has       map[cluster.Endpoint]map[uint64]bool
+	unapplied map[cluster.Endpoint]int
+	extra     map[cluster.Endpoint][2]int
+	known     int
+}
+
+func (g *gods) Has(e cluster.Endpoint, row uint64) bool { return g.has[e][row] }
+func (g *gods) Unapplied(e cluster.Endpoint) int        { return g.unapplied[e] }
+func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)  { return g.extra[e][0], g.extra[e][1] }
+func (g *gods) Known(_, _ cluster.Endpoint) (int, bool) { return g.known, g.known >= 0 }
+
+// history tells a judge one story, a millisecond for each fact.
+type history struct {
+	*Judge
+	g      *gods
+	t      time.Duration
+	rec    cluster.Assignment
+	tokens uint64
+	row    uint64
+}
+
+// begin is a steady pair, a active and open, in epoch 5.
+func begin(p Promise) *history {
+	p.Members = [2]cluster.Endpoint{ja, jb}
+	g := &gods{
+		has:       map[cluster.Endpoint]map[uint64]bool{ja: {}, jb: {}},
+		unapplied: map[cluster.Endpoint]int{},
+		extra:     map[cluster.Endpoint][2]int{},
+		known:     -1,
+	}
+	h := &history{Judge: NewJudge(p, g), g: g, rec: cluster.Assignment{
+		Epoch: 5, Version: 3, Phase: cluster.PhaseSteady, Active: ja, Passive: jb,
+		Eligible: []cluster.Endpoint{jb}, Cause: "first start", Proof: cluster.ProofGone}}
+	h.Begin(h.rec, ja)
+	return h
+}
+
+func (h *history) tick() time.Duration {
+	h.t += time.Millisecond
+	return h.t
+}
+
+func (h *history) open(e cluster.Endpoint)           { h.Open(h.tick(), e, true, ByAgent) }
+func (h *history) close(e cluster.Endpoint)          { h.Open(h.tick(), e, false, ByAgent) }
+func (h *history) die(e cluster.Endpoint)            { h.Trouble(h.tick()); h.Open(h.t, e, false, ByDeath) }
+func (h *history) console(e cluster.Endpoint)        { h.Open(h.tick(), e, true, ByPerson) }
+func (h *history) loses(e cluster.Endpoint, n int)   { h.g.extra[e] = [2]int{n, n} }
+func (h *history) applied(e cluster.Endpoint, n int) { h.g.unapplied[e] = n }
+
+// write has e acknowledge the next row, which those in on commit too.
+func (h *history) write(e cluster.Endpoint, on ...cluster.Endpoint) uint64 {
+	h.row++
+	h.g.has[e][h.row] = true
+	for _, o := range on {
+		h.Received(h.tick(), o, h.row)
+		h.g.has[o][h.row] = true
+	}
+	h.Acked(h.tick(), e, h.row)
+	return h.row
+}
+
+// change changes the record as a script does.
+func (h *history) change(kind string, next cluster.Assignment) {
+	before := h.rec
+	h.rec = next
+	h.Changed(h.tick(), before, next, cluster.Event{Kind: kind, Assignment: next, Reason: "so", Actor: "identify 1"})
+}
+
+func (h *history) revoke(from, to cluster.Endpoint) {
+	h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
+		From: from, To: to, Cause: "failover: refused"})
+}
+
+func (h *history) override(from, to cluster.Endpoint, cause string) {
+	h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: from, To: to, Cause: cause})
+}
+
+func (h *history) promote(p cluster.Proof) {
+	next := h.rec.Clone()
+	next.Version++
+	next.Phase, next.Active, next.Passive, next.Proof = cluster.PhaseOpening, next.To, next.From, p
+	next.Blocked = h.Judge.p.FailoverBlock > 0 && !overridden(next)
+	h.change("promoted", next)
+}
+
+func (h *history) steady() {
+	next := h.rec.Clone()
+	next.Version++
+	next.Phase = cluster.PhaseSteady
+	h.change("steady", next)
+}
+
+func (h *history) eligible(e cluster.Endpoint) {
+	next := h.rec.Clone()
+	next.Version++
+	next.Eligible = append(next.Eligible, e)
+	h.change("eligible", next)
+}
+
+func (h *history) unblock() {
+	next := h.rec.Clone()
+	next.Version++
+	next.Blocked = false
+	h.change("unblocked", next)
+}
+
+// failover takes the role from one to the other with this proof.
+func (h *history) failover(from, to cluster.Endpoint, p cluster.Proof) {
+	h.revoke(from, to)
+	h.promote(p)
+	h.open(to)
+	h.steady()
+}
+
+func (h *history) switching() {
+	next := h.rec.Clone()
+	next.Version++
+	next.Phase, next.From, next.To, next.Proof, next.Cause = cluster.PhaseSwitching, next.Active, next.Passive, "", cluster.CauseSwitchover
+	h.change("switching", next)
+}
+
+func (h *history) commit() {
+	next := h.rec.Clone()
+	next.Epoch, next.Version = next.Epoch+1, 1
+	next.Phase, next.Active, next.Passive, next.Proof = cluster.PhaseOpening, next.To, next.From, cluster.ProofFenced
+	next.Eligible, next.Blocked = nil, false
+	h.change("promoted", next)
+}
+
+func (h *history) rebuild(a cluster.Assignment, epoch cluster.Epoch) {
+	h.rec = cluster.Assignment{}
+	a.Epoch, a.Version, a.Cause, a.Eligible = epoch, 1, "rebuilt", nil
+	h.change("rebuilt", a)
+}
+
+func (h *history) leads(id string) {
+	h.tokens++
+	h.Leads(h.tick(), id, h.tokens)
+}
+
+func (h *history) final(change func(*FinalFacts)) {
+	well := FinalServer{Up: true, IO: true, SQL: true}
+	f := FinalFacts{Record: h.rec, Verdict: "held", Servers: [2]FinalServer{well, well}}
+	for i, e := range []cluster.Endpoint{ja, jb} {
+		f.Servers[i].Open = e == h.rec.Active
+	}
+	if change != nil {
+		change(&f)
+	}
+	h.Final(h.tick(), f)
+}

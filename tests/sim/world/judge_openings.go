@@ -1,0 +1,194 @@
+package world
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// How says by whom a server was opened or closed.
+type How int
+
+// Those who open and close servers.
+const (
+	ByAgent  How = iota // an agent's SetWritable or SetReadOnly
+	ByBoot              // its option file, when it started
+	ByDeath             // it was killed, or its host lost power
+	ByPerson            // somebody at its console, and before the schedule began
+)
+
+// member is what the judge knows of one server.
+type member struct {
+	open     bool
+	how      How
+	openedAt time.Duration
+	closedAt time.Duration
+	// startedAt is when it was last started.
+	startedAt time.Duration
+	acked     bool // since it was opened
+	// risked: it was open when a record said risk and named the other; riskEnded is
+	// when it was closed after that.
+	risked    bool
+	riskEnded time.Duration
+	// unwanted: the record said at some time since it was opened that it should be closed.
+	unwanted bool
+	// named is the newest record that named it active; planned, whether it came to
+	// that by a planned change of role.
+	named   cluster.Assignment
+	planned bool
+	mark    cluster.Mark
+}
+
+// excused reports whether m may be open beside another.
+func (m *member) excused() bool { return m.risked || m.how != ByAgent }
+
+// Open tells that e now accepts, or does not accept, an ordinary user's write: it
+// is up and read_only is 0. A paused process stays as it was. It is told after the
+// server has changed.
+func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) {
+	m := j.at(e)
+	if m.open == open {
+		return
+	}
+	m.open = open
+	if !open {
+		m.closedAt = now
+		j.closed(now, e, m, how)
+		return
+	}
+	m.how, m.openedAt, m.acked = how, now, false
+	other := j.at(j.other(e))
+	if how != ByAgent {
+		j.Seen.Count(SawOpenedBySomebodyElse)
+	} else if j.stalled && j.risky(other.named.Proof) && m.named.Epoch < other.named.Epoch {
+		m.risked = true // nobody could reach it, nor whoever was about to open it
+	}
+	switch {
+	case !other.open:
+	case m.excused() || other.excused():
+		j.split = true
+		j.Seen.Count(SawBothOpenByRisk)
+	default:
+		j.fail(now, "I1b", "%s is opened under %s, and %s is open since %s", e, m.named.Order(), j.other(e), other.openedAt)
+	}
+	if how == ByAgent {
+		j.opened(now, e, m, other)
+	}
+	m.unwanted = !wants(j.record, e)
+}
+
+// risky reports whether the old active of a proof may still be open: by the policy,
+// or since its lease rests on agents that were not held up, and on one Redis while
+// hosts cannot reach each other.
+func (j *Judge) risky(p cluster.Proof) bool {
+	return p.IsRisk() || p == cluster.ProofLease && (j.overslept || j.forked && j.stalled)
+}
+
+// Started tells that e was started.
+func (j *Judge) Started(now time.Duration, e cluster.Endpoint) { j.at(e).startedAt = now }
+
+// closed judges the end of an opening.
+func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How) {
+	other := j.at(j.other(e))
+	if m.risked && other.open {
+		j.Seen.Count(SawClosedAfterRisk)
+	}
+	if m.risked {
+		m.risked, m.riskEnded = false, now
+	}
+	switch how {
+	case ByDeath:
+		j.Seen.Count(SawClosedByCrash)
+	case ByAgent:
+		if !m.unwanted && !j.lost && !j.stalled && !j.p.Leases {
+			j.fail(now, "I13", "%s is closed by an agent, and the record has wanted it open since it was opened (%s)", e, j.record.Order())
+		}
+	}
+}
+
+// wants reports whether a wants e to be open.
+func wants(a cluster.Assignment, e cluster.Endpoint) bool {
+	return a.Active == e && a.Phase != cluster.PhaseSwitching
+}
+
+// opened judges an opening by an agent.
+func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) {
+	rival := j.other(e)
+	switch {
+	case !m.named.Exists():
+		j.fail(now, "I7", "%s is opened, and no record has ever named it", e)
+		return
+	case m.named.Epoch < other.named.Epoch && j.believed(other.named):
+		if !m.risked {
+			j.fail(now, "I7", "%s is opened under %s, and %s has been named since (%s, %s)", e, m.named.Order(), rival, other.named.Order(), other.named.Proof)
+		}
+		return
+	}
+	forced := m.named.Cause == causeForced
+	// A server that replicates by itself receives before an agent can stop it, one
+	// that closed itself for want of a lease goes on receiving, and the passive may
+	// have started open.
+	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
+	byItself := (j.p.AutoReplicate || j.p.Leases || stray) && j.lastOpen == e
+	if n := j.god.Unapplied(e); n > 0 && !forced && !byItself && !j.meddled(now) {
+		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
+	}
+	if j.lastOpen == e {
+		if m.named.Epoch == j.settled {
+			j.Seen.Count(SawOpeningRepeated)
+		}
+		j.settled = max(j.settled, m.named.Epoch)
+		return
+	}
+	if j.lastOpen != "" && m.named.Epoch != j.settled {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival) && !overridden(m.named) && !j.meddled(now) {
+			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
+		}
+		j.settle(now, e, m)
+	}
+	j.lastOpen, j.settled = e, m.named.Epoch
+}
+
+// unseen is how long it may take until the daemons have seen what a person did.
+const unseen = 3 * time.Second
+
+// smuggled counts the rows that a person wrote to e, and rival has not, if that was
+// while nobody was open: a decision that was made before could not know of them.
+func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
+	if j.interfered < j.at(rival).closedAt {
+		return 0
+	}
+	for _, row := range j.foreign {
+		if j.god.Has(e, row) && !j.god.Has(rival, row) {
+			n++
+		}
+	}
+	return n
+}
+
+// meddled reports whether a person wrote to a server just now.
+func (j *Judge) meddled(now time.Duration) bool { return now-j.interfered < unseen }
+
+// believed reports whether a stands: Redis has forgotten nothing, or an agent has
+// obeyed it, or a newer one.
+func (j *Judge) believed(a cluster.Assignment) bool {
+	return !j.lost || !j.newest.Before(a.Order())
+}
+
+func overridden(a cluster.Assignment) bool { return strings.HasPrefix(a.Cause, causeOverride) }
+
+// Threads tells that an agent has started the IO thread of e towards source.
+func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
+	if j.record.Active == "" || j.lost || j.meddled(now) {
+		return
+	}
+	passive := j.other(j.record.Active)
+	if j.at(passive).risked {
+		return // what it was told before it hung is carried out when it wakes
+	}
+	if rows, _ := j.god.Extra(passive, j.record.Active); rows > 0 {
+		j.fail(now, "I8", "%s is made to replicate from %s, and %s has %d transactions that %s, the active under %s, lacks",
+			e, source, passive, rows, j.record.Active, j.record.Order())
+	}
+}

@@ -1,0 +1,252 @@
+package world
+
+import (
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// The causes that cluster leaves to those who write them.
+const (
+	causeOverride = string(cluster.ProofOperator)
+	causeForced   = causeOverride + ", forced"
+	causeDeath    = "failover: "
+)
+
+// The kinds of events that the judge tells apart.
+const (
+	kindRebuilt    = "rebuilt"
+	kindFirstStart = "first start"
+	kindUnblocked  = "unblocked"
+	kindGivenBack  = "given back"
+)
+
+// Row tells that the epoch row on e was written, by an agent or by replication.
+func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
+	m := j.at(e)
+	if mark.Epoch < m.mark.Epoch {
+		j.fail(now, "I3", "the epoch row of %s falls from %d to %d", e, m.mark.Epoch, mark.Epoch)
+	}
+	if was, ok := j.marks[mark.Epoch]; ok && was != mark.Active {
+		j.fail(now, "I3", "the epoch row of %s names %s for epoch %d, another named %s", e, mark.Active, mark.Epoch, was)
+	}
+	j.marks[mark.Epoch] = mark.Active
+	m.mark = mark
+}
+
+// Changed tells that a script has changed Redis's record, with the event that it
+// wrote; zero for none. An event without a change has before equal to after.
+func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
+	j.traced(now, before, after, ev)
+	j.numbered(now, before, after)
+	j.blocks(now, before, after, ev)
+	moved := after.Active != "" && (before.Active != after.Active || before.Epoch != after.Epoch)
+	switch {
+	case ev.Kind == kindRebuilt || ev.Kind == kindFirstStart && j.holder != "":
+		j.restored(now, after)
+	case after.Phase == cluster.PhaseRevoked && before.Phase != cluster.PhaseRevoked && !overridden(after):
+		j.revoked(now, before, after)
+	}
+	if moved {
+		j.moved(now, before, after, ev)
+	}
+	j.count(before, after, ev)
+	for i := range j.m {
+		if !wants(after, j.p.Members[i]) {
+			j.m[i].unwanted = true
+		}
+	}
+	j.record = after
+	if !after.Order().Before(j.top.Order()) {
+		j.top, j.topAt = after, now
+	}
+}
+
+// traced judges the event that belongs to a change.
+func (j *Judge) traced(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
+	switch {
+	case after.Order() == before.Order():
+		j.fail(now, "I14", "event %q tells of no change of the record, which stays at %s", ev.Kind, after.Order())
+	case ev.Kind == "" || ev.Assignment.Order() != after.Order():
+		j.fail(now, "I14", "the record goes from %s to %s, and the event %q tells of %s", before.Order(), after.Order(), ev.Kind, ev.Assignment.Order())
+	case ev.Reason == "" || ev.Actor == "" || after.Cause == "":
+		j.fail(now, "I14", "the record goes from %s to %s without a reason, a cause or an actor: %q, %q, %q", before.Order(), after.Order(), ev.Reason, after.Cause, ev.Actor)
+	}
+}
+
+// numbered judges the epochs of the record.
+func (j *Judge) numbered(now time.Duration, before, after cluster.Assignment) {
+	if !before.Order().Before(after.Order()) {
+		j.fail(now, "I3", "the record goes from %s to %s", before.Order(), after.Order())
+	}
+	if j.lost {
+		return
+	}
+	if before.Order() != j.top.Order() {
+		j.fail(now, "I3", "the record is changed from %s, and was %s before", before.Order(), j.top.Order())
+	}
+	if after.Active == "" {
+		return
+	}
+	if was, ok := j.actives[after.Epoch]; ok && was != after.Active {
+		j.fail(now, "I3", "epoch %d has %s as its active, and had %s", after.Epoch, after.Active, was)
+	}
+	j.actives[after.Epoch] = after.Active
+}
+
+// revoked judges the beginning of a failover.
+func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
+	if before.Phase == cluster.PhaseOpening {
+		return // the change before goes on, the other way
+	}
+	if !j.trouble {
+		invariant := "I6"
+		if j.lost {
+			invariant = "I10"
+		}
+		j.fail(now, invariant, "%s takes the role from %s (%s), and nothing has happened to a server", after.Order(), after.From, after.Cause)
+	}
+	if !before.IsEligible(after.To) {
+		j.fail(now, "I4", "%s takes the role to %s, which was not eligible in %s", after.Order(), after.To, before.Order())
+	}
+}
+
+// restored judges a record that was made because Redis had lost it.
+func (j *Judge) restored(now time.Duration, after cluster.Assignment) {
+	if after.Active == "" || after.Active == j.holder || after.Active == j.lastOpen {
+		return
+	}
+	if j.lastOpen == "" && !j.believed(j.at(j.holder).named) {
+		return // lost before anybody heard of it
+	}
+	j.fail(now, "I10", "the record that was made anew (%s) names %s, and %s had the role", after.Order(), after.Active, j.holder)
+}
+
+// blocks judges failover_block.
+func (j *Judge) blocks(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
+	if j.p.FailoverBlock <= 0 {
+		return
+	}
+	automatic := strings.HasPrefix(after.Cause, causeDeath)
+	switch {
+	case j.lost: // with what Redis forgot the block may be forgotten
+	case ev.Kind == kindUnblocked:
+		if j.blocked && now-j.blockedAt < j.p.FailoverBlock/2 && !j.p.Leaps {
+			j.fail(now, "I9", "%s lifts the block %s after the failover, before %s", after.Order(), now-j.blockedAt, j.p.FailoverBlock)
+		}
+		j.blocked = false
+	case after.Phase == cluster.PhaseRevoked && (before.Phase == cluster.PhaseSteady || before.Phase == cluster.PhaseSwitching):
+		if automatic && j.blocked {
+			j.fail(now, "I9", "%s begins another automatic failover, the last was at %s and the block has not been lifted", after.Order(), j.blockedAt)
+		}
+	case after.Phase == cluster.PhaseOpening && before.Phase == cluster.PhaseRevoked && ev.Kind != kindGivenBack:
+		if automatic && !after.Blocked {
+			j.fail(now, "I9", "%s ends an automatic failover and blocks no other", after.Order())
+		}
+		j.blocked, j.blockedAt = after.Blocked, now
+	case after.Phase == cluster.PhaseOpening:
+		j.blocked = false // planned, overridden or given back
+	}
+}
+
+// moved judges the naming of an active in a new epoch.
+func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
+	m, rival := j.at(after.Active), j.other(after.Active)
+	x := j.at(rival)
+	kept := ev.Kind == kindRebuilt && j.lastOpen == after.Active
+	if !kept && (before.Phase == cluster.PhaseRevoked || j.holder != after.Active) {
+		j.proved(now, after, rival, x)
+	}
+	if j.risky(after.Proof) && x.open {
+		x.risked, j.split = true, true
+	}
+	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
+		m.planned = after.Planned()
+	}
+	if n, ok := j.knownLoss(after); ok && int64(n) > j.p.MaxLoss {
+		j.fail(now, "I2", "%s names %s, which lacks %d transactions that were known of %s; max_loss is %d", after.Order(), after.Active, n, after.From, j.p.MaxLoss)
+	}
+	if !after.Order().Before(m.named.Order()) {
+		m.named = after
+	}
+	if !after.Order().Before(j.top.Order()) {
+		j.holder = after.Active
+	}
+	if m.open {
+		j.adopted(now, after, m)
+	}
+}
+
+// adopted takes a server that a record names and that is open already for one
+// that an agent has opened.
+func (j *Judge) adopted(now time.Duration, after cluster.Assignment, m *member) {
+	m.how, m.risked = ByAgent, false
+	if j.lastOpen != after.Active {
+		if j.lastOpen != "" {
+			j.settle(now, after.Active, m)
+		}
+		j.lastOpen, j.settled = after.Active, after.Epoch
+	}
+}
+
+// proved judges the proof on record that rival is closed.
+func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluster.Endpoint, x *member) {
+	switch after.Proof {
+	case cluster.ProofNone:
+		if j.holder != "" {
+			j.fail(now, "I7", "%s names %s after %s without a proof", after.Order(), after.Active, rival)
+		}
+	case cluster.ProofLease:
+		if x.open && x.how == ByAgent && !j.risky(after.Proof) {
+			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
+		}
+	case cluster.ProofFenced, cluster.ProofGone:
+		since := x.how != ByAgent && x.openedAt > j.topAt
+		if x.open && !since {
+			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
+		}
+	}
+}
+
+// knownLoss counts what a failover leaves behind although a view told of it. It is
+// not known where the old active has come back meanwhile: views of that may have
+// crossed the decision.
+func (j *Judge) knownLoss(after cluster.Assignment) (int, bool) {
+	if j.p.MaxLoss < 0 || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active {
+		return 0, false
+	}
+	if m := j.at(after.From); m.closedAt > j.topAt || m.startedAt > j.topAt {
+		return 0, false
+	}
+	return j.god.Known(after.From, after.Active)
+}
+
+// Obeys tells that an agent has written a record to its memory.
+func (j *Judge) Obeys(now time.Duration, agent string, a cluster.Assignment) {
+	was := j.obeyed[agent]
+	switch {
+	case a.Order().Before(was.Order()):
+		j.fail(now, "I3", "agent %s obeys %s after %s", agent, a.Order(), was.Order())
+	case a.Epoch == was.Epoch && a.Active != "" && was.Active != "" && a.Active != was.Active:
+		j.fail(now, "I3", "agent %s obeys %s with %s as the active after %s with %s", agent, a.Order(), a.Active, was.Order(), was.Active)
+	}
+	j.obeyed[agent] = a
+	if j.newest.Before(a.Order()) {
+		j.newest = a.Order()
+	}
+}
+
+// Leads tells that Redis has granted identify's lease to id.
+func (j *Judge) Leads(now time.Duration, id string, token uint64) {
+	if id == j.leader && token == j.token {
+		return
+	}
+	if token <= j.token && !j.forked {
+		j.fail(now, "I3", "identify %s leads with token %d, %s had %d", id, token, j.leader, j.token)
+	}
+	if j.leader != "" && id != j.leader {
+		j.Seen.Count(SawLeaderChanged)
+	}
+	j.leader, j.token = id, token
+}

@@ -1,0 +1,100 @@
+package world
+
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// row is what is known of one row.
+type row uint8
+
+const (
+	acked     row = 1 << iota
+	gone          // written off
+	received0     // by the first member, and not destroyed since
+	received1
+)
+
+// settle counts what is not there when the role has moved to e.
+func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
+	received := received0
+	if e == j.p.Members[1] {
+		received = received1
+	}
+	var lost, had int
+	var first uint64
+	for i, r := range j.rows {
+		if r&(acked|gone) != acked || j.god.Has(e, uint64(i)) {
+			continue
+		}
+		j.rows[i] |= gone
+		if lost == 0 {
+			first = uint64(i)
+		}
+		lost++
+		if r&received != 0 {
+			had++
+		}
+	}
+	if lost == 0 {
+		return
+	}
+	j.Seen.Count(SawRowsLost)
+	switch {
+	case overridden(m.named):
+	case m.planned:
+		j.fail(now, "I2", "%s is opened by a planned change (%s) without %d acknowledged rows, the first %d", e, m.named.Order(), lost, first)
+	case had > 0:
+		j.fail(now, "I2", "%s is opened under %s without %d acknowledged rows that it had received", e, m.named.Order(), had)
+	}
+}
+
+func (j *Judge) row(n uint64) *row {
+	for uint64(len(j.rows)) <= n {
+		j.rows = append(j.rows, 0)
+	}
+	return &j.rows[n]
+}
+
+// Acked tells that e has answered a client that the row is committed, when the
+// answer leaves e.
+func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
+	r := j.row(row)
+	*r |= acked
+	m, other := j.at(e), j.at(j.other(e))
+	m.acked = m.acked || m.open
+	switch {
+	case m.excused() && (j.lastOpen != e || m.named.Order().Before(other.named.Order())), m.risked, m.riskEnded == now:
+		*r |= gone
+	case other.acked && other.openedAt > m.openedAt && !other.excused() && !j.god.Has(j.other(e), row):
+		j.fail(now, "I1a", "%s acknowledges row %d after %s, opened at %s, has acknowledged rows", e, row, j.other(e), other.openedAt)
+	}
+}
+
+// Received tells that e has written the row to its relay log.
+func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
+	if e == j.p.Members[0] {
+		*j.row(row) |= received0
+	} else {
+		*j.row(row) |= received1
+	}
+}
+
+// RelayLost tells that a crash of e has destroyed its relay log; after it.
+func (j *Judge) RelayLost(now time.Duration, e cluster.Endpoint) {
+	received := received0
+	if e == j.p.Members[1] {
+		received = received1
+	}
+	was := false
+	for i, r := range j.rows {
+		if r&received != 0 && !j.god.Has(e, uint64(i)) {
+			j.rows[i] &^= received
+			was = true
+		}
+	}
+	if was {
+		j.Seen.Count(SawRelayLost)
+	}
+}
