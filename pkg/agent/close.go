@@ -41,6 +41,9 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 	if err := w.timed(in, "ping", func() error { return w.ping(ctx) }); err != nil {
 		return err
 	}
+	if err := w.lawfullyOpen(ctx, in, kind); err != nil {
+		return err
+	}
 	w.tell(in) // it answers and is being closed: whoever decides waits for that
 	gently := kind == reconcile.CloseGently
 	if gently {
@@ -86,6 +89,19 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 	w.memory.Closed = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
 		Dur("took", w.now()-began).Msg("closed")
+	return nil
+}
+
+// lawfullyOpen returns errNewerRow when the server that a pair at rest does not want
+// open was opened by a newer record than that: Redis may have gone back behind it, and
+// nobody who remembers the newer one has been heard yet. What cannot be read stops no closing.
+func (w *worker) lawfullyOpen(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+	if kind != reconcile.Close || in.Record.Phase != cluster.PhaseSteady || in.Record.EpochTable == "" || !in.Mine.Open() {
+		return nil
+	}
+	if err := w.noNewerRow(ctx, in, w.links.work); errors.Is(err, errNewerRow) {
+		return err
+	}
 	return nil
 }
 

@@ -295,6 +295,26 @@ func TestAServerIsNotOpenedUnderAnOlderRecordThanItsEpochRow(t *testing.T) {
 	})
 }
 
+// Nor is one closed that was opened by a newer record.
+func TestAServerIsNotClosedUnderAnOlderRecordThanItsEpochRow(t *testing.T) {
+	play(t, func(s *stage) {
+		s.w.a().change(func(a *fakeServer) { a.readOnly, a.super = true, true })
+		s.w.b().change(func(b *fakeServer) {
+			b.readOnly, b.super, b.mark = false, false, cluster.Mark{Epoch: 9, Active: hostB}
+		})
+		s.bus.put(withTable(steady(5, 3, hostA, hostB)))
+		s.agent("one")
+		s.pass(10 * time.Second)
+		s.wantOpen(false, true)
+		if r := s.bus.report(s.T, hostB, "one"); !strings.Contains(r.Reason, "newer than the record") {
+			s.Errorf("reason %q", r.Reason)
+		}
+		s.put(withTable(steady(10, 1, hostA, hostB)))
+		s.pass(2 * time.Second)
+		s.wantOpen(true, false)
+	})
+}
+
 func TestAPassiveIsSealed(t *testing.T) {
 	play(t, func(s *stage) {
 		s.bus.put(steady(5, 3, hostA, hostB))
