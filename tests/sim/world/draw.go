@@ -19,21 +19,21 @@ func Draw(seed uint64) Spec {
 		Monitors: pick(r, 1, 1, 1, 1, 2, 3), Identifies: pick(r, 1, 1, 2), Agents: pick(r, 1, 1, 1, 2), Local: one(2),
 		Policy: Policy{
 			Unfenced: pick(r, failover.UnfencedAuto, failover.UnfencedAuto, failover.UnfencedWait, failover.UnfencedRisk),
-			MaxLoss:  int64(pick(r, -1, -1, 0, 2)), FailoverBlock: pick(r, 0, time.Second, 3*time.Second),
+			MaxLoss:  int64(pick(r, -1, -1, 0, 2)), FailoverBlock: pick(r, 0, 600*time.Millisecond, 2*time.Second),
 			Failback: pick(r, failover.FailbackManual, failover.FailbackFollow, failover.FailbackAuto), FailbackAfter: time.Second,
 			TryTimes: pick(r, 1, 2), ConnectTimeout: pick(r, 500*time.Millisecond, time.Second), Interval: time.Second,
 		},
-		Steady: !one(8), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
+		Steady: !one(12), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
 		Clients: pick(r, 1, 1, 1, 2), WriteEvery: pick(r, ms(50, 300), ms(200, 600), ms(200, 600)), Apply: pick(r, 0, time.Millisecond, 30*time.Millisecond, 400*time.Millisecond),
 		Clocks: map[string]engine.Clock{},
 	}
 	// Most worlds are short, since much happens at once in them; some last until
 	// what is waited for has come.
-	s.Until, s.Settles = ms(500, 1500), 300*time.Millisecond
-	if one(3) {
+	s.Until, s.Settles = ms(300, 1000), 200*time.Millisecond
+	if one(6) {
 		s.Until, s.Settles = ms(1000, 4000), time.Second
 	}
-	long := one(30)
+	long := one(60)
 	if long {
 		s.Until += 12 * time.Second
 	}
@@ -44,7 +44,7 @@ func Draw(seed uint64) Spec {
 		begin = ms(0, 2800)
 		s.Until += 2500 * time.Millisecond
 	}
-	if one(6) {
+	if one(9) {
 		s.lease(r)
 	}
 	for _, name := range s.daemons() {
@@ -78,6 +78,12 @@ func Draw(seed uint64) Spec {
 				s.Faults = append(s.Faults, Fault{Kind: linkCut, On: s.active(), To: s.passive(), At: begin, For: s.Until})
 			}
 		}
+	}
+	// Who is to take over may go too, and be back before or after the other one.
+	if one(12) {
+		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2]), 0)
+		f.On, f.At, f.When = s.passive(), 0, pick(r, cluster.PhaseRevoked, cluster.PhaseOpening)
+		f.After = time.Duration(r.Int64N(int64(10 * time.Millisecond)))
 	}
 	// Few kinds at once go together more often than all.
 	some := make([]*kind, 1+r.IntN(6))
@@ -113,7 +119,7 @@ const mostDrift = 100_000
 // lease puts an agent on each server's host, and the active under leases.
 func (s *Spec) lease(r *rand.Rand) {
 	s.Agents, s.Local = 2, true
-	s.Lease = time.Duration(1500+r.IntN(1500)) * time.Millisecond
+	s.Lease = time.Duration(1000+r.IntN(1000)) * time.Millisecond
 	s.Policy.Unfenced = pick(r, failover.UnfencedWait, failover.UnfencedWait, failover.UnfencedAuto)
 	s.Until += 2 * s.Lease
 }

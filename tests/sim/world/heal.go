@@ -19,7 +19,7 @@ const (
 	settled     = time.Second
 	mostHealing = 90 * time.Second
 	// lookEvery is how often the pair is looked at meanwhile.
-	lookEvery = 100 * time.Millisecond
+	lookEvery = 50 * time.Millisecond
 	// identifyLease is the life of identify's lease.
 	identifyLease = 3 * time.Second
 )
