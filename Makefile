@@ -60,8 +60,8 @@ bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown tabl
 	@$(MAKE) --no-print-directory build
 	MMM_DB=$(DB) $(GO) run ./tests/bench -bin bin -runs $(RUNS)
 
-sim: ## schedules of the simulated world for SECONDS=60; a violation names the seed to run again
-	$(GO) run ./tests/sim -seconds $(SECONDS)
+sim: ## schedules of the simulated world for SECONDS=60, or those of SEEDS=1-100000; a violation names the seed to run again
+	$(GO) run ./tests/sim -seconds $(SECONDS) $(if $(SEEDS),-seeds $(SEEDS))
 
 mutants: ## each safeguard left out once, SECONDS=60 of schedules each: the simulator must catch every one
 	$(GO) run ./tests/sim/mutants -seconds $(SECONDS)
