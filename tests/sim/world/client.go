@@ -65,5 +65,10 @@ func (c *client) try(s *server, row uint64) mysql.Result {
 		}
 		c.conn = conn
 	}
-	return c.conn.Write(ctx, row, 0, s.answers(row)).Result
+	began := c.p.Now()
+	result := c.conn.Write(ctx, row, 0, s.answers(row)).Result
+	if c.w.spec.AckWait > 0 && result != mysql.Refused && c.p.Now()-began >= 100*time.Millisecond {
+		c.w.count(SawAckWaited)
+	}
+	return result
 }

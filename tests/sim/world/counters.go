@@ -93,6 +93,7 @@ const (
 	SawKeptByGrant
 	SawOpenedAgainByGrant
 	SawLockHeldBack
+	SawAckWaited
 	countersEnd
 )
 
@@ -179,6 +180,7 @@ var counterNames = [countersEnd]string{
 	SawKeptByGrant:             "an active stayed open by the grant alone",
 	SawOpenedAgainByGrant:      "an active that had closed itself was opened again with a new grant",
 	SawLockHeldBack:            "the lock of the old active held a promotion back",
+	SawAckWaited:               "a write waited for the passive's acknowledgement",
 }
 
 // Count counts c.

@@ -47,6 +47,9 @@ func Draw(seed uint64) Spec {
 	if one(9) {
 		s.lease(r)
 	}
+	if one(8) {
+		s.AckWait = pick(r, 100*time.Millisecond, time.Second, time.Hour)
+	}
 	for _, name := range s.daemons() {
 		if one(3) {
 			s.Clocks[name] = engine.Clock{Offset: time.Duration(r.Int64N(int64(time.Hour))), Drift: r.Int64N(400) - 200}

@@ -34,6 +34,7 @@ func (w *world) newServer(h *engine.Host, e cluster.Endpoint, i int) *server {
 	m := mysql.NewMachine(h, engine.Clock{}, mysql.Options{
 		Addr: e, ID: uint32(i + 1), Flavor: spec.Flavor, ReadOnly: !spec.StartsOpen, SuperReadOnly: !spec.StartsOpen,
 		AutoReplicate: spec.AutoReplicate, RelayLogRecovery: spec.Recovers, Manager: managerUser, Accounts: []cluster.Account{appAccount},
+		AckWait: spec.AckWait,
 	})
 	return &server{Machine: m, w: w, name: h.Name(), host: h}
 }

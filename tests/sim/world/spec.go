@@ -40,6 +40,9 @@ type Spec struct {
 	Blocks bool `json:",omitempty"`
 	// Clocks are those of daemons by name; others have the world's.
 	Clocks map[string]engine.Clock `json:",omitempty"`
+	// AckWait is how long a commit waits for the passive's acknowledgement where somebody
+	// has set up semi-synchronous replication; 0 where nobody has.
+	AckWait time.Duration `json:",omitempty"`
 	// Clients write every WriteEvery each.
 	Clients    int
 	WriteEvery time.Duration

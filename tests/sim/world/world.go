@@ -238,6 +238,8 @@ func (w *world) settle() {
 			panic(err)
 		}
 		x.WriteMark(now, epochTable, sign, cluster.Mark{Epoch: rec.Epoch, Active: rec.Active}, func(error) {})
+	})
+	active.person(func(x *mysql.Session, now time.Duration) {
 		x.Write(now, w.row(), 0, func(mysql.Outcome) {})
 	})
 	passive.person(func(x *mysql.Session, now time.Duration) {
