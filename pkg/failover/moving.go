@@ -164,7 +164,7 @@ func rulePromote(s *situation) (Decision, bool) {
 func (s *situation) rowsSayClosed(from, to *member) bool {
 	last, other := from.server.Mark, to.server.Mark
 	return s.rec.EpochTable != "" && from.known && to.known && last.Epoch > 0 && other.Epoch > 0 &&
-		!(other.Active == to.node && other.Epoch > last.Epoch)
+		last.Active == from.node && !(other.Active == to.node && other.Epoch > last.Epoch)
 }
 
 // wroteSince reports whether the old active of a record that was rebuilt is there,
