@@ -95,13 +95,17 @@ func heir(a cluster.Assignment) cluster.Endpoint {
 }
 
 // vouched reports whether a memory that may be out of date can be believed: when
-// the server that it does not name answers, and no row speaks against it.
+// the server that it does not name answers, and no row speaks against it. What we
+// remember ourselves is believed, once it is seen whether it was carried out.
 func (s *situation) vouched(best memory) (cluster.Reason, bool) {
+	named := s.m[heir(best.record)]
+	other := s.m[s.p.Pair.Other(named.node)]
+	if best.own && best.record.Phase == cluster.PhaseOpening && named.life == unseen {
+		return why(Amnesia, "%s was about to be opened in epoch %d, and may have been: %s", named.node, best.record.Epoch, orUnseen(named)), false
+	}
 	if best.own || safeguard.Off(safeguard.Vouching) {
 		return cluster.Reason{}, true
 	}
-	named := s.m[heir(best.record)]
-	other := s.m[s.p.Pair.Other(named.node)]
 	if other.life != alive {
 		return why(Amnesia, "%s is not seen and may remember a newer epoch than %d: it is waited for, or a person decides (mmmctl failover): %s",
 			other.node, best.record.Epoch, orUnseen(other)), false
