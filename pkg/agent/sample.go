@@ -46,7 +46,11 @@ func (w *worker) read(ctx context.Context, full bool) {
 // answered takes a good sample that began at tick began.
 func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	before := w.sample
-	w.foreignHand(before, srv, full)
+	restarted := full && before.Began != 0 && w.restarted(before, srv)
+	w.foreignHand(before, srv, full, restarted)
+	if restarted || srv.Channel.IO == cluster.ThreadNo {
+		w.stopping, w.stoppingOn = nil, 0 // the session that waits for it may never be told
+	}
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
@@ -76,10 +80,10 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 
 // foreignHand notes whether somebody else has closed the server since it was seen
 // last. One that was restarted meanwhile came up as its option file says.
-func (w *worker) foreignHand(before reconcile.Sample, srv cluster.Server, full bool) {
+func (w *worker) foreignHand(before reconcile.Sample, srv cluster.Server, full, restarted bool) {
 	m := &w.memory
 	switch {
-	case srv.ReadOnly == cluster.No, full && before.Began != 0 && w.restarted(before, srv):
+	case srv.ReadOnly == cluster.No, restarted:
 		m.Shut, w.closing = cluster.Order{}, false
 	case w.closing:
 	case before.Open():

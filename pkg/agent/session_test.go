@@ -190,6 +190,28 @@ func TestASessionThatWaitedForTheReceivingThreadIsClosed(t *testing.T) {
 	})
 }
 
+// The way to the session may be gone without a word: nobody tells it that the thread ended.
+func TestARestartEndsTheWaitForTheReceivingThread(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(2 * time.Second)
+		s.w.a().hang()
+		s.w.b().change(func(b *fakeServer) { b.slowStop, b.ch.IO, b.dialling = true, cluster.ThreadConnecting, true })
+		s.put(revoked(6, hostA, hostB))
+		s.pass(500 * time.Millisecond)
+		s.w.b().kill()
+		s.w.b().start(true)
+		s.w.b().change(func(b *fakeServer) {
+			b.slowStop, b.ch.IO, b.ch.SQL = false, cluster.ThreadConnecting, cluster.ThreadYes
+		})
+		s.pass(5 * time.Second)
+		if ch := s.w.b().ch; ch.IO != cluster.ThreadNo {
+			t.Errorf("the thread that came back with the server runs: %+v", ch)
+		}
+	})
+}
+
 // slowNotes is a Redis that takes long to note locked accounts.
 type slowNotes struct{ *fakeBus }
 
