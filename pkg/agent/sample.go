@@ -242,6 +242,9 @@ func (w *worker) tell(in reconcile.Input) {
 		Errant: m.Errant, Steps: w.steps, StepsOrder: w.stepsOrder, Remembers: in.Remembers,
 		Notes: w.allNotes(),
 	}
+	if r.Closed != (cluster.Order{}) {
+		r.ClosedUptimeS = w.sample.Server.UptimeS
+	}
 	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {

@@ -59,6 +59,9 @@ type Report struct {
 	Closed Order `json:"closed"`
 	Opened Order `json:"opened"`
 	Ready  Order `json:"ready"`
+	// ClosedUptimeS is the uptime in seconds that the node had when it was seen closed
+	// last, where Closed is not zero; 0 when unknown.
+	ClosedUptimeS int64 `json:"closed_uptime_s,omitempty"`
 	// Executed is the node's position, read after the deed (after closing, for a closed node).
 	Executed string `json:"executed,omitempty"`
 	// Queued reports that a closing order waits on an open connection of a hung server.

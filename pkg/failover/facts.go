@@ -178,8 +178,9 @@ func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report
 		copied := false
 		for agent, r := range all {
 			c, _ := s.st.closings.get(voice{node, agent})
-			if before, ok := c.views.get(voice{node, name}); r.Closed == (cluster.Order{}) || started < c.after ||
-				ok && before.run == o.Run && before.seq == o.Seq {
+			before, ok := c.views.get(voice{node, name})
+			older := started < c.after || ok && before.run == o.Run && before.seq == o.Seq
+			if r.Closed == (cluster.Order{}) || older && !s.youngerThan(node, agent, name) {
 				continue
 			}
 			if !copied {
@@ -190,6 +191,15 @@ func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report
 		}
 	}
 	return all
+}
+
+// youngerThan reports whether the server that monitor shows is one that was started
+// after agent saw it closed, whichever of both was told first.
+func (s *situation) youngerThan(node cluster.Endpoint, agent, monitor string) bool {
+	closed := time.Duration(s.v.Snapshot.Reports[node][agent].ClosedUptimeS) * time.Second
+	shown := time.Duration(s.v.Snapshot.Observations[node][monitor].Server.UptimeS) * time.Second
+	h, _ := s.st.reports.get(voice{node, agent})
+	return closed > shown+max(0, h.at-s.st.sampled(node, monitor))+ViewLate
 }
 
 // count applies the majority rule: death needs the majority of the configured

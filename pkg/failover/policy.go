@@ -40,6 +40,8 @@ const (
 	// FailingFresh is the greatest age of a failing view that still counts
 	// towards death; monitors publish one every 250 ms.
 	FailingFresh = time.Second
+	// ViewLate is how much later a view may be read than it was sampled, and more.
+	ViewLate = 5 * time.Second
 	// MaxSwitchLag is the largest replication delay, in seconds, with which a
 	// switchover is begun.
 	MaxSwitchLag = 10

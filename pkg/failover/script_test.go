@@ -174,6 +174,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "closed-uptime": // seconds
+			r.ClosedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed": // a closing is not claimed any more
 			r.Closed = cluster.Order{}
 		case "lease": // what is held, of 10 s each
