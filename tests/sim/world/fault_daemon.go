@@ -61,6 +61,7 @@ func failDisk(hangs bool) func(w *world, f Fault) func() {
 	return func(w *world, f Fault) func() {
 		d := w.named(f.On).disk
 		d.fails, d.hangs = true, hangs
+		w.judge.Forgets(w.e.Now())
 		w.count(SawMemoryFailed)
 		return func() { d.fails, d.hangs = false, false }
 	}

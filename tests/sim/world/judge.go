@@ -113,6 +113,7 @@ type Judge struct {
 	stalled bool
 	// overslept: one who keeps or takes back leases was held up for longer than they allow.
 	overslept bool
+	forgetful bool // an agent's disk has failed
 	// interfered is when a person last wrote to a server, below zero for never;
 	// foreign are the rows, and halted the servers whose replication a person stopped.
 	interfered time.Duration
@@ -205,6 +206,10 @@ func (j *Judge) Stalled(now time.Duration) { j.stalled = true }
 // Overslept tells that an agent with leases, its host or its server, or a clock that
 // leases count on, was or will be held up for longer than the leases allow.
 func (j *Judge) Overslept(now time.Duration) { j.overslept = true }
+
+// Forgets tells that the disk of an agent fails: what it has locked is then known to
+// Redis alone.
+func (j *Judge) Forgets(now time.Duration) { j.forgetful = true }
 
 // Interfered tells that a person has written the row to a server, read_only or not.
 func (j *Judge) Interfered(now time.Duration, row uint64) {

@@ -119,6 +119,23 @@ func (h *history) unblock() {
 	h.change("unblocked", next)
 }
 
+// astray has the old active die, and the server that is to take over restart open and
+// write one row; n rows are its own then.
+func (h *history) astray(n int) {
+	h.die(ja)
+	h.revoke(ja, jb)
+	h.Open(h.tick(), jb, true, ByBoot)
+	h.write(jb)
+	h.loses(jb, n)
+	h.close(jb)
+}
+
+// giveBack gives the role to b, from which it was to be taken.
+func (h *history) giveBack() {
+	h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: jb, Passive: ja,
+		From: ja, To: jb, Cause: "the old active is back", Proof: cluster.ProofGone})
+}
+
 // failover takes the role from one to the other with this proof.
 func (h *history) failover(from, to cluster.Endpoint, p cluster.Proof) {
 	h.revoke(from, to)

@@ -33,6 +33,9 @@ type member struct {
 	riskEnded time.Duration
 	// unwanted: the record said at some time since it was opened that it should be closed.
 	unwanted bool
+	// lateUntil: an agent that looked at the record before it wanted e open again may
+	// close e until then.
+	lateUntil time.Duration
 	// named is the newest record that named it active; planned, whether it came to
 	// that by a planned change of role.
 	named   cluster.Assignment
@@ -101,7 +104,7 @@ func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How
 	case ByDeath:
 		j.Seen.Count(SawClosedByCrash)
 	case ByAgent:
-		if !m.unwanted && !j.lost && !j.stalled && !j.p.Leases {
+		if !m.unwanted && now >= m.lateUntil && !j.lost && !j.stalled && !j.p.Leases {
 			j.fail(now, "I13", "%s is closed by an agent, and the record has wanted it open since it was opened (%s)", e, j.record.Order())
 		}
 	}
@@ -131,7 +134,10 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// have started open.
 	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
 	byItself := (j.p.AutoReplicate || j.p.Leases || stray) && j.lastOpen == e
-	if n := j.god.Unapplied(e); n > 0 && !forced && !byItself && !j.meddled(now) {
+	// It is as it was when it was open: it cannot apply what a person wrote to the other.
+	n := j.god.Unapplied(e)
+	asBefore := j.lastOpen == e && n <= j.waiting(e)
+	if n > 0 && !forced && !byItself && !asBefore && !j.meddled(now) {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {
@@ -142,13 +148,16 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		return
 	}
 	if j.lastOpen != "" && m.named.Epoch != j.settled {
-		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival) && !overridden(m.named) && !j.meddled(now) {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(m.named, rival) && !overridden(m.named) && !j.meddled(now) {
 			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
 		}
 		j.settle(now, e, m)
 	}
 	j.lastOpen, j.settled = e, m.named.Epoch
 }
+
+// underWay is how long a closing may take from the look at the record to the server's answer.
+const underWay = 100 * time.Millisecond
 
 // unseen is how long it may take until the daemons have seen what a person did.
 const unseen = 3 * time.Second
@@ -161,6 +170,31 @@ func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
 	}
 	for _, row := range j.foreign {
 		if j.god.Has(e, row) && !j.god.Has(rival, row) {
+			n++
+		}
+	}
+	return n
+}
+
+// waiting counts the rows of a person that e has received and not applied.
+func (j *Judge) waiting(e cluster.Endpoint) (n int) {
+	for _, row := range j.foreign {
+		if *j.row(row)&j.receivedBy(e) != 0 && !j.god.Has(e, row) {
+			n++
+		}
+	}
+	return n
+}
+
+// stray counts the rows that who is given the role back by a has acknowledged while its
+// option file had opened it, and rival has not: they cannot be undone, and nobody else
+// is left.
+func (j *Judge) stray(a cluster.Assignment, rival cluster.Endpoint) (n int) {
+	if a.Proof != cluster.ProofGone || a.Phase != cluster.PhaseOpening {
+		return 0
+	}
+	for i, r := range j.rows {
+		if r&byBoot != 0 && j.god.Has(a.Active, uint64(i)) && !j.god.Has(rival, uint64(i)) {
 			n++
 		}
 	}

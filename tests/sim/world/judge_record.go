@@ -53,8 +53,11 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 	}
 	j.count(before, after, ev)
 	for i := range j.m {
-		if !wants(after, j.p.Members[i]) {
+		switch {
+		case !wants(after, j.p.Members[i]):
 			j.m[i].unwanted = true
+		case !wants(before, j.p.Members[i]):
+			j.m[i].lateUntil = now + underWay
 		}
 	}
 	j.record = after

@@ -14,14 +14,12 @@ const (
 	gone          // written off
 	received0     // by the first member, and not destroyed since
 	received1
+	byBoot // acknowledged by a server that its option file had opened
 )
 
 // settle counts what is not there when the role has moved to e.
 func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
-	received := received0
-	if e == j.p.Members[1] {
-		received = received1
-	}
+	received := j.receivedBy(e)
 	var lost, had int
 	var first uint64
 	for i, r := range j.rows {
@@ -50,6 +48,13 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	}
 }
 
+func (j *Judge) receivedBy(e cluster.Endpoint) row {
+	if e == j.p.Members[0] {
+		return received0
+	}
+	return received1
+}
+
 func (j *Judge) row(n uint64) *row {
 	for uint64(len(j.rows)) <= n {
 		j.rows = append(j.rows, 0)
@@ -64,6 +69,9 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	*r |= acked
 	m, other := j.at(e), j.at(j.other(e))
 	m.acked = m.acked || m.open
+	if m.how == ByBoot {
+		*r |= byBoot
+	}
 	switch {
 	case m.excused() && (j.lastOpen != e || m.named.Order().Before(other.named.Order())), m.risked, m.riskEnded == now:
 		*r |= gone
@@ -74,19 +82,12 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 
 // Received tells that e has written the row to its relay log.
 func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
-	if e == j.p.Members[0] {
-		*j.row(row) |= received0
-	} else {
-		*j.row(row) |= received1
-	}
+	*j.row(row) |= j.receivedBy(e)
 }
 
 // RelayLost tells that a crash of e has destroyed its relay log; after it.
 func (j *Judge) RelayLost(now time.Duration, e cluster.Endpoint) {
-	received := received0
-	if e == j.p.Members[1] {
-		received = received1
-	}
+	received := j.receivedBy(e)
 	was := false
 	for i, r := range j.rows {
 		if r&received != 0 && !j.god.Has(e, uint64(i)) {

@@ -13,6 +13,7 @@ func TestJudge(t *testing.T) {
 	leasing := Promise{MaxLoss: -1, Leases: true}
 	blocking := Promise{MaxLoss: -1, FailoverBlock: time.Second}
 	strict := Promise{MaxLoss: 0}
+	restarts := Promise{MaxLoss: -1, RestartsOpen: true}
 	for _, c := range []struct {
 		name    string
 		promise Promise
@@ -312,6 +313,45 @@ func TestJudge(t *testing.T) {
 			h.loses(jb, 1)
 			h.failover(ja, jb, cluster.RiskRefused)
 		}},
+		{"opened again with what a person wrote to the other and it cannot apply", async, "", func(h *history) {
+			h.Interfered(h.tick(), 99)
+			h.Received(h.tick(), ja, 99)
+			h.t += unseen
+			h.applied(ja, 1)
+			h.die(ja)
+			h.open(ja)
+		}},
+		{"opened again with more than what a person wrote to the other", async, "I4", func(h *history) {
+			h.Interfered(h.tick(), 99)
+			h.Received(h.tick(), ja, 99)
+			h.t += unseen
+			h.applied(ja, 2)
+			h.die(ja)
+			h.open(ja)
+		}},
+		{"opened first with what a person wrote to the other and it cannot apply", async, "I4", func(h *history) {
+			h.Interfered(h.tick(), 99)
+			h.Received(h.tick(), jb, 99)
+			h.t += unseen
+			h.applied(jb, 1)
+			h.die(ja)
+			h.failover(ja, jb, cluster.RiskRefused)
+		}},
+		{"given back with rows of a time in which the option file opened it", restarts, "", func(h *history) {
+			h.astray(1)
+			h.giveBack()
+			h.open(jb)
+		}},
+		{"given back with another row too", restarts, "I4", func(h *history) {
+			h.astray(2)
+			h.giveBack()
+			h.open(jb)
+		}},
+		{"promoted with rows of a time in which the option file opened it", restarts, "I4", func(h *history) {
+			h.astray(1)
+			h.promote(cluster.RiskRefused)
+			h.open(jb)
+		}},
 		{"opened with something unapplied by a forced override", async, "", func(h *history) {
 			h.die(ja)
 			h.override(ja, jb, causeForced)
@@ -372,6 +412,15 @@ func TestJudge(t *testing.T) {
 			h.final(func(f *FinalFacts) { f.Servers[1].Locked = true })
 		}},
 		{"the active keeps the application out at the end", Promise{Blocks: true}, "L1", func(h *history) {
+			h.final(func(f *FinalFacts) { f.Servers[0].Locked, f.Servers[1].Locked = true, true })
+		}},
+		{"the active keeps the application out after disk and Redis have lost why", Promise{Blocks: true}, "", func(h *history) {
+			h.Forgets(h.tick())
+			h.RedisFault(h.tick(), false)
+			h.final(func(f *FinalFacts) { f.Servers[0].Locked, f.Servers[1].Locked = true, true })
+		}},
+		{"the active keeps the application out after a disk failed", Promise{Blocks: true}, "L1", func(h *history) {
+			h.Forgets(h.tick())
 			h.final(func(f *FinalFacts) { f.Servers[0].Locked, f.Servers[1].Locked = true, true })
 		}},
 		{"nobody is active at the end", async, "L1", func(h *history) {
@@ -766,6 +815,17 @@ func TestJudge(t *testing.T) {
 			h.open(ja)
 		}},
 		{"an agent closes the active again, long after", async, "I13", func(h *history) {
+			h.switching()
+			next := h.rec
+			next.Version++
+			next.Phase, next.From, next.To = cluster.PhaseSteady, "", ""
+			h.change("rolled back", next)
+			h.close(ja)
+			h.open(ja)
+			h.t += underWay
+			h.close(ja)
+		}},
+		{"two agents close the active that was to be closed for a moment", async, "", func(h *history) {
 			h.switching()
 			next := h.rec
 			next.Version++
