@@ -191,9 +191,14 @@ func (s *Service) act(ctx context.Context, d failover.Decision) (bool, error) {
 	switch {
 	case d.Transition != nil:
 		id, token := s.o.ID, s.lease.Token()
-		if safeguard.Off(safeguard.LateLeader) {
+		if safeguard.Off(safeguard.LateLeader) || safeguard.Off(safeguard.Token) {
 			if snap, err := s.o.Bus.Snapshot(ctx, s.u); err == nil {
-				id, token, d.Transition.Expect = snap.Leader.ID, snap.Leader.Token, snap.Assignment.Order()
+				id, token = snap.Leader.ID, snap.Leader.Token
+			}
+		}
+		if safeguard.Off(safeguard.LateLeader) || safeguard.Off(safeguard.CompareAndSet) {
+			if snap, err := s.o.Bus.Snapshot(ctx, s.u); err == nil {
+				d.Transition.Expect = snap.Assignment.Order()
 			}
 		}
 		a, err := s.o.Bus.Transition(ctx, s.u, id, token, *d.Transition)

@@ -14,6 +14,10 @@ const (
 	EpochRaised Safeguard = "no_epoch_raised"
 	// LateLeader: what is written is refused when the record or the lease is not as it was decided upon.
 	LateLeader Safeguard = "no_late_leader"
+	// Token: what is written is refused when its writer does not hold the lease any more.
+	Token Safeguard = "no_token"
+	// CompareAndSet: what is written is refused when the record is not the one that it was decided upon.
+	CompareAndSet Safeguard = "no_compare_and_set"
 	// ClosedFirst: a role is given only when its last holder is proved closed, or the policy accepts less and the record says so.
 	ClosedFirst Safeguard = "no_closed_first"
 	// Eligible: only a server that was seen caught up in this epoch takes over by itself.

@@ -62,7 +62,8 @@ func (v *Violation) String() string {
 //	I1b two servers are never open at once
 //	I2  a planned change of role loses no acknowledged row, a failover none that
 //	    its winner had received and no more than max_loss allows
-//	I3  epochs and tokens grow for each who sees them, and each epoch has one active
+//	I3  epochs and tokens grow for each who sees them, each epoch has one active, and
+//	    the record changes step by step, by who leads
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by
 //	    itself, without being eligible
 //	I5  after the heal the servers are as the record says
@@ -123,6 +124,7 @@ type Judge struct {
 
 	leader string
 	token  uint64
+	asked  []asking
 
 	rows []row // by number
 }

@@ -170,6 +170,11 @@ func (h *history) leads(id string) {
 	h.Leads(h.tick(), id, h.tokens)
 }
 
+// asks has an identify ask for the next change.
+func (h *history) asks(id string) {
+	h.Asks(h.tick(), id, cluster.Order{Epoch: h.rec.Epoch, Version: h.rec.Version + 1})
+}
+
 func (h *history) final(change func(*FinalFacts)) {
 	well := FinalServer{Up: true, IO: true, SQL: true}
 	f := FinalFacts{Record: h.rec, Verdict: "held", Servers: [2]FinalServer{well, well}}

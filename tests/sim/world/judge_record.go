@@ -35,11 +35,23 @@ func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
 	m.mark = mark
 }
 
+// asking is a change of the record for which an identify has asked.
+type asking struct {
+	id   string
+	next cluster.Order
+}
+
+// Asks tells that identify id asks for a change of the record to next.
+func (j *Judge) Asks(now time.Duration, id string, next cluster.Order) {
+	j.asked = append(j.asked, asking{id, next})
+}
+
 // Changed tells that a script has changed Redis's record, with the event that it
 // wrote; zero for none. An event without a change has before equal to after.
 func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
 	j.traced(now, before, after, ev)
-	j.numbered(now, before, after)
+	j.numbered(now, before, after, ev)
+	j.led(now, before, after)
 	j.blocks(now, before, after, ev)
 	moved := after.Active != "" && (before.Active != after.Active || before.Epoch != after.Epoch)
 	switch {
@@ -79,8 +91,8 @@ func (j *Judge) traced(now time.Duration, before, after cluster.Assignment, ev c
 }
 
 // numbered judges the epochs of the record.
-func (j *Judge) numbered(now time.Duration, before, after cluster.Assignment) {
-	if !before.Order().Before(after.Order()) {
+func (j *Judge) numbered(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
+	if !before.Order().Before(after.Order()) || ev.Kind != kindRebuilt && !overridden(after) && !follows(before.Order(), after.Order()) {
 		j.fail(now, "I3", "the record goes from %s to %s", before.Order(), after.Order())
 	}
 	if j.lost {
@@ -96,6 +108,29 @@ func (j *Judge) numbered(now time.Duration, before, after cluster.Assignment) {
 		j.fail(now, "I3", "epoch %d has %s as its active, and had %s", after.Epoch, after.Active, was)
 	}
 	j.actives[after.Epoch] = after.Active
+}
+
+// follows reports whether o is the first, or one step after before, as who has read
+// before makes it.
+func follows(before, o cluster.Order) bool {
+	return before == (cluster.Order{}) || o.Epoch == before.Epoch && o.Version == before.Version+1 || o.Epoch == before.Epoch+1 && o.Version == 1
+}
+
+// led judges by whom the record is changed. With two masters each has a leader.
+func (j *Judge) led(now time.Duration, before, after cluster.Assignment) {
+	other := ""
+	for _, a := range j.asked {
+		if a.next != after.Order() {
+			continue
+		}
+		if a.id == j.leader {
+			return
+		}
+		other = a.id
+	}
+	if other != "" && j.leader != "" && !j.forked {
+		j.fail(now, "I3", "identify %s changes the record from %s to %s, and %s leads", other, before.Order(), after.Order(), j.leader)
+	}
 }
 
 // revoked judges the beginning of a failover.

@@ -284,6 +284,48 @@ func TestJudge(t *testing.T) {
 			h.Leads(h.tick(), "3", 1)
 		}},
 
+		{"who leads changes the record", async, "", func(h *history) {
+			h.leads("1")
+			h.leads("2")
+			h.asks("2")
+			h.eligible(jb)
+		}},
+		{"who led before changes the record", async, "I3", func(h *history) {
+			h.leads("1")
+			h.asks("1")
+			h.leads("2")
+			h.eligible(jb)
+		}},
+		{"who led before asked for the same", async, "", func(h *history) {
+			h.leads("1")
+			h.asks("1")
+			h.leads("2")
+			h.asks("2")
+			h.eligible(jb)
+		}},
+		{"one of two masters is changed by its leader", async, "", func(h *history) {
+			h.leads("1")
+			h.RedisFault(h.tick(), true)
+			h.leads("2")
+			h.asks("1")
+			h.eligible(jb)
+		}},
+		{"the record is changed as if it were another", async, "I3", func(h *history) {
+			h.RedisFault(h.tick(), false)
+			next := h.rec.Clone()
+			next.Version += 2
+			h.change("eligible", next)
+		}},
+		{"and in a later epoch", async, "I3", func(h *history) {
+			h.RedisFault(h.tick(), false)
+			next := h.rec.Clone()
+			next.Epoch, next.Version = next.Epoch+1, 2
+			h.change("steady", next)
+		}},
+		{"an override leaps", async, "", func(h *history) {
+			h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1000, Version: 1, Phase: cluster.PhaseRevoked, From: ja, To: jb, Cause: causeForced})
+		}},
+
 		{"opened with something unapplied", async, "I4", func(h *history) {
 			h.die(ja)
 			h.applied(jb, 1)

@@ -1,0 +1,5 @@
+//go:build mutant && no_token
+
+package safeguard
+
+const off = Token
