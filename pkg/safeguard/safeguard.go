@@ -18,6 +18,8 @@ const (
 	Token Safeguard = "no_token"
 	// CompareAndSet: what is written is refused when the record is not the one that it was decided upon.
 	CompareAndSet Safeguard = "no_compare_and_set"
+	// Majority: a server is dead when a majority of the monitors sees it dead.
+	Majority Safeguard = "no_majority"
 	// ClosedFirst: a role is given only when its last holder is proved closed, or the policy accepts less and the record says so.
 	ClosedFirst Safeguard = "no_closed_first"
 	// Eligible: only a server that was seen caught up in this epoch takes over by itself.

@@ -174,12 +174,24 @@ func (b reporting) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster
 	return b.AgentBus.SaveReport(ctx, u, r, wake)
 }
 
+// looking is the bus of a monitor; the judge is told what it sees.
+type looking struct {
+	*redis.Bus
+	w    *world
+	name string
+}
+
+func (b looking) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error {
+	b.w.judge.Looked(b.w.e.Now(), b.name, o.Node, o.Answered())
+	return b.Bus.PublishObservation(ctx, u, o, legacy, ttl, wake)
+}
+
 func monitorOf(d *daemon, ctx context.Context) {
 	policy := d.w.spec.Policy
 	m, err := monitor.New(monitor.Options{
 		Tag: monitor.Tag{Pair: d.w.pair, Monitor: d.name, Legacy: d.name == monitorName(0),
 			Interval: policy.Interval, ConnectTimeout: policy.ConnectTimeout, TryTimes: policy.TryTimes},
-		Run: d.id(), Bus: d.bus, Cause: mysqlnode.CauseOf, Runtime: d.p.Runtime(), Log: d.log(),
+		Run: d.id(), Bus: looking{d.bus, d.w, d.name}, Cause: mysqlnode.CauseOf, Runtime: d.p.Runtime(), Log: d.log(),
 		Open: func(e cluster.Endpoint) (monitor.Node, error) { return d.node(e).ForMonitor(), nil },
 		Wall: func() time.Time { return time.Unix(calendar, int64(d.p.Now())) },
 	})

@@ -14,6 +14,8 @@ type Promise struct {
 	// FailoverBlock and MaxLoss are those of failover.Policy; a negative MaxLoss is any.
 	FailoverBlock time.Duration
 	MaxLoss       int64
+	// Monitors is how many there are; 0 is one.
+	Monitors int
 	// Leases: active servers close themselves when their leases are over.
 	Leases bool
 	// RestartsOpen: the option files lack read_only, so that a server starts open.
@@ -67,7 +69,8 @@ func (v *Violation) String() string {
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by
 //	    itself, without being eligible
 //	I5  after the heal the servers are as the record says
-//	I6  nothing but trouble with a server moves the role by itself
+//	I6  nothing but trouble with a server moves the role by itself, and not while a
+//	    majority of the monitors has its answers
 //	I7  a server is opened only as a record with a proof says
 //	I8  a server with rows of its own replicates neither from nor to the active
 //	I9  there is one automatic failover until the pair has been whole
@@ -125,6 +128,8 @@ type Judge struct {
 	leader string
 	token  uint64
 	asked  []asking
+
+	looks []look
 
 	rows []row // by number
 }

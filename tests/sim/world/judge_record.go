@@ -145,6 +145,9 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 		}
 		j.fail(now, invariant, "%s takes the role from %s (%s), and nothing has happened to a server", after.Order(), after.From, after.Cause)
 	}
+	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost {
+		j.fail(now, "I6", "%s takes the role from %s (%s), and %d of %d monitors have its answers", after.Order(), after.From, after.Cause, n, j.p.Monitors)
+	}
 	if !before.IsEligible(after.To) {
 		j.fail(now, "I4", "%s takes the role to %s, which was not eligible in %s", after.Order(), after.To, before.Order())
 	}

@@ -82,7 +82,7 @@ func (w *world) build() {
 	w.judge = NewJudge(Promise{
 		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss,
 		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: w.has(daemonLeap) || w.has(redisLeap), Blocks: spec.Blocks,
-		Leases: spec.Lease > 0,
+		Leases: spec.Lease > 0, Monitors: spec.Monitors,
 	}, w)
 	w.startServers()
 	if spec.Steady {

@@ -1,0 +1,5 @@
+//go:build mutant && no_majority
+
+package safeguard
+
+const off = Majority
