@@ -8,6 +8,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // life is what the monitors together say of one server.
@@ -289,7 +290,8 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Obs
 	sameRun := ok && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS
 	w, witnessed := s.st.witness.get(voice{replica, monitor})
 	receives := sameRun && r.Server.Channel.IO == cluster.ThreadYes
-	if receives && witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r) {
+	advances := witnessed && w.since == o.UnansweredMS && w.advanced > 0 && s.now-w.advanced < s.contradictionLasts(r)
+	if receives && (advances || safeguard.Off(safeguard.Advancing)) {
 		s.again(s.contradictionLasts(r) - (s.now - w.advanced))
 		return vote{life: suspect, receives: true, reason: why(Contradicted, "%s does not answer monitor %s (%s), but its replica %s still receives from it", node, monitor, o.Cause, replica)}
 	}

@@ -20,6 +20,8 @@ const (
 	CompareAndSet Safeguard = "no_compare_and_set"
 	// Majority: a server is dead when a majority of the monitors sees it dead.
 	Majority Safeguard = "no_majority"
+	// Advancing: only a replica that goes on receiving, not one that says that it does, contradicts a death.
+	Advancing Safeguard = "no_advancing"
 	// ClosedFirst: a role is given only when its last holder is proved closed, or the policy accepts less and the record says so.
 	ClosedFirst Safeguard = "no_closed_first"
 	// Eligible: only a server that was seen caught up in this epoch takes over by itself.

@@ -16,6 +16,7 @@ const (
 	keptAnswers   = "Redis keeps its answers"
 	cutOff        = "the host is cut off:"
 	linkCut       = "the link is cut:"
+	serverKilled  = "mysqld is killed on"
 	serverHangs   = "mysqld hangs on"
 	powerGoes     = "power goes at"
 	hostFreezes   = "the host freezes:"
@@ -42,7 +43,9 @@ type fault struct {
 	Fault
 	*kind
 	armed bool // it waits for its phase
-	end   func()
+	// changed is when it last began or ended; 0 for never.
+	changed time.Duration
+	end     func()
 }
 
 // plan has a fault begin and end in its time.
@@ -95,6 +98,7 @@ func (w *world) happen(f *fault) {
 }
 
 func (w *world) told(f *fault) {
+	f.changed = w.e.Now()
 	if f.trouble {
 		w.judge.Trouble(w.e.Now())
 	}
@@ -150,7 +154,7 @@ func kindOf(name string) *kind {
 }
 
 var kinds = []kind{
-	{"mysqld is killed on", onServer, killServer, true, false},
+	{serverKilled, onServer, killServer, true, false},
 	{serverHangs, onServer, hangServer, true, true},
 	{powerGoes, onHost, powerOff, true, true},
 	{hostFreezes, onHost, freeze(false), true, true},

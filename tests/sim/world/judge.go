@@ -14,6 +14,8 @@ type Promise struct {
 	// FailoverBlock and MaxLoss are those of failover.Policy; a negative MaxLoss is any.
 	FailoverBlock time.Duration
 	MaxLoss       int64
+	// Silence is that of failover.Policy.
+	Silence time.Duration
 	// Monitors is how many there are; 0 is one.
 	Monitors int
 	// Leases: active servers close themselves when their leases are over.
@@ -79,6 +81,7 @@ func (v *Violation) String() string {
 //	I14 each change of the record has one event with its cause, order and actor
 //	L1  after the heal the pair is writable
 //	L2  after the heal the passive replicates, or is in quarantine for a reason
+//	L3  an active that dies while all else is well is replaced before long
 //
 // With leases the proof that a lease is over counts like any other: nothing but
 // who overslept, and two Redis masters while hosts are cut off, makes it a risk.

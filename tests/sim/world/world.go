@@ -46,6 +46,7 @@ type world struct {
 	writing  bool
 	requests int
 	healed   time.Duration // 0 before
+	headless time.Duration // since when an active is dead that could be replaced; 0 when none is
 	wellFrom time.Duration // since when the pair has been well; 0 when it is not
 	over     bool
 	// stood and away are how long those who keep leases stood still, or were not there.
@@ -82,7 +83,7 @@ func (w *world) build() {
 	w.judge = NewJudge(Promise{
 		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss,
 		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: w.has(daemonLeap) || w.has(redisLeap), Blocks: spec.Blocks,
-		Leases: spec.Lease > 0, Monitors: spec.Monitors,
+		Leases: spec.Lease > 0, Monitors: spec.Monitors, Silence: w.policy().Silence(),
 	}, w)
 	w.startServers()
 	if spec.Steady {
@@ -123,6 +124,7 @@ func (w *world) build() {
 		w.plan(f)
 	}
 	w.e.At(w.began+spec.Until, w.heal)
+	w.e.After(lookEvery, w.lookAfter)
 }
 
 // host is the machine with a name, made when it is first asked for.

@@ -1,0 +1,5 @@
+//go:build mutant && no_advancing
+
+package safeguard
+
+const off = Advancing
