@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Call begins something that answers later and parks until it has, or until ctx
 // ends: then the error is that of ctx, and an answer that comes later is dropped,
@@ -9,10 +12,15 @@ import "context"
 //
 // begin runs at once in the engine and must not wait; it may never answer.
 func Call[T any](p *Process, ctx context.Context, begin func(done func(T, error))) (T, error) {
-	return await(p, ctx, func(k *call[T]) { begin(k.done) })
+	var k call[T]
+	if err := k.opens(p, ctx); err != nil {
+		return k.value, err
+	}
+	k.c.begins(func() { begin(k.done) })
+	return k.waits(ctx, noLimit)
 }
 
-// call is one Call under way.
+// call is one wait for an answer.
 type call[T any] struct {
 	c     *coroutine
 	wait  uint64
@@ -21,15 +29,34 @@ type call[T any] struct {
 	err   error
 }
 
+// opens prepares the next wait of the present coroutine of p. The error is that of ctx.
+func (k *call[T]) opens(p *Process, ctx context.Context) error {
+	k.c = p.current()
+	k.wait = k.c.wait
+	return ctx.Err()
+}
+
+// waits parks until there is an answer, ctx ends, or it is until on the clock of
+// the process; then the error is that of a context that ends so.
+func (k *call[T]) waits(ctx context.Context, until time.Duration) (T, error) {
+	if k.c.park(ctx, until) == answered {
+		return k.value, k.err
+	}
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	return none, context.DeadlineExceeded
+}
+
 // lasts reports whether an answer would still count.
 func (k *call[T]) lasts() bool { return !k.given && k.c.wait == k.wait && !k.c.p.dead }
 
 func (k *call[T]) done(v T, err error) {
-	if !k.lasts() {
-		return
+	if k.lasts() {
+		k.value, k.err = v, err
+		k.ends()
 	}
-	k.given, k.value, k.err = true, v, err
-	k.c.end(answered)
 }
 
 func (k *call[T]) fail(err error) {
@@ -37,18 +64,10 @@ func (k *call[T]) fail(err error) {
 	k.done(none, err)
 }
 
-func await[T any](p *Process, ctx context.Context, begin func(*call[T])) (T, error) {
-	var none T
-	c := p.current()
-	if err := ctx.Err(); err != nil {
-		return none, err
-	}
-	k := &call[T]{c: c, wait: c.wait}
-	c.begins(func() { begin(k) })
-	if c.park(ctx, noLimit) != answered {
-		return none, ctx.Err()
-	}
-	return k.value, k.err
+// ends has value and err be the answer, which still counts.
+func (k *call[T]) ends() {
+	k.given = true
+	k.c.end(answered)
 }
 
 // begins runs f in the engine. When that led to the death of the process its

@@ -55,18 +55,18 @@ func (e *Engine) Between(low, high time.Duration) time.Duration {
 func (e *Engine) Events() uint64 { return e.events }
 
 // At has f run at t, or at this instant when t is past. f runs in the engine.
-func (e *Engine) At(t time.Duration, f func()) { e.at(t, nil, f) }
+func (e *Engine) At(t time.Duration, f func()) { e.at(t, nil, code(f)) }
 
 // After is At from now.
-func (e *Engine) After(d time.Duration, f func()) { e.at(e.now+d, nil, f) }
+func (e *Engine) After(d time.Duration, f func()) { e.at(e.now+d, nil, code(f)) }
 
-// at has f run at t, as code of p when that is not nil.
-func (e *Engine) at(t time.Duration, p *Process, f func()) {
+// at has do happen at t, as code of p when that is not nil.
+func (e *Engine) at(t time.Duration, p *Process, do action) {
 	if t <= e.now {
-		e.ready.put(task{p: p, f: f})
+		e.ready.put(task{p: p, do: do})
 		return
 	}
-	e.queue.put(t, event{p: p, f: f})
+	e.queue.put(t, event{p: p, do: do})
 }
 
 // Step lets the next event happen; false when there is none. It panics with a
@@ -104,7 +104,7 @@ func (e *Engine) due(ev event) {
 		ev.co.wake(ev.co.wait, timeUp)
 		return
 	}
-	e.do(task{p: ev.p, f: ev.f})
+	e.do(task{p: ev.p, do: ev.do})
 }
 
 func (e *Engine) do(t task) {
@@ -112,12 +112,12 @@ func (e *Engine) do(t task) {
 	case t.co != nil:
 		t.co.wake(t.wait, t.how)
 	case t.p == nil:
-		t.f()
+		t.do.happen()
 	case t.p.dead:
 	case t.p.stopped():
 		t.p.backlog = append(t.p.backlog, t)
 	case t.end == nil || t.end.err != ErrClosed:
-		t.f()
+		t.do.happen()
 	}
 }
 

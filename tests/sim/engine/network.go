@@ -73,18 +73,22 @@ func (n *Network) passes(from, to *Host) bool {
 // after a drawn delay, never, or twice, and in any order. What runs code of a
 // process there Posts it.
 func (n *Network) Send(from, to *Host, f func()) {
+	n.send(from, to, code(func() {
+		if to.runs() {
+			f()
+		}
+	}))
+}
+
+// send is Send of an action that looks itself whether its host runs.
+func (n *Network) send(from, to *Host, do action) {
 	l := n.link(from, to)
 	if !n.Reaches(from, to) || n.oneIn(l.Lose) {
 		return
 	}
-	deliver := func() {
-		if to.runs() {
-			f()
-		}
-	}
-	n.e.After(n.e.Between(l.Low, l.High), deliver)
+	n.e.at(n.e.now+n.e.Between(l.Low, l.High), nil, do)
 	if n.oneIn(l.Twice) {
-		n.e.After(n.e.Between(l.Low, l.High), deliver)
+		n.e.at(n.e.now+n.e.Between(l.Low, l.High), nil, do)
 	}
 }
 

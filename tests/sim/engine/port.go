@@ -42,24 +42,36 @@ func (o *Port[S]) Process() *Process { return o.p }
 // Conn is a client's end of a stream to a Port.
 type Conn[S any] struct {
 	*End
+	port    *Port[S]
 	session S // of the server, once it has accepted
 }
 
 // Dial parks until o has answered p. The error is ErrRefused or ErrReset, that of
 // ctx when nothing answers before its end, or ErrTimedOut when ctx has none.
 func Dial[S any](ctx context.Context, p *Process, o *Port[S]) (*Conn[S], error) {
+	return DialFor(ctx, noLimit, p, o)
+}
+
+// DialFor is Dial that ends after d on the clock of p as if ctx had ended so.
+func DialFor[S any](ctx context.Context, d time.Duration, p *Process, o *Port[S]) (*Conn[S], error) {
 	n := o.p.host.n
-	_, err := await(p, ctx, func(k *call[struct{}]) {
-		(&dialling{n: n, k: k, from: p.host, to: o.p.host, door: o.meets}).try()
-	})
-	if err != nil {
+	t := &dialling{n: n, from: p.host, to: o}
+	if err := t.opens(p, ctx); err != nil {
 		return nil, err
 	}
-	c := &Conn[S]{End: n.stream(p, o.p)}
-	server := c.peer
-	c.Send(func() { c.session = o.accept(server) })
+	t.happen()
+	if _, err := t.waits(ctx, p.in(d)); err != nil {
+		return nil, err
+	}
+	c := &Conn[S]{End: n.stream(p, o.p), port: o}
+	c.send((*accepting[S])(c))
 	return c, nil
 }
+
+// accepting is the arrival of a new client.
+type accepting[S any] Conn[S]
+
+func (c *accepting[S]) happen() { c.session = c.port.accept(c.peer) }
 
 func (o *Port[S]) meets() Door {
 	if o.p.dead && o.Door == Open {
@@ -68,43 +80,67 @@ func (o *Port[S]) meets() Door {
 	return o.Door
 }
 
+func (o *Port[S]) at() *Host { return o.p.host }
+
 // dialling is a host that tries to begin a stream.
 type dialling struct {
-	n        *Network
-	k        *call[struct{}]
-	from, to *Host
-	door     func() Door
-	tries    int
+	call[struct{}]
+	n    *Network
+	from *Host
+	to   interface {
+		at() *Host
+		meets() Door
+	}
+	tries int
 }
 
 // dialTries is after how many attempts a host gives up: two minutes.
 const dialTries = 7
 
-func (d *dialling) try() {
+// happen is an attempt.
+func (d *dialling) happen() {
 	switch {
-	case !d.k.lasts():
+	case !d.lasts():
 		return
 	case d.tries == dialTries:
-		d.k.fail(ErrTimedOut)
+		d.fail(ErrTimedOut)
 		return
 	}
-	d.n.Send(d.from, d.to, d.arrives)
-	d.n.e.After(time.Second<<d.tries, d.try)
+	d.n.send(d.from, d.to.at(), (*dialled)(d))
+	d.n.e.at(d.n.e.now+time.Second<<d.tries, nil, d)
 	d.tries++
 }
 
-func (d *dialling) arrives() {
-	var err error
-	switch d.door() {
+// dialled is the arrival of an attempt.
+type dialled dialling
+
+func (d *dialled) happen() {
+	if !d.to.at().runs() {
+		return
+	}
+	answer := dialAnswer{d: (*dialling)(d)}
+	switch d.to.meets() {
 	case Open:
 	case Refusing:
-		err = ErrRefused
+		answer.err = ErrRefused
 	case Resetting:
-		err = ErrReset
+		answer.err = ErrReset
 	case Silent:
 		return
 	}
-	d.n.Send(d.to, d.from, func() { d.k.done(struct{}{}, err) })
+	d.n.send(d.to.at(), d.from, &answer)
+}
+
+// dialAnswer is the arrival of the answer to an attempt.
+type dialAnswer struct {
+	d   *dialling
+	err error
+}
+
+func (a *dialAnswer) happen() {
+	if a.d.from.runs() {
+		a.d.done(struct{}{}, a.err)
+	}
 }
 
 // Ask sends a request over c and parks until it is answered. handle runs at the
@@ -114,24 +150,56 @@ func (d *dialling) arrives() {
 // before the answer is there, or that of ctx: then handle may have run, may still
 // run, or may never run.
 func Ask[S, T any](ctx context.Context, c *Conn[S], handle func(s S, reply func(T, error))) (T, error) {
-	k := (*call[T])(nil)
-	v, err := await(c.p, ctx, func(begun *call[T]) {
-		k = begun
-		if c.err != nil {
-			k.fail(c.err)
-			return
-		}
-		c.asks = append(c.asks, k)
-		c.Send(func() {
-			handle(c.session, func(v T, err error) {
-				c.peer.Send(func() { k.done(v, err) })
-			})
-		})
-	})
-	if i := slices.IndexFunc(c.asks, func(f failing) bool { return f == k }); i >= 0 {
+	return AskFor(ctx, noLimit, c, handle)
+}
+
+// AskFor is Ask that ends after d on the clock of its process as if ctx had ended so.
+func AskFor[S, T any](ctx context.Context, d time.Duration, c *Conn[S], handle func(s S, reply func(T, error))) (T, error) {
+	a := &asking[S, T]{conn: c, handle: handle}
+	if err := a.opens(c.p, ctx); err != nil {
+		return a.value, err
+	}
+	if c.err != nil {
+		a.fail(c.err)
+	} else {
+		c.asks = append(c.asks, a)
+		c.send(a)
+	}
+	v, err := a.waits(ctx, c.p.in(d))
+	if i := slices.Index(c.asks, failing(a)); i >= 0 {
 		c.asks = slices.Delete(c.asks, i, i+1)
 	}
 	return v, err
+}
+
+// asking is one Ask; it happens at the server.
+type asking[S, T any] struct {
+	call[T]
+	conn    *Conn[S]
+	handle  func(s S, reply func(T, error))
+	replied bool
+}
+
+func (a *asking[S, T]) happen() { a.handle(a.conn.session, a.reply) }
+
+func (a *asking[S, T]) reply(v T, err error) {
+	if a.replied {
+		return
+	}
+	a.replied = true
+	if a.lasts() {
+		a.value, a.err = v, err
+	}
+	a.conn.peer.send((*replied[S, T])(a))
+}
+
+// replied is the arrival of the answer.
+type replied[S, T any] asking[S, T]
+
+func (a *replied[S, T]) happen() {
+	if a.lasts() {
+		a.ends()
+	}
 }
 
 // Tell sends a request that has no answer; f runs at the server as code of its

@@ -61,7 +61,7 @@ func (p *Process) Go(f func()) {
 // when it is dead.
 func (p *Process) Post(f func()) {
 	if !p.dead {
-		p.e.ready.put(task{p: p, f: f})
+		p.e.ready.put(task{p: p, do: code(f)})
 	}
 }
 
@@ -72,13 +72,13 @@ func (p *Process) at(due time.Duration, f func()) {
 	if p.dead {
 		return
 	}
-	p.e.at(p.clock.when(due), p, func() {
+	p.e.at(p.clock.when(due), p, code(func() {
 		if p.Now() < due { // its clock was set back meanwhile
 			p.at(due, f)
 			return
 		}
 		f()
-	})
+	}))
 }
 
 // Leap sets the clock ahead by d, as after a suspension that it counted: what

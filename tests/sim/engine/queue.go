@@ -2,11 +2,20 @@ package engine
 
 import "time"
 
-// event is what will happen at a later instant: f runs, as code of p when that
-// is not nil, or the wait of co is over by time.
+// action is what happens in an event. What happens all the time is a method of
+// what it is about, so that it needs no room of its own.
+type action interface{ happen() }
+
+// code is an action that is a function.
+type code func()
+
+func (f code) happen() { f() }
+
+// event is what will happen at a later instant: do, as code of p when that is
+// not nil, or the wait of co is over by time.
 type event struct {
 	p  *Process
-	f  func()
+	do action
 	co *coroutine
 	at int // its place in the heap, or the next free event
 }
@@ -128,11 +137,11 @@ func (q *queue) shift(p *Process, d time.Duration) {
 // task is what happens in this instant.
 type task struct {
 	p    *Process
-	f    func()
+	do   action
 	co   *coroutine
 	wait uint64 // the wait of co that it ends, as how
 	how  how
-	end  *End // at which f is an arrival; f is dropped when it was closed
+	end  *End // at which do is an arrival, which is dropped when it was closed
 }
 
 // ready is a queue of tasks in the order in which they were made.

@@ -42,16 +42,15 @@ type End struct {
 	since   time.Duration // when it stalled
 	stuck   bool
 	replies bool // that it is no more, for a host that may have forgotten it
-	fire    func()
 }
 
 // failing is a call that waits for an answer over a stream.
 type failing interface{ fail(error) }
 
-// message runs f at the peer; without one it says that this end is over.
+// message is do at the peer; without one it says that this end is over.
 type message struct {
 	due    time.Duration
-	f      func()
+	do     action
 	unsent bool // did not get away at first
 }
 
@@ -85,7 +84,7 @@ func (o *outbox) take() message {
 }
 
 // endsStream reports whether the newest says that the end is over.
-func (o *outbox) endsStream() bool { return o.len() > 0 && o.all[len(o.all)-1].f == nil }
+func (o *outbox) endsStream() bool { return o.len() > 0 && o.all[len(o.all)-1].do == nil }
 
 func (o *outbox) clear() {
 	clear(o.all)
@@ -99,7 +98,6 @@ func (n *Network) stream(client, server *Process) *End {
 		x := &ends[i]
 		x.peer = &ends[1-i]
 		x.host, x.boot = x.p.host, x.p.host.boots
-		x.fire = x.deliver
 		if x.p.dead {
 			x.err = ErrReset
 			continue
@@ -128,9 +126,11 @@ func (x *End) OnBroken(f func()) {
 
 // Send has f run as code of the process at the other end when it arrives there. On
 // an end that is over it does nothing.
-func (x *End) Send(f func()) {
+func (x *End) Send(f func()) { x.send(code(f)) }
+
+func (x *End) send(do action) {
 	if x.err == nil {
-		x.put(message{f: f})
+		x.put(message{do: do})
 	}
 }
 
@@ -198,7 +198,7 @@ func (x *End) arm() {
 		x.stall()
 		return
 	}
-	x.n.e.At(m.due, x.fire)
+	x.n.e.at(m.due, nil, x)
 }
 
 func (x *End) stall() {
@@ -226,12 +226,12 @@ func (x *End) retry() bool {
 	}
 	now := x.n.e.now
 	again := now + x.n.e.Between(0, min(now-x.since+resend, resendLimit))
-	x.n.e.At(max(again, x.out.oldest().due), x.fire)
+	x.n.e.at(max(again, x.out.oldest().due), nil, x)
 	return true
 }
 
-// deliver is the arrival of the oldest message.
-func (x *End) deliver() {
+// happen is the arrival of the oldest message.
+func (x *End) happen() {
 	// After its host has forgotten what it sent, a newer message has its own event.
 	if x.out.len() == 0 || x.out.oldest().due > x.n.e.now {
 		return
@@ -248,15 +248,15 @@ func (x *End) deliver() {
 	y := x.peer
 	switch {
 	case y.err == nil:
-		if m.f == nil {
+		if m.do == nil {
 			y.p.Post(y.breaks)
 			return
 		}
 		if x.n.e.trace != nil {
 			x.n.e.Note(y.p.name, "hears from "+x.p.name)
 		}
-		x.n.e.do(task{p: y.p, end: y, f: m.f})
-	case m.f != nil && !y.out.endsStream():
+		x.n.e.do(task{p: y.p, end: y, do: m.do})
+	case m.do != nil && !y.out.endsStream():
 		y.replies = true
 		y.put(message{})
 	}
