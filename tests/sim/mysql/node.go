@@ -45,11 +45,12 @@ func (n *Node) fault(op string, cause cluster.Cause, err error) *mysqlnode.Error
 
 // word words an error of the server, the network or a context.
 func (n *Node) word(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	var known *mysqlnode.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &known):
 		return err
 	case errors.As(err, &e):

@@ -72,9 +72,8 @@ func call[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus
 		return result[T]{}, err
 	}
 	s := b.server
-	bounded, cancel := b.p.Runtime().Timeout(ctx, patience)
-	defer cancel()
-	r, err := engine.Ask(bounded, c, func(at *client, reply func(result[T], error)) {
+	until := b.p.Now() + patience
+	r, err := engine.AskFor(ctx, patience, c, func(at *client, reply func(result[T], error)) {
 		var r result[T]
 		var said []redisbus.Wake
 		r.value, said, r.err = run(s)
@@ -86,7 +85,7 @@ func call[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus
 	switch {
 	case err != nil:
 		c.Close()
-		err = inTime(ctx, bounded, err)
+		err = b.inTime(ctx, until, err)
 	case b.server != s:
 		c.Close()
 	default:
@@ -108,18 +107,17 @@ func (b *Bus) conn(ctx context.Context) (*engine.Conn[*client], error) {
 }
 
 func (b *Bus) dial(ctx context.Context) (*engine.Conn[*client], error) {
-	bounded, cancel := b.p.Runtime().Timeout(ctx, patience)
-	defer cancel()
-	c, err := engine.Dial(bounded, b.p, b.server.port)
+	until := b.p.Now() + patience
+	c, err := engine.DialFor(ctx, patience, b.p, b.server.port)
 	if err != nil {
-		err = inTime(ctx, bounded, err)
+		err = b.inTime(ctx, until, err)
 	}
 	return c, err
 }
 
 // inTime words the end of our own patience as the machine's network does.
-func inTime(ctx, bounded context.Context, err error) error {
-	if bounded.Err() != nil && ctx.Err() == nil {
+func (b *Bus) inTime(ctx context.Context, until time.Duration, err error) error {
+	if b.p.Now() >= until && ctx.Err() == nil {
 		return os.ErrDeadlineExceeded
 	}
 	return err

@@ -38,6 +38,7 @@ type daemon struct {
 	// Of the present or last run.
 	p    *engine.Process
 	runs int
+	run  string // its name
 	bus  *redis.Bus
 	stop context.CancelFunc
 }
@@ -51,6 +52,7 @@ func (d *daemon) start() {
 		return
 	}
 	d.runs++
+	d.run = fmt.Sprintf("%s/%d", d.name, d.runs)
 	d.p = d.host.Process(d.name, d.clock)
 	d.bus = redis.NewBus(d.p, d.w.redisOf(d))
 	ctx, stop := d.p.Runtime().Cancel(context.Background())
@@ -59,7 +61,7 @@ func (d *daemon) start() {
 }
 
 // id names the present run.
-func (d *daemon) id() string { return fmt.Sprintf("%s/%d", d.name, d.runs) }
+func (d *daemon) id() string { return d.run }
 
 func (d *daemon) isAgent() bool { return strings.HasPrefix(d.name, "agent") }
 
