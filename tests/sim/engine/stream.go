@@ -58,6 +58,7 @@ type message struct {
 type outbox struct {
 	all  []message
 	head int
+	room [2]message // for all, as long as they are few
 }
 
 func (o *outbox) len() int { return len(o.all) - o.head }
@@ -98,6 +99,7 @@ func (n *Network) stream(client, server *Process) *End {
 		x := &ends[i]
 		x.peer = &ends[1-i]
 		x.host, x.boot = x.p.host, x.p.host.boots
+		x.out.all = x.out.room[:0]
 		if x.p.dead {
 			x.err = ErrReset
 			continue

@@ -392,7 +392,7 @@ func (w *twins) token(rt *rapid.T) uint64 {
 func (w *twins) transition(rt *rapid.T) {
 	d, token := w.leader(rt), w.token(rt)
 	w.n++
-	t := drawTransition(rt, w.model.store.record, w.n)
+	t := drawTransition(rt, w.model.store.Assignment(), w.n)
 	_, _ = ask(rt, w, d, fmt.Sprintf("transition %+v", t), func(ctx context.Context, c calls) (cluster.Assignment, error) {
 		a, err := c.Transition(ctx, sign, d.id, token, t)
 		a.Eligible = own(a.Eligible)
@@ -490,7 +490,7 @@ func (w *twins) report(rt *rapid.T) {
 	r := cluster.Report{Agent: agent, Seq: uint64(w.n), Node: node, Deed: cluster.DeedClosed, Closed: cluster.Order{Epoch: 4, Version: 1},
 		Steps: []cluster.Step{{Name: "lock", MS: 0.5, Err: "no"}}, Locked: []cluster.Account{{User: "app", Host: "%"}}, Notes: []cluster.Reason{},
 		Lease: cluster.LeaseBoth, LeaseMS: 10000, LockOver: w.n%2 == 0,
-		Remembers: w.model.store.record}
+		Remembers: w.model.store.Assignment()}
 	wake := rapid.Bool().Draw(rt, "wake")
 	tell(rt, w, d, "report", func(ctx context.Context, c calls) error { return c.SaveReport(ctx, sign, r, wake) })
 }
@@ -537,14 +537,14 @@ func (w *twins) accounts(rt *rapid.T) {
 // grant is mostly that of the active in the epoch in force.
 func (w *twins) grant(rt *rapid.T) {
 	if w.model.store.record.Active == "" && rapid.Bool().Draw(rt, "with an active") {
-		d, r := w.daemons[0], w.model.store.record
+		d, r := w.daemons[0], w.model.store.Assignment()
 		w.leadAs(rt, d, time.Minute)
 		token := w.model.store.token
 		_, _ = ask(rt, w, d, "name an active", func(ctx context.Context, c calls) (cluster.Assignment, error) {
 			return c.Transition(ctx, sign, d.id, token, cluster.Transition{Expect: r.Order(), Next: steady(r.Epoch+1, 0)})
 		})
 	}
-	record := w.model.store.record
+	record := w.model.store.Assignment()
 	// seldom is true in one of eight cases, and in the simplest one never.
 	seldom := func(what string) bool { return rapid.IntRange(0, 7).Draw(rt, what) == 7 }
 	for range rapid.IntRange(1, 4).Draw(rt, "times") {

@@ -174,7 +174,7 @@ func (s *Store) edit(e cluster.Endpoint) *node {
 func (s *Store) seeNodes() {
 	var room [16]cluster.Endpoint
 	known := append(room[:0], s.members...)
-	a := &s.record
+	a := s.record
 	for _, e := range [...]cluster.Endpoint{s.primary, s.secondary, s.legacy.Active, s.legacy.Passive, a.Active, a.Passive, a.From, a.To} {
 		if e != "" && !slices.Contains(known, e) {
 			known = append(known, e)

@@ -50,7 +50,7 @@ func (s *Store) Snapshot(now time.Duration) cluster.Snapshot {
 	s.show(ms)
 	snap := cluster.Snapshot{
 		UniqSign: s.u, Members: s.members, Primary: s.primary, Secondary: s.secondary, ServiceMode: s.serviceMode,
-		Assignment: s.record, Incarnation: s.incarnation, Leader: cluster.Leader{ID: s.leaderAt(ms), Token: s.token},
+		Assignment: *s.record, Incarnation: s.incarnation, Leader: cluster.Leader{ID: s.leaderAt(ms), Token: s.token},
 		Grant: s.showGrant(ms), Legacy: s.legacy, Checks: s.checks, Observations: s.views, Reports: s.reports,
 		Request: s.Request(now), Pause: s.pause, RedisMS: ms, ViewTTL: s.ttl,
 	}

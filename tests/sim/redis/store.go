@@ -38,7 +38,7 @@ type state struct {
 	serviceMode        string
 	legacy             cluster.LegacyMode
 
-	record      cluster.Assignment
+	record      *cluster.Assignment // never nil
 	incarnation string
 	events      []*cluster.Event // the oldest first
 	entry       entry            // of the newest event
@@ -56,6 +56,9 @@ type state struct {
 	nodes       []*node
 	knownNodes  []cluster.Endpoint // those that a Snapshot shows
 }
+
+// noRecord is the record where there is none.
+var noRecord = &cluster.Assignment{}
 
 // ends is the last millisecond of Redis's clock at which a key is there.
 type ends int64
@@ -95,7 +98,7 @@ func NewStore(u cluster.UniqSign) *Store {
 		}
 		return all
 	}
-	return &Store{u: u, says: &says{
+	return &Store{u: u, state: state{record: noRecord}, says: &says{
 		view:       look(redisbus.KindView),
 		assignment: look(redisbus.KindAssignment),
 		report:     look(redisbus.KindReport),
@@ -115,7 +118,7 @@ func (s *Store) Clone() *Store {
 
 // Empty is a Redis that lost everything.
 func (s *Store) Empty() {
-	s.state, s.history, s.cache = state{}, nil, cache{}
+	s.state, s.history, s.cache = state{record: noRecord}, nil, cache{}
 }
 
 // LoseLast takes the last n writes back, or as many as are remembered; it
@@ -157,6 +160,9 @@ func (s *Store) write() {
 		n := copy(s.history, s.history[Remembered:])
 		clear(s.history[n:])
 		s.history = s.history[:n]
+	}
+	if s.history == nil {
+		s.history = make([]state, 0, 2*Remembered)
 	}
 	s.history = append(s.history, s.state)
 }

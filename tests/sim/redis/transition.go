@@ -45,8 +45,9 @@ func (s *Store) transition(ms int64, id string, token uint64, t cluster.Transiti
 	before := s.record
 	s.write()
 	s.addEvent(ms, t)
-	s.record = ownRecord(t.Next)
-	s.record.SinceMS = ms
+	next := ownRecord(t.Next)
+	next.SinceMS = ms
+	s.record = &next
 	if s.incarnation == "" {
 		s.incarnation = strconv.FormatUint(nonce, 16)
 	}
@@ -61,7 +62,7 @@ func (s *Store) transition(ms int64, id string, token uint64, t cluster.Transiti
 	}
 	s.seeNodes()
 	if s.Changed != nil {
-		s.Changed(before, s.record, *s.events[len(s.events)-1])
+		s.Changed(*before, next, *s.events[len(s.events)-1])
 	}
 	return said, nil
 }
@@ -179,4 +180,4 @@ func (s *Store) Events(n int) []cluster.Event {
 func (s *Store) Trail() []*cluster.Event { return s.events }
 
 // Assignment is the record; a zero one when there is none.
-func (s *Store) Assignment() cluster.Assignment { return s.record }
+func (s *Store) Assignment() cluster.Assignment { return *s.record }
