@@ -51,7 +51,8 @@ func (p *Process) Go(f func()) {
 		return
 	}
 	p.begun++
-	c := &coroutine{p: p, id: p.begun, f: f, waiting: true}
+	c := p.e.spare.coroutine()
+	c.p, c.id, c.f, c.waiting = p, p.begun, f, true
 	p.cos = append(p.cos, c)
 	c.end(begins)
 }

@@ -47,7 +47,7 @@ func (s *signal) Set() {
 		return
 	}
 	s.set = true
-	if s.waiter != nil {
+	if s.waiter != nil && !s.p.dead { // of a dead process it waits no more
 		s.waiter.end(answered)
 	}
 }

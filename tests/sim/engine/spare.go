@@ -6,9 +6,10 @@ import "iter"
 // to make: goroutines and room. One world at a time uses it. A Spare that is done
 // with needs a Close.
 type Spare struct {
-	strands []*strand
-	queue   queue
-	ready   ready
+	strands    []*strand
+	coroutines []*coroutine // that are over
+	queue      queue
+	ready      ready
 }
 
 // strand is a goroutine that carries one coroutine after the other: to begin one,
@@ -35,6 +36,19 @@ func (s *Spare) Close() {
 	s.strands = nil
 }
 
+// coroutine is one that has not begun. The numbers of its waits go on, so that
+// nothing that was to end a wait of before ends one of now.
+func (s *Spare) coroutine() *coroutine {
+	n := len(s.coroutines)
+	if n == 0 {
+		return &coroutine{}
+	}
+	c := s.coroutines[n-1]
+	s.coroutines = s.coroutines[:n-1]
+	*c = coroutine{wait: c.wait + 1}
+	return c
+}
+
 // strand is one that carries nothing.
 func (s *Spare) strand() *strand {
 	if n := len(s.strands); n > 0 {
@@ -47,6 +61,7 @@ func (s *Spare) strand() *strand {
 		x.yield = yield
 		for carries := true; carries; carries = yield(struct{}{}) {
 			x.c.run()
+			s.coroutines = append(s.coroutines, x.c)
 			x.c = nil
 			s.strands = append(s.strands, x)
 		}
