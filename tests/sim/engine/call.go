@@ -54,8 +54,8 @@ func (k *call[T]) lasts() bool { return !k.given && k.c.wait == k.wait && !k.c.p
 
 func (k *call[T]) done(v T, err error) {
 	if k.lasts() {
-		k.value, k.err = v, err
-		k.ends()
+		k.value, k.err, k.given = v, err, true
+		k.c.end(answered)
 	}
 }
 
@@ -64,10 +64,12 @@ func (k *call[T]) fail(err error) {
 	k.done(none, err)
 }
 
-// ends has value and err be the answer, which still counts.
-func (k *call[T]) ends() {
-	k.given = true
-	k.c.end(answered)
+// arrives has value and err be the answer, as the last thing of its event.
+func (k *call[T]) arrives() {
+	if k.lasts() {
+		k.given = true
+		k.c.endLast(answered)
+	}
 }
 
 // begins runs f in the engine. When that led to the death of the process its

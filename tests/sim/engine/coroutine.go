@@ -109,6 +109,17 @@ func (c *coroutine) end(how how) {
 	c.p.e.ready.put(task{co: c, wait: c.wait, how: how})
 }
 
+// endLast is end as the last thing of an event: where no other event of this
+// instant comes first, it needs none of its own.
+func (c *coroutine) endLast(how how) {
+	e := c.p.e
+	if next, any := e.queue.next(); e.ready.n > 0 || any && next <= e.now {
+		c.end(how)
+		return
+	}
+	c.wake(c.wait, how)
+}
+
 // wake carries on when that wait still lasts.
 func (c *coroutine) wake(wait uint64, how how) {
 	p := c.p

@@ -60,7 +60,11 @@ func DialFor[S any](ctx context.Context, d time.Duration, p *Process, o *Port[S]
 		return nil, err
 	}
 	t.happen()
-	if _, err := t.waits(ctx, p.in(d)); err != nil {
+	_, err := t.waits(ctx, p.in(d))
+	if t.again != 0 {
+		n.e.queue.remove(t.again)
+	}
+	if err != nil {
 		return nil, err
 	}
 	c := &Conn[S]{End: n.stream(p, o.p), port: o}
@@ -92,6 +96,7 @@ type dialling struct {
 		meets() Door
 	}
 	tries int
+	again int // the event of the next attempt; none when zero
 }
 
 // dialTries is after how many attempts a host gives up: two minutes.
@@ -99,6 +104,7 @@ const dialTries = 7
 
 // happen is an attempt.
 func (d *dialling) happen() {
+	d.again = 0
 	switch {
 	case !d.lasts():
 		return
@@ -107,7 +113,7 @@ func (d *dialling) happen() {
 		return
 	}
 	d.n.send(d.from, d.to.at(), (*dialled)(d))
-	d.n.e.at(d.n.e.now+time.Second<<d.tries, nil, d)
+	d.again = d.n.e.queue.put(d.n.e.now+time.Second<<d.tries, event{do: d})
 	d.tries++
 }
 
@@ -138,8 +144,9 @@ type dialAnswer struct {
 }
 
 func (a *dialAnswer) happen() {
-	if a.d.from.runs() {
-		a.d.done(struct{}{}, a.err)
+	if d := a.d; d.from.runs() && d.lasts() {
+		d.err = a.err
+		d.arrives()
 	}
 }
 
@@ -196,11 +203,7 @@ func (a *asking[S, T]) reply(v T, err error) {
 // replied is the arrival of the answer.
 type replied[S, T any] asking[S, T]
 
-func (a *replied[S, T]) happen() {
-	if a.lasts() {
-		a.ends()
-	}
-}
+func (a *replied[S, T]) happen() { a.arrives() }
 
 // Tell sends a request that has no answer; f runs at the server as code of its
 // process. On a stream that is over it does nothing.
