@@ -3,6 +3,7 @@ package world
 import (
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/lease"
