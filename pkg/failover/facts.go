@@ -39,6 +39,7 @@ type member struct {
 	executed gtid.Set
 	received gtid.Set
 	reports  map[string]cluster.Report
+	voices   table[heard]  // whose these are
 	agents   int           // agents that report on it now
 	helpless int           // of these, whom it refuses
 	refusal  cluster.Cause // of one of them
@@ -51,26 +52,27 @@ type member struct {
 
 // situation is one decision's working paper.
 type situation struct {
-	st   *State
-	v    View
-	p    Policy
-	now  time.Duration
-	rec  cluster.Assignment
-	m    map[cluster.Endpoint]*member
+	st  *State
+	v   View
+	p   Policy
+	now time.Duration
+	rec cluster.Assignment
+	m   map[cluster.Endpoint]*member
+	// of is what m holds of the pair, and of nobody.
+	of   [3]member
 	wait time.Duration // until the next instant at which time alone changes the decision
 	// telling is what Redis is to be told.
 	telling Telling
 }
 
-func newSituation(st *State, v View, p Policy, now time.Duration) *situation {
-	s := &situation{st: st, v: v, p: p, now: now, rec: v.Snapshot.Assignment, wait: time.Second,
-		m: map[cluster.Endpoint]*member{"": {}}}
-	for _, node := range p.Pair.Members() {
-		s.m[node] = s.look(node)
-	}
-	for _, node := range p.Pair.Members() {
-		s.addReported(s.m[node], s.m[p.Pair.Other(node)])
-	}
+func newSituation(st *State, v *View, p *Policy, now time.Duration) *situation {
+	s := &situation{st: st, v: *v, p: *p, now: now, rec: v.Snapshot.Assignment, wait: time.Second}
+	primary, secondary, nobody := &s.of[0], &s.of[1], &s.of[2]
+	s.m = map[cluster.Endpoint]*member{"": nobody, p.Pair.Primary: primary, p.Pair.Secondary: secondary}
+	s.look(primary, p.Pair.Primary)
+	s.look(secondary, p.Pair.Secondary)
+	s.addReported(primary, secondary)
+	s.addReported(secondary, primary)
 	// Of a server that the record names and that is no member nothing is known.
 	for _, node := range []cluster.Endpoint{s.rec.Active, s.rec.Passive, s.rec.From, s.rec.To} {
 		if s.m[node] == nil {
@@ -86,8 +88,8 @@ func (s *situation) addReported(m, other *member) {
 	if m.server.Flavor == "" {
 		m.server.Flavor = other.server.Flavor
 	}
-	for _, r := range m.reports {
-		s.addExecuted(m, m.server.Flavor, r.Executed)
+	for _, agent := range m.voices {
+		s.addExecuted(m, m.server.Flavor, m.reports[agent.voice.name].Executed)
 	}
 }
 
@@ -97,13 +99,14 @@ func (s *situation) again(d time.Duration) {
 	}
 }
 
-// look gathers the facts about node and asks each monitor's view for its verdict.
-func (s *situation) look(node cluster.Endpoint) *member {
-	m := &member{node: node, reports: s.closedStill(node)}
-	for agent, r := range m.reports {
-		if s.silentFor(node, agent) > AgentAway {
+// look gathers in m the facts about node and asks each monitor's view for its verdict.
+func (s *situation) look(m *member, node cluster.Endpoint) {
+	m.node, m.reports, m.voices = node, s.closedStill(node), s.st.reports.of(node)
+	for _, agent := range m.voices {
+		if s.now-agent.value.at > AgentAway {
 			continue
 		}
+		r := m.reports[agent.voice.name]
 		m.agents++
 		if r.Cause != cluster.CauseNone && !r.Cause.MayBeDead() {
 			m.helpless++
@@ -114,38 +117,30 @@ func (s *situation) look(node cluster.Endpoint) *member {
 			m.lacks = max(m.lacks, r.Notes[i].Text)
 		}
 	}
-	names := make([]string, 0, len(s.v.Snapshot.Observations[node]))
-	for name := range s.v.Snapshot.Observations[node] {
-		if len(s.p.Monitors) == 0 || slices.Contains(s.p.Monitors, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	switch {
-	case len(names) > 0:
-	case len(s.p.Monitors) > 1:
-		m.reason = why(Unseen, "none of the monitors that mmm.conf names (%s) has a fresh sample of %s", strings.Join(s.p.Monitors, ", "), node)
-	default:
-		s.lookLegacy(m)
-	}
+	seen, observations := false, s.v.Snapshot.Observations[node]
 	var votes [dead + 1]int
 	var mute []string // monitors whose word is too old to count
-	var contradiction *vote
+	var contradiction cluster.Reason
 	var newest time.Duration
-	for _, name := range names {
-		o := s.v.Snapshot.Observations[node][name]
-		vote := s.verdict(node, name, o)
+	for _, by := range s.st.views.of(node) {
+		name, at := by.voice.name, by.value.at
+		o := observations[name]
+		s.addExecuted(m, o.Server.Flavor, o.Server.Executed)
+		if !s.p.counts(name) {
+			continue
+		}
+		seen = true
+		vote := s.verdict(node, name, at, &o)
 		votes[vote.life]++
 		if vote.life == unseen {
 			mute = append(mute, name)
 		}
-		if vote.receives && contradiction == nil {
-			contradiction = &vote
+		if vote.receives && contradiction.Code == "" {
+			contradiction = vote.reason
 		}
 		if vote.life > m.life || vote.life == m.life && m.reason.Code == "" {
 			m.life, m.cause, m.reason, m.waits = vote.life, o.Cause, vote.reason, vote.waits
 		}
-		at := s.st.sampled(node, name)
 		if o.Server.Flavor != "" && (!m.known || at > newest) {
 			m.server, m.known, newest = o.Server, true, at
 		}
@@ -155,33 +150,38 @@ func (s *situation) look(node cluster.Endpoint) *member {
 		s.addReceived(m, o.Server.Flavor, o.ReceivedMax)
 		s.addReceived(m, o.Server.Flavor, o.Server.Channel.Received)
 	}
-	if len(names) > 0 {
+	switch {
+	case seen:
 		s.count(m, votes, mute)
+	case len(s.p.Monitors) > 1:
+		m.reason = why(Unseen, "none of the monitors that mmm.conf names (%s) has a fresh sample of %s", strings.Join(s.p.Monitors, ", "), node)
+	default:
+		s.lookLegacy(m)
 	}
-	if contradiction != nil && (m.life == dead || m.life == suspect) {
-		m.life, m.reason = suspect, contradiction.reason
+	if contradiction.Code != "" && (m.life == dead || m.life == suspect) {
+		m.life, m.reason = suspect, contradiction
 	}
-	for _, o := range s.v.Snapshot.Observations[node] {
-		s.addExecuted(m, o.Server.Flavor, o.Server.Executed)
-	}
-	return m
 }
 
 // closedStill are the reports on node without the closings that a restart has
 // undone: a server whose option file lacks read_only comes back open.
 func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report {
 	all := s.v.Snapshot.Reports[node]
-	for name, o := range s.v.Snapshot.Observations[node] {
+	for _, by := range s.st.views.of(node) {
+		o := s.v.Snapshot.Observations[node][by.voice.name]
 		if !o.Answered() || o.Server.ReadOnly != cluster.No {
 			continue
 		}
-		started := s.st.sampled(node, name) - time.Duration(o.Server.UptimeS)*time.Second // at the latest
+		started := by.value.at - time.Duration(o.Server.UptimeS)*time.Second // at the latest
 		copied := false
 		for agent, r := range all {
+			if r.Closed == (cluster.Order{}) {
+				continue
+			}
 			c, _ := s.st.closings.get(voice{node, agent})
-			before, ok := c.views.get(voice{node, name})
+			before, ok := c.views.get(by.voice)
 			older := started < c.after || ok && before.run == o.Run && before.seq == o.Seq
-			if r.Closed == (cluster.Order{}) || older && !s.youngerThan(node, agent, name) {
+			if older && !s.youngerThan(node, agent, by.voice.name) {
 				continue
 			}
 			if !copied {
@@ -274,8 +274,8 @@ type vote struct {
 // verdict judges one view: refused at once when the pinned
 // connection ended, the port refuses and the replica lost its source; anything
 // else by silence; nothing when the replica still receives.
-func (s *situation) verdict(node cluster.Endpoint, monitor string, o cluster.Observation) vote {
-	age := s.now - s.st.sampled(node, monitor)
+func (s *situation) verdict(node cluster.Endpoint, monitor string, sampled time.Duration, o *cluster.Observation) vote {
+	age := s.now - sampled
 	if o.Answered() {
 		return vote{life: alive}
 	}
@@ -416,8 +416,8 @@ func (m *member) saying(o cluster.Order, d cluster.Deed) (cluster.Report, bool) 
 func (m *member) report(is func(cluster.Report) bool) (cluster.Report, bool) {
 	var best cluster.Report
 	found := false
-	for _, r := range m.reports {
-		if is(r) && (!found || r.Agent < best.Agent) {
+	for _, agent := range m.voices {
+		if r := m.reports[agent.voice.name]; is(r) && (!found || r.Agent < best.Agent) {
 			best, found = r, true
 		}
 	}

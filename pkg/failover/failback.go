@@ -61,9 +61,10 @@ func (s *situation) samples(m *member) []numbered {
 		return []numbered{{"probe", sampleID{"", p.Seq}, p.Server}}
 	}
 	var all []numbered
-	for _, name := range slices.Sorted(maps.Keys(s.v.Snapshot.Observations[m.node])) {
+	for _, by := range s.st.views.of(m.node) {
+		name := by.voice.name
 		o := s.v.Snapshot.Observations[m.node][name]
-		if !o.Answered() || len(s.p.Monitors) > 0 && !slices.Contains(s.p.Monitors, name) {
+		if !o.Answered() || !s.p.counts(name) {
 			continue
 		}
 		all = append(all, numbered{name, sampleID{o.Run, uint64(o.FullMS)}, o.Server})

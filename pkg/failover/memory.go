@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -33,8 +32,8 @@ func (s *situation) remembered() memory {
 	best := memory{record: s.st.remember, own: s.v.Leading && s.st.inForce >= s.st.alone}
 	for _, node := range s.p.Pair.Members() {
 		reports := s.v.Snapshot.Reports[node]
-		for _, agent := range slices.Sorted(maps.Keys(reports)) {
-			r := reports[agent]
+		for _, agent := range s.st.reports.of(node) {
+			r := reports[agent.voice.name]
 			if !sound(r.Remembers) {
 				continue
 			}

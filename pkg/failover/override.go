@@ -231,8 +231,8 @@ type Foresight struct {
 func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	const now = time.Hour
 	var st State
-	st.take(v, p, now)
-	s := newSituation(&st, v, p, now)
+	st.take(&v, &p, now)
+	s := newSituation(&st, &v, &p, now)
 	to, other := s.m[r.To], s.m[p.Pair.Other(r.To)]
 	var f Foresight
 	tell := func(format string, args ...any) { f.Told = append(f.Told, fmt.Sprintf(format, args...)) }

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -92,6 +93,11 @@ func (p Policy) ageOf(left time.Duration) time.Duration {
 		return 0
 	}
 	return max(0, max(3*p.Interval, 3*time.Second)-left)
+}
+
+// counts reports whether the word of monitor is asked for.
+func (p *Policy) counts(monitor string) bool {
+	return len(p.Monitors) == 0 || slices.Contains(p.Monitors, monitor)
 }
 
 func (p Policy) majority() int {

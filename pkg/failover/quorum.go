@@ -11,13 +11,13 @@ import (
 // heardOf are the monitors that have a sample of a member, and those among them
 // that mmm.conf does not name, sorted.
 func (s *situation) heardOf() (named, strange []string) {
-	for _, node := range s.p.Pair.Members() {
-		for name := range s.v.Snapshot.Observations[node] {
-			if slices.Contains(s.p.Monitors, name) {
-				named = append(named, name)
-			} else {
-				strange = append(strange, name)
-			}
+	for _, by := range s.st.views {
+		switch {
+		case !s.p.Pair.Has(by.voice.node):
+		case slices.Contains(s.p.Monitors, by.voice.name):
+			named = append(named, by.voice.name)
+		default:
+			strange = append(strange, by.voice.name)
 		}
 	}
 	slices.Sort(named)

@@ -94,8 +94,8 @@ func Table() string {
 // returned state belongs with the next call. now is monotonic and above zero.
 func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 	next := st
-	next.take(v, p, now)
-	s := newSituation(&next, v, p, now)
+	next.take(&v, &p, now)
+	s := newSituation(&next, &v, &p, now)
 	s.dateWhole()
 	s.dateHome()
 	for i := range rules {

@@ -149,8 +149,8 @@ type mark struct {
 }
 
 // take enters a snapshot into the memory: it dates what changed.
-func (st *State) take(v View, p Policy, now time.Duration) {
-	s := v.Snapshot
+func (st *State) take(v *View, p *Policy, now time.Duration) {
+	s := &v.Snapshot
 	st.lead(v.Leading, v.Token, now)
 	switch a := s.Assignment; {
 	case st.remember.Order().Before(a.Order()):
@@ -161,8 +161,9 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
-	before := st.views
+	before, heardOf := st.views, 0
 	for node, byMonitor := range s.Observations {
+		heardOf += len(byMonitor)
 		for name, o := range byMonitor {
 			k := voice{node, name}
 			h, known := st.views.get(k)
@@ -175,7 +176,9 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 			}
 		}
 	}
+	reported := 0
 	for node, byAgent := range s.Reports {
+		reported += len(byAgent)
 		for name, r := range byAgent {
 			st.agents = true
 			k := voice{node, name}
@@ -201,13 +204,17 @@ func (st *State) take(v View, p Policy, now time.Duration) {
 		st.checks.put(voice{node: node}, k)
 	}
 	st.readAt = now
-	for _, node := range p.Pair.Members() {
-		st.takeWitness(s, node, p.Pair.Other(node), now)
+	// Each record has its row now: as many rows are the rows of these alone.
+	if len(st.views) != heardOf {
+		st.views.keep(func(k voice) bool { _, there := s.Observations[k.node][k.name]; return there })
 	}
-	st.views.keep(func(k voice) bool { _, there := s.Observations[k.node][k.name]; return there })
-	reported := func(k voice) bool { _, there := s.Reports[k.node][k.name]; return there }
-	st.reports.keep(reported)
-	st.closings.keep(reported)
+	if len(st.reports) != reported {
+		there := func(k voice) bool { _, there := s.Reports[k.node][k.name]; return there }
+		st.reports.keep(there)
+		st.closings.keep(there)
+	}
+	st.takeWitness(s, p.Pair.Primary, p.Pair.Secondary, now)
+	st.takeWitness(s, p.Pair.Secondary, p.Pair.Primary, now)
 }
 
 // lead keeps since when this identify leads, and since when it leads alone: who
@@ -229,14 +236,16 @@ func (st *State) lead(leading bool, token uint64, now time.Duration) {
 
 // takeWitness follows the replica's received position through samples that
 // began after source stopped answering.
-func (st *State) takeWitness(s cluster.Snapshot, source, replica cluster.Endpoint, now time.Duration) {
-	for name, o := range s.Observations[source] {
-		k := voice{replica, name}
-		r, ok := s.Observations[replica][name]
+func (st *State) takeWitness(s *cluster.Snapshot, source, replica cluster.Endpoint, now time.Duration) {
+	sources := s.Observations[source]
+	for _, by := range st.views.of(source) {
+		name := by.voice.name
+		o, k := sources[name], voice{replica, name}
 		if o.Answered() {
 			st.witness.keep(func(o voice) bool { return o != k })
 			continue
 		}
+		r, ok := s.Observations[replica][name]
 		if !ok || r.Run != o.Run || !r.Answered() || r.BeganMS < o.UnansweredMS || r.Server.Channel.Source != source {
 			continue
 		}

@@ -36,6 +36,19 @@ func (t table[V]) get(k voice) (V, bool) {
 	return none, false
 }
 
+// of are the rows about node, by name.
+func (t table[V]) of(node cluster.Endpoint) table[V] {
+	first := 0
+	for first < len(t) && t[first].voice.node != node {
+		first++
+	}
+	end := first
+	for end < len(t) && t[end].voice.node == node {
+		end++
+	}
+	return t[first:end]
+}
+
 func (t *table[V]) put(k voice, v V) {
 	i, found := slices.BinarySearchFunc(*t, k, func(r row[V], k voice) int { return r.voice.compare(k) })
 	all := make(table[V], 0, len(*t)+1)
