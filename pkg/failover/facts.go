@@ -52,7 +52,7 @@ type member struct {
 
 // situation is one decision's working paper.
 type situation struct {
-	st  *State
+	st  State // as it is to be after the decision
 	v   View
 	p   Policy
 	now time.Duration
@@ -65,8 +65,9 @@ type situation struct {
 	telling Telling
 }
 
-func newSituation(st *State, v *View, p *Policy, now time.Duration) *situation {
+func newSituation(st State, v *View, p *Policy, now time.Duration) *situation {
 	s := &situation{st: st, v: *v, p: *p, now: now, rec: v.Snapshot.Assignment, wait: time.Second}
+	s.st.take(v, p, now)
 	primary, secondary, nobody := &s.of[0], &s.of[1], &s.of[2]
 	s.m = map[cluster.Endpoint]*member{"": nobody, p.Pair.Primary: primary, p.Pair.Secondary: secondary}
 	s.look(primary, p.Pair.Primary)
@@ -414,14 +415,12 @@ func (m *member) saying(o cluster.Order, d cluster.Deed) (cluster.Report, bool) 
 }
 
 func (m *member) report(is func(cluster.Report) bool) (cluster.Report, bool) {
-	var best cluster.Report
-	found := false
 	for _, agent := range m.voices {
-		if r := m.reports[agent.voice.name]; is(r) && (!found || r.Agent < best.Agent) {
-			best, found = r, true
+		if r := m.reports[agent.voice.name]; is(r) {
+			return r, true
 		}
 	}
-	return best, found
+	return cluster.Report{}, false
 }
 
 func atLeast(o, than cluster.Order) bool {

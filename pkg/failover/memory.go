@@ -23,7 +23,7 @@ type memory struct {
 }
 
 // contradicts reports whether a is another record of the same number.
-func (s *situation) contradicts(a cluster.Assignment) bool {
+func (s *situation) contradicts(a *cluster.Assignment) bool {
 	return a.Order() == s.rec.Order() && (a.Phase != s.rec.Phase || a.Active != s.rec.Active || a.From != s.rec.From || a.To != s.rec.To)
 }
 
@@ -33,12 +33,9 @@ func (s *situation) remembered() memory {
 	for _, node := range s.p.Pair.Members() {
 		reports := s.v.Snapshot.Reports[node]
 		for _, agent := range s.st.reports.of(node) {
-			r := reports[agent.voice.name]
-			if !sound(r.Remembers) {
-				continue
-			}
-			if best.record.Order().Before(r.Remembers.Order()) || best.record.Order() == s.rec.Order() && s.contradicts(r.Remembers) {
-				best = memory{record: r.Remembers}
+			a := reports[agent.voice.name].Remembers
+			if sound(&a) && (best.record.Order().Before(a.Order()) || best.record.Order() == s.rec.Order() && s.contradicts(&a)) {
+				best = memory{record: a}
 			}
 		}
 	}
@@ -56,7 +53,7 @@ func (s *situation) remembered() memory {
 }
 
 // sound reports whether a is a record as identify writes it.
-func sound(a cluster.Assignment) bool {
+func sound(a *cluster.Assignment) bool {
 	if !a.Exists() || !a.Epoch.Credible() || a.Version > uint64(cluster.MaxEpoch/2) {
 		return false
 	}
@@ -153,7 +150,7 @@ func (s *situation) outdatedBy(best memory) bool {
 	if !best.record.Exists() || best.mark && !s.rec.Exists() && !s.anyRecord() {
 		return false
 	}
-	return s.rec.Order().Before(best.record.Order()) || s.contradicts(best.record)
+	return s.rec.Order().Before(best.record.Order()) || s.contradicts(&best.record)
 }
 
 // adrift reports whether the record is known to be outdated, and what is
@@ -204,7 +201,7 @@ func ruleRebuild(s *situation) (Decision, bool) {
 		return hold(why(no.Code, "Redis has %s, %s: nothing moves: %s", describe(s.rec), who, no.Text))
 	}
 	lost := best.record
-	if s.contradicts(lost) && s.carriedOut(heir(lost)) {
+	if s.contradicts(&lost) && s.carriedOut(heir(lost)) {
 		lost = s.rec
 		who += " otherwise, and " + string(lost.Active) + " is open"
 	}
@@ -264,7 +261,7 @@ func (s *situation) isOpen(e cluster.Endpoint) bool {
 func (s *situation) anyRecord() bool {
 	return s.st.remember.Exists() || slices.ContainsFunc(s.p.Pair.Members(), func(e cluster.Endpoint) bool {
 		for _, r := range s.v.Snapshot.Reports[e] {
-			if sound(r.Remembers) {
+			if sound(&r.Remembers) {
 				return true
 			}
 		}

@@ -230,9 +230,7 @@ type Foresight struct {
 // what v holds: the leading identify, who has watched, may know more.
 func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	const now = time.Hour
-	var st State
-	st.take(&v, &p, now)
-	s := newSituation(&st, &v, &p, now)
+	s := newSituation(State{}, &v, &p, now)
 	to, other := s.m[r.To], s.m[p.Pair.Other(r.To)]
 	var f Foresight
 	tell := func(format string, args ...any) { f.Told = append(f.Told, fmt.Sprintf(format, args...)) }

@@ -93,9 +93,7 @@ func Table() string {
 // Decide concludes from everything known now. It changes neither st nor v; the
 // returned state belongs with the next call. now is monotonic and above zero.
 func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
-	next := st
-	next.take(&v, &p, now)
-	s := newSituation(&next, &v, &p, now)
+	s := newSituation(st, &v, &p, now)
 	s.dateWhole()
 	s.dateHome()
 	for i := range rules {
@@ -113,9 +111,9 @@ func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 		d.Verdict.Leader, d.Verdict.Tag = v.Snapshot.Leader.ID, p.Pair.Tag
 		d.Verdict.Held = d.Transition == nil && s.held()
 		d.Verdict.Order = s.rec.Order()
-		return next, d
+		return s.st, d
 	}
-	return next, Decision{Rule: "none", Again: s.wait, Verdict: cluster.Verdict{Order: s.rec.Order(),
+	return s.st, Decision{Rule: "none", Again: s.wait, Verdict: cluster.Verdict{Order: s.rec.Order(),
 		Reason: why(Unreadable, "the record says phase %q, which this version does not know", s.rec.Phase)}}
 }
 

@@ -139,16 +139,18 @@ func ruleRemind(s *situation) (Decision, bool) {
 // ruleSteady holds and says what would happen if the active died now.
 func ruleSteady(s *situation) (Decision, bool) {
 	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
-	r := why(Steady, "%s is active, %s would take over", active.node, passive.node)
 	no := s.blockers(active, passive)
 	if few, ok := s.fewMonitors(); !ok {
 		no = append(no, few)
 	}
+	var r cluster.Reason
 	switch {
 	case active.life != alive:
 		r = active.reason
 	case len(no) > 0:
 		r = why(Steady, "%s is active and well", active.node)
+	default:
+		r = why(Steady, "%s is active, %s would take over", active.node, passive.node)
 	}
 	d, ok := hold(r)
 	d.Verdict.Blockers, d.Verdict.Candidate = no, passive.node
