@@ -100,19 +100,19 @@ type Accounts struct {
 }
 
 // accountsConcern reports whether accounts are looked at.
-func (in Input) accountsConcern() bool {
+func (in *Input) accountsConcern() bool {
 	return in.Blocking.On() || len(in.Accounts.Ours) > 0 || !in.Accounts.Shared
 }
 
 // accountsCurrent reports whether the accounts were read under the order in
 // force. No server is without any account.
-func (in Input) accountsCurrent() bool {
+func (in *Input) accountsCurrent() bool {
 	return len(in.Accounts.All) > 0 && in.Accounts.Began >= in.OrderTick
 }
 
 // tend adds to the plan of a server that is as its role demands what else
 // belongs to the role: seal, accounts, epoch row.
-func (in Input) tend(p Plan, active bool) Plan {
+func (in *Input) tend(p Plan, active bool) Plan {
 	if !in.Mine.Answers() || !in.Memory.Connected {
 		return p
 	}
@@ -131,7 +131,7 @@ func (in Input) tend(p Plan, active bool) Plan {
 	return p
 }
 
-func (in Input) tendAccounts(p Plan, active bool) Plan {
+func (in *Input) tendAccounts(p Plan, active bool) Plan {
 	a := in.Accounts
 	if forget := in.toForget(active); len(forget) > 0 {
 		p = p.with(Step{Kind: Forget, Accounts: forget, Reason: whyForget})
@@ -156,7 +156,7 @@ func (in Input) tendAccounts(p Plan, active bool) Plan {
 
 // unmatched are the accounts that this agent has locked on a closed server and
 // that are not to be blocked any more: the patterns have changed.
-func (in Input) unmatched() []cluster.AccountState {
+func (in *Input) unmatched() []cluster.AccountState {
 	var release []cluster.AccountState
 	for _, s := range in.Accounts.All {
 		if (s.Locked || s.Reversed) && slices.Contains(in.Accounts.Mine, s.Account) && !in.Blocking.Blocks(s.Account) && !administers(s.Account) {
@@ -170,7 +170,7 @@ func (in Input) unmatched() []cluster.AccountState {
 // the active an account that can log in was released. Anywhere, one that does
 // not exist is no matter of ours, and one that its owner has locked on the
 // active is its owner's wherever it is locked: the lock has reached the passive.
-func (in Input) toForget(active bool) []cluster.AccountState {
+func (in *Input) toForget(active bool) []cluster.AccountState {
 	var forget []cluster.AccountState
 	for _, account := range in.Accounts.Ours {
 		i := slices.IndexFunc(in.Accounts.All, func(s cluster.AccountState) bool { return s.Account == account })
@@ -201,7 +201,7 @@ func Owned(all []cluster.AccountState, ours []cluster.Account) []cluster.Account
 }
 
 // markWanted reports whether the active's epoch row is older than the record.
-func (in Input) markWanted() bool {
+func (in *Input) markWanted() bool {
 	return in.Record.EpochTable != "" && in.Record.Phase == cluster.PhaseSteady && in.Record.Active == in.Self &&
 		in.Mine.Open() && in.Memory.Marked < in.Record.Epoch && in.Now >= in.Memory.MarkAfter
 }

@@ -13,7 +13,7 @@ const ReopenAfter = 5 * time.Second
 
 // alone reports whether the server may be open and no lease keeps it so, whatever
 // the record says.
-func (in Input) alone() bool {
+func (in *Input) alone() bool {
 	if !in.Leases.Used || in.Leases.Keep || safeguard.Off(safeguard.LoneClosing) || in.Mine.Closed() || in.Mine.Began == 0 {
 		return false
 	}
@@ -25,7 +25,7 @@ func (in Input) alone() bool {
 
 // closingAlone closes a server that no lease keeps open. One that does not answer is
 // to close itself first when it does.
-func (in Input) closingAlone() Plan {
+func (in *Input) closingAlone() Plan {
 	if in.Mine.Answers() {
 		return Plan{}.with(step(CloseAlone, "", whyAlone))
 	}

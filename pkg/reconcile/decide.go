@@ -87,7 +87,7 @@ func Wants(k Kind, e cluster.Endpoint, then, now cluster.Assignment) bool {
 }
 
 // revoked: nobody may be open; the old active is closed, the new one drained.
-func (in Input) revoked() Plan {
+func (in *Input) revoked() Plan {
 	p, ok := in.closing(Close, in.Self == in.Record.From, whyRevoked)
 	if !ok || in.Self != in.Record.To {
 		return p
@@ -103,7 +103,7 @@ func (in Input) revoked() Plan {
 
 // switching: the old active is closed without killing what writes, the new one
 // catches up with it.
-func (in Input) switching() Plan {
+func (in *Input) switching() Plan {
 	rec := in.Record
 	switch in.Self {
 	case rec.From:
@@ -136,7 +136,7 @@ func (in Input) switching() Plan {
 
 // assigned: the active is to be open, the other closed and, once that is
 // steady, replicating.
-func (in Input) assigned() Plan {
+func (in *Input) assigned() Plan {
 	rec := in.Record
 	if rec.Active == "" || rec.Active == rec.Passive {
 		return Plan{}.because(ReasonMalformed)
@@ -171,7 +171,7 @@ func (in Input) assigned() Plan {
 // included, once per order even when it is found closed already: only that ends
 // the session of an agent that was paused before opening it. The plan is
 // complete unless ok.
-func (in Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) {
+func (in *Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) {
 	acked := !ack || in.closedAlready(in.Memory.Closed) || safeguard.Off(safeguard.FullClosing)
 	if k == Close && !in.Mine.Answers() && in.Mine.Cause != cluster.CauseNone {
 		p = in.unreachable()
@@ -199,14 +199,14 @@ func (in Input) closing(k Kind, ack bool, why cluster.Reason) (p Plan, ok bool) 
 
 // closedAlready reports whether o acknowledges the closing that the record
 // demands: the very order of a switchover, any of the epoch otherwise.
-func (in Input) closedAlready(o cluster.Order) bool {
+func (in *Input) closedAlready(o cluster.Order) bool {
 	if in.Record.Phase == cluster.PhaseSwitching {
 		return o == in.Record.Order()
 	}
 	return in.Record.Epoch != 0 && o.Epoch == in.Record.Epoch
 }
 
-func (in Input) foreignClose() bool {
+func (in *Input) foreignClose() bool {
 	for _, r := range in.MyReports {
 		if in.closedAlready(r.Closed) {
 			return true
@@ -216,7 +216,7 @@ func (in Input) foreignClose() bool {
 }
 
 // opening brings the active to open. The plan is complete unless ok.
-func (in Input) opening(target string) (p Plan, ok bool) {
+func (in *Input) opening(target string) (p Plan, ok bool) {
 	if wait, busy := in.waiting(); busy {
 		return wait, false
 	}
@@ -257,7 +257,7 @@ func (in Input) opening(target string) (p Plan, ok bool) {
 }
 
 // mustWait is why a server that could be opened is not opened yet.
-func (in Input) mustWait() (cluster.Reason, bool) {
+func (in *Input) mustWait() (cluster.Reason, bool) {
 	rec := in.Record
 	switch left := in.Memory.ShutAt + ReopenAfter - in.Now; {
 	case in.Memory.Shut == rec.Order() && left > 0:
@@ -273,18 +273,18 @@ func (in Input) mustWait() (cluster.Reason, bool) {
 // PullsFromLost reports whether the server that takes over from a lost one may
 // still receive from it, and hold what it has not applied: a restart since it was
 // drained starts the thread again.
-func (in Input) PullsFromLost(ch cluster.Channel) bool {
+func (in *Input) PullsFromLost(ch cluster.Channel) bool {
 	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() &&
 		ch.Source == in.Peer && in.receives(ch)
 }
 
 // receives reports whether the channel receives or may do so at any moment.
-func (in Input) receives(ch cluster.Channel) bool {
+func (in *Input) receives(ch cluster.Channel) bool {
 	return ch.Configured && ch.IO != cluster.ThreadNo && !in.Memory.Stopping
 }
 
 // waiting returns the plan for a server that cannot be worked on now.
-func (in Input) waiting() (Plan, bool) {
+func (in *Input) waiting() (Plan, bool) {
 	switch {
 	case in.Mine.Cause != cluster.CauseNone:
 		return in.unreachable(), true
@@ -298,7 +298,7 @@ func (in Input) waiting() (Plan, bool) {
 
 // unreachable: said at once when the port refuses or the closing order is
 // queued, otherwise after as many attempts as configured.
-func (in Input) unreachable() Plan {
+func (in *Input) unreachable() Plan {
 	p := Plan{}.because(reasonUnreachable(in.Mine.Cause))
 	p.Deed = cluster.DeedWorking
 	if in.Mine.Cause == cluster.CauseRefused || in.Memory.Queued || in.Mine.Failures >= in.Tries {
@@ -309,7 +309,7 @@ func (in Input) unreachable() Plan {
 
 // peerClosedAt returns what the peer had committed when it was closed under
 // order: the union of what the agents report.
-func (in Input) peerClosedAt(order cluster.Order) (string, bool) {
+func (in *Input) peerClosedAt(order cluster.Order) (string, bool) {
 	found, target := false, ""
 	for _, r := range in.PeerReports {
 		if r.Closed != order {

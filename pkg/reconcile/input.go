@@ -138,10 +138,10 @@ type Input struct {
 	Now time.Duration
 }
 
-func (in Input) members() []cluster.Endpoint { return []cluster.Endpoint{in.Self, in.Peer} }
+func (in *Input) members() []cluster.Endpoint { return []cluster.Endpoint{in.Self, in.Peer} }
 
 // stranger returns the first named server that is no member; empty when all are.
-func (in Input) stranger(named ...cluster.Endpoint) cluster.Endpoint {
+func (in *Input) stranger(named ...cluster.Endpoint) cluster.Endpoint {
 	for _, e := range named {
 		if e != "" && !slices.Contains(in.members(), e) {
 			return e

@@ -10,7 +10,7 @@ const (
 // legacy obeys the predecessor's identify, which writes a mode and no record:
 // its passive is closed, what its active still receives from there is applied,
 // its active is opened.
-func (in Input) legacy() Plan {
+func (in *Input) legacy() Plan {
 	mode := in.Legacy
 	if mode.Active == "" || mode.Passive == "" || mode.Active == mode.Passive {
 		return Plan{}.because(ReasonNoRecord)
@@ -34,7 +34,7 @@ func (in Input) legacy() Plan {
 	return in.legacyOpen()
 }
 
-func (in Input) legacyOpen() Plan {
+func (in *Input) legacyOpen() Plan {
 	p := Plan{}
 	ch := in.Mine.Channel()
 	receives := ch.Configured && ch.Source == in.Peer && ch.GTID

@@ -64,7 +64,7 @@ type comparison struct {
 // compare relates the passive's transactions to the active's. Containment is
 // proven by reads in any order, since the active only grows; the lack of it only
 // when the active was read after the passive.
-func (in Input) compare(passive, active Sample) comparison {
+func (in *Input) compare(passive, active Sample) comparison {
 	if passive.PosBegan == 0 || active.PosBegan == 0 {
 		return comparison{relation: unordered, set: in.Memory.Suspect}
 	}

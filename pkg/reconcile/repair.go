@@ -8,7 +8,7 @@ import (
 // repairPassive: the closed passive replicates from the active when its
 // transactions are a subset of the active's, and is put into quarantine when
 // they are not.
-func (in Input) repairPassive(p Plan) Plan {
+func (in *Input) repairPassive(p Plan) Plan {
 	if !in.Theirs.answersNow(in.Now) {
 		p.Suspect = in.Memory.Suspect
 		if in.Memory.Errant != "" {
@@ -50,7 +50,7 @@ func (in Input) repairPassive(p Plan) Plan {
 
 // repairActive: the active receives from the passive only while the passive is
 // seen, closed, and has nothing that the active lacks.
-func (in Input) repairActive(p Plan) Plan {
+func (in *Input) repairActive(p Plan) Plan {
 	ch := in.Mine.Channel()
 	if !ch.Configured {
 		return p
@@ -103,12 +103,12 @@ func (in Input) repairActive(p Plan) Plan {
 }
 
 // startable reports whether the channel is one that start would start.
-func (in Input) startable(ch cluster.Channel) bool {
+func (in *Input) startable(ch cluster.Channel) bool {
 	return !in.Paused && ch.Configured && ch.Source == in.Peer && (ch.IO == cluster.ThreadNo || ch.SQL != cluster.ThreadYes)
 }
 
 // start starts what is stopped of a channel whose two servers were compared.
-func (in Input) start(p Plan) Plan {
+func (in *Input) start(p Plan) Plan {
 	ch := in.Mine.Channel()
 	switch {
 	case !ch.Configured:
