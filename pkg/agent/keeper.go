@@ -96,11 +96,11 @@ func (k *keeper) load() (map[cluster.UniqSign]cluster.Memory, error) {
 	return found, err
 }
 
-// memory is what is known of one pair.
+// memory is what is known of one pair; a change puts another in its place.
 func (k *keeper) memory(u cluster.UniqSign) cluster.Memory {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.all[u].Clone()
+	return k.all[u]
 }
 
 func (k *keeper) memories() map[cluster.UniqSign]cluster.Memory {

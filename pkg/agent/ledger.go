@@ -46,7 +46,7 @@ func (l *ledger) memory() cluster.Memory { return l.p.a.keeper.memory(l.p.u) }
 func (l *ledger) ours(e cluster.Endpoint) (ours, mine []cluster.Account) {
 	m := l.memory()
 	mine = m.Locked[e]
-	return cluster.SortAccounts(append(slices.Clone(mine), m.Learned[e]...)), mine
+	return cluster.SortAccounts(slices.Concat(mine, m.Learned[e])), mine
 }
 
 // note records accounts that are about to be locked. One of disk and Redis is

@@ -340,25 +340,17 @@ func (p *pair) stranger(rec cluster.Assignment) cluster.Endpoint {
 
 func (b busState) differs(o busState) bool {
 	return b.known != o.known || b.orderTick != o.orderTick || b.paused != o.paused || b.newest().Order() != o.newest().Order() ||
-		!slices.Equal(b.acks(), o.acks())
+		!maps.EqualFunc(b.reports, o.reports, sameClosings)
 }
 
-// acks lists the closings that other agents report, in a stable order.
-func (b busState) acks() []string {
-	var all []string
-	for e, rs := range b.reports {
-		for _, r := range rs {
-			all = append(all, string(e)+" "+r.Agent+" "+r.Closed.String())
-		}
-	}
-	slices.Sort(all)
-	return all
+// sameClosings reports whether the same agents report the same closings.
+func sameClosings(a, b []cluster.Report) bool {
+	return slices.EqualFunc(a, b, func(r, q cluster.Report) bool { return r.Agent == q.Agent && r.Closed == q.Closed })
 }
 
 // tell logs what changed on the bus, once.
 func (p *pair) tell(before, after busState, snap cluster.Snapshot, err error) {
-	trouble := ""
-	log := p.log.With().Uint64("epoch", uint64(after.record.Epoch)).Logger()
+	trouble, epoch := "", uint64(after.record.Epoch)
 	switch frozen, is := after.frozen(); {
 	case err != nil:
 		trouble = err.Error()
@@ -371,14 +363,14 @@ func (p *pair) tell(before, after busState, snap cluster.Snapshot, err error) {
 	}
 	if trouble != p.said {
 		if trouble != "" {
-			log.Warn().Str("reason", trouble).Msg("the bus cannot be obeyed in full")
+			p.log.Warn().Uint64("epoch", epoch).Str("reason", trouble).Msg("the bus cannot be obeyed in full")
 		} else {
-			log.Info().Msg("the bus is obeyed again")
+			p.log.Info().Uint64("epoch", epoch).Msg("the bus is obeyed again")
 		}
 		p.said = trouble
 	}
 	if trouble == "" && after.orderTick != before.orderTick && after.record.Exists() {
-		log.Info().Str("order", after.record.Order().String()).Str("phase", string(after.record.Phase)).
+		p.log.Info().Uint64("epoch", epoch).Str("order", after.record.Order().String()).Str("phase", string(after.record.Phase)).
 			Str("active", string(after.record.Active)).Str("reason", after.record.Reason).Msg("order read")
 	}
 }
@@ -438,7 +430,7 @@ func (p *pair) setOwn(r cluster.Report) {
 func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	mine, peers := slices.Clone(p.bus.reports[self]), slices.Clone(p.bus.reports[peer])
+	mine, peers := slices.Clip(p.bus.reports[self]), slices.Clip(p.bus.reports[peer])
 	if r, ok := p.bus.former[self]; ok {
 		mine = append(mine, r)
 	}
