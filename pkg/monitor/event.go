@@ -40,6 +40,8 @@ type (
 		Cause cluster.Cause
 		Text  string
 	}
+	// Ponged is the Answered of OpPing, which brings nothing and comes most often.
+	Ponged struct{ Link Link }
 	// Answered brings the answer to Op: Server for OpSample, Channel for OpChannel.
 	Answered struct {
 		Link    Link
@@ -65,6 +67,7 @@ type (
 func (Tick) event()          {}
 func (Connected) event()     {}
 func (ConnectFailed) event() {}
+func (Ponged) event()        {}
 func (Answered) event()      {}
 func (Failed) event()        {}
 func (Ended) event()         {}

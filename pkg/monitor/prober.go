@@ -195,7 +195,9 @@ func (p *prober) question(conn Conn, a Ask) Event {
 	case OpChannel:
 		ok.Channel, err = conn.Channel(ctx)
 	default:
-		err = conn.Ping(ctx)
+		if err = conn.Ping(ctx); err == nil {
+			return Ponged{a.Link}
+		}
 	}
 	if err != nil {
 		return Failed{Link: a.Link, Op: a.Op, Cause: p.cause(err), Text: clip(err), Denied: p.denied(err)}

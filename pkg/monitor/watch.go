@@ -81,6 +81,8 @@ func (w *Watch) Handle(now time.Duration, ev Event) []Action {
 		w.connected(now, e.Link)
 	case ConnectFailed:
 		w.connectFailed(now, e)
+	case Ponged:
+		w.answered(now, Answered{Link: e.Link, Op: OpPing})
 	case Answered:
 		w.answered(now, e)
 	case Failed:

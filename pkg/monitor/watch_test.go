@@ -212,7 +212,7 @@ func TestHungServer(t *testing.T) {
 		t.Errorf("%d records in a second of silence", got)
 	}
 
-	r.give(10*time.Millisecond, Answered{Link: 1, Op: OpPing})
+	r.give(10*time.Millisecond, Ponged{1})
 	p = only[Publish](r)
 	if !p.Observation.Answered() || !p.Wake || p.Observation.BeganMS != 1001 {
 		t.Errorf("it woke: %+v", p.Observation)
@@ -288,7 +288,7 @@ func TestErrorReplyToASampleKeepsTheConnection(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	none[Drop](r)
-	r.give(250*time.Millisecond, Tick{}).give(time.Millisecond, Answered{Link: 1, Op: OpPing})
+	r.give(250*time.Millisecond, Tick{}).give(time.Millisecond, Ponged{1})
 	none[Publish](r)
 	r.w.nextSample = 0
 	r.give(time.Millisecond, Tick{}).give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: replica(nodeB)})
@@ -318,7 +318,7 @@ func (r *rig) pinged(d time.Duration) {
 			if a.Op != OpPing {
 				r.t.Fatalf("asked %+v", a)
 			}
-			r.give(time.Millisecond, Answered{Link: a.Link, Op: OpPing})
+			r.give(time.Millisecond, Ponged{a.Link})
 		}
 	}
 }
@@ -538,7 +538,7 @@ func TestHeldBackSampleIsNotPiledUpon(t *testing.T) {
 			if a.Op != OpPing || a.Link != 2 {
 				t.Fatalf("asked %+v", a)
 			}
-			r.give(time.Millisecond, Answered{Link: 2, Op: OpPing})
+			r.give(time.Millisecond, Ponged{2})
 		}
 	}
 	if asked == 0 || other != 0 {
