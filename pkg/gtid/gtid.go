@@ -89,7 +89,7 @@ func (e entry) String() string {
 // Contains reports whether every transaction of o is in s. A set never contains
 // one of the other flavour, except the empty one.
 func (s Set) Contains(o Set) bool {
-	if o.IsEmpty() {
+	if o.IsEmpty() || s.is(o) {
 		return true
 	}
 	if s.flavor != o.flavor {
@@ -106,6 +106,16 @@ func (s Set) Contains(o Set) bool {
 		}
 	}
 	return true
+}
+
+// is reports whether s and o come from one reading, and hence are equal; so may be those
+// of two.
+func (s Set) is(o Set) bool {
+	return s.flavor == o.flavor && one(s.runs, o.runs) && one(s.highest, o.highest)
+}
+
+func one[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // run returns what s has of the origin and tag of like.
@@ -150,6 +160,9 @@ func (s Set) Minus(o Set) Set {
 	if s.IsEmpty() || o.IsEmpty() || s.flavor != o.flavor {
 		return s
 	}
+	if s.is(o) {
+		return Set{}
+	}
 	var runs []run
 	for _, r := range s.runs {
 		if left := r.ivs.minus(o.run(r)); len(left) > 0 {
@@ -168,6 +181,9 @@ func (s Set) Minus(o Set) Set {
 // WithoutOrigin returns s without the transactions that the server called
 // identity committed first: its server_uuid on MySQL, its server_id on MariaDB.
 func (s Set) WithoutOrigin(identity string) Set {
+	if s.IsEmpty() {
+		return s
+	}
 	identity = strings.ToLower(strings.TrimSpace(identity))
 	var runs []run
 	for _, r := range s.runs {

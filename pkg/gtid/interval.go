@@ -14,6 +14,9 @@ type interval struct{ lo, hi uint64 }
 type intervals []interval
 
 func normalise(in intervals) intervals {
+	if len(in) <= 1 {
+		return in
+	}
 	slices.SortFunc(in, func(a, b interval) int { return cmp.Compare(a.lo, b.lo) })
 	out := make(intervals, 0, len(in))
 	for _, iv := range in {

@@ -23,8 +23,8 @@ func (m *Memo) Parse(f cluster.Flavor, text string) (Set, error) {
 	if m == nil || text == "" {
 		return Parse(f, text)
 	}
-	for i := range m.kept {
-		if p := &m.kept[i]; p.text == text && p.flavor == f {
+	for age := range memoSize {
+		if p := &m.kept[(m.next+memoSize-1-age)%memoSize]; p.text == text && p.flavor == f {
 			return p.set, nil
 		}
 	}
