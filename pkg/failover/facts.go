@@ -175,21 +175,22 @@ func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report
 		}
 		started := by.value.at - time.Duration(o.Server.UptimeS)*time.Second // at the latest
 		copied := false
-		for agent, r := range all {
-			if r.Closed == (cluster.Order{}) {
+		for _, agent := range s.st.reports.of(node) {
+			if all[agent.voice.name].Closed == (cluster.Order{}) {
 				continue
 			}
-			c, _ := s.st.closings.get(voice{node, agent})
+			c, _ := s.st.closings.get(agent.voice)
 			before, ok := c.views.get(by.voice)
 			older := started < c.after || ok && before.run == o.Run && before.seq == o.Seq
-			if older && !s.youngerThan(node, agent, by.voice.name) {
+			if older && !s.youngerThan(node, agent.voice.name, by.voice.name) {
 				continue
 			}
 			if !copied {
 				all, copied = maps.Clone(all), true
 			}
+			r := all[agent.voice.name]
 			r.Closed = cluster.Order{}
-			all[agent] = r
+			all[agent.voice.name] = r
 		}
 	}
 	return all

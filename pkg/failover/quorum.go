@@ -11,6 +11,7 @@ import (
 // heardOf are the monitors that have a sample of a member, and those among them
 // that mmm.conf does not name, sorted.
 func (s *situation) heardOf() (named, strange []string) {
+	named = make([]string, 0, len(s.st.views))
 	for _, by := range s.st.views {
 		switch {
 		case !s.p.Pair.Has(by.voice.node):
@@ -57,7 +58,7 @@ func (s *situation) monitorNotes() []cluster.Reason {
 	}
 	var notes []cluster.Reason
 	named, strange := s.heardOf()
-	if _, ok := s.fewMonitors(); ok && len(named) < len(s.p.Monitors) {
+	if len(named) >= s.p.majority() && len(named) < len(s.p.Monitors) {
 		notes = append(notes, why(MonitorAway, "%s: %s", s.heardWords(len(named)), s.mute(named)))
 	}
 	for _, name := range strange {
