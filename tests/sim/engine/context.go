@@ -26,6 +26,12 @@ func (p *Process) bound(ctx context.Context, ends time.Duration) *bounded {
 	}
 }
 
+// Within is a context that ends after d on the clock of the process, and that
+// nobody has to cancel.
+func (p *Process) Within(ctx context.Context, d time.Duration) context.Context {
+	return p.bound(ctx, p.in(d))
+}
+
 // Done is nil: nothing in a simulated process waits on a channel.
 func (c *bounded) Done() <-chan struct{} { return nil }
 

@@ -104,6 +104,10 @@ func (e *Engine) due(ev event) {
 		ev.co.wake(ev.co.wait, timeUp)
 		return
 	}
+	if ev.p == nil {
+		ev.do.happen()
+		return
+	}
 	e.do(task{p: ev.p, do: ev.do})
 }
 

@@ -37,6 +37,10 @@ type End struct {
 	err    error // why it is over, as its process knows it
 	broken []func()
 	asks   []failing
+	room   struct { // for these, as long as they are few
+		broken [1]func()
+		asks   [1]failing
+	}
 
 	out     outbox
 	since   time.Duration // when it stalled
@@ -99,7 +103,7 @@ func (n *Network) stream(client, server *Process) *End {
 		x := &ends[i]
 		x.peer = &ends[1-i]
 		x.host, x.boot = x.p.host, x.p.host.boots
-		x.out.all = x.out.room[:0]
+		x.out.all, x.broken, x.asks = x.out.room[:0], x.room.broken[:0], x.room.asks[:0]
 		if x.p.dead {
 			x.err = ErrReset
 			continue

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -19,37 +20,27 @@ func (s *Server) Receives() bool {
 
 // Lacks counts what o has committed and s has not.
 func (s *Server) Lacks(o *Server) int {
-	n := 0
-	have := s.history()
-	for _, t := range o.binlog {
-		if !have[t] {
-			n++
-		}
+	same := 0 // most of what both have is so at the beginning
+	for same < min(len(s.binlog), len(o.binlog)) && s.binlog[same] == o.binlog[same] {
+		same++
 	}
-	return n
+	return lacks(s.binlog[same:], o.binlog[same:])
 }
 
 // Unapplied counts what was received and is not committed here.
 func (s *Server) Unapplied() int {
-	if len(s.ch.relay) == 0 {
-		return 0
-	}
+	return lacks(s.binlog, s.ch.relay)
+}
+
+// lacks counts those of all that have has not.
+func lacks(have, all []*Txn) int {
 	n := 0
-	have := s.history()
-	for _, t := range s.ch.relay {
-		if !have[t] {
+	for _, t := range all {
+		if !slices.Contains(have, t) {
 			n++
 		}
 	}
 	return n
-}
-
-func (s *Server) history() map[*Txn]bool {
-	have := make(map[*Txn]bool, len(s.binlog))
-	for _, t := range s.binlog {
-		have[t] = true
-	}
-	return have
 }
 
 // Age has the server look as if it had started so much earlier.

@@ -90,8 +90,7 @@ func (l *link) at(n uint64) bool {
 // receiver rests, and why.
 func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why error) {
 	r := l.replica
-	ctx, cancel := p.Runtime().Timeout(context.Background(), l.o.Attempt)
-	defer cancel()
+	ctx := p.Within(context.Background(), l.o.Attempt)
 	c, err := engine.Dial(ctx, p, l.source.dumps)
 	if err != nil {
 		return l.o.Retry, fail(ErrCannotConnect, "error connecting to the source: "+err.Error())

@@ -96,8 +96,7 @@ func (n *Node) Dial(ctx context.Context) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, n.fault(op, cluster.CauseOther, err)
 	}
-	ctx, cancel := n.p.Runtime().Timeout(ctx, n.o.ConnectTimeout)
-	defer cancel()
+	ctx = n.p.Within(ctx, n.o.ConnectTimeout)
 	stream, err := engine.Dial(ctx, n.p, n.m.port)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, engine.ErrTimedOut):

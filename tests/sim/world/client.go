@@ -56,8 +56,7 @@ func (c *client) close() {
 }
 
 func (c *client) try(s *server, row uint64) mysql.Result {
-	ctx, cancel := c.p.Runtime().Timeout(context.Background(), patience)
-	defer cancel()
+	ctx := c.p.Within(context.Background(), patience)
 	if c.conn == nil {
 		conn, err := mysql.DialApp(ctx, c.p, s.Machine, appUser)
 		if err != nil {
