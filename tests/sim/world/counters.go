@@ -13,7 +13,6 @@ type Counter int
 // in what it is told, up to countedByJudge; the world counts the others.
 const (
 	SawFailoverFenced Counter = iota
-	SawFailoverGone
 	SawLeaseOver
 	SawFailoverRefused
 	SawFailoverHung
@@ -102,7 +101,6 @@ type Counters [countersEnd]uint32
 
 var counterNames = [countersEnd]string{
 	SawFailoverFenced:          "a failover had the proof that the old active was closed",
-	SawFailoverGone:            "nobody was open before, so nobody had to be closed",
 	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",
 	SawFailoverHung:            "a failover took the risk of a hung server with the closing order queued",

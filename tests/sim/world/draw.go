@@ -35,7 +35,8 @@ func Draw(seed uint64) Spec {
 	}
 	long := one(60)
 	if long {
-		s.Until += 12 * time.Second
+		s.Until += 13 * time.Second
+		s.Heartbeat = pick(r, 0, 0, 30*time.Second) // so seldom that a replica tells nothing of its source
 	}
 	begin := ms(50, 300)
 	if s.Steady {
@@ -70,6 +71,9 @@ func Draw(seed uint64) Spec {
 		f.On, f.At = s.active(), begin+(f.At-begin)/2
 		if long {
 			f.For = s.Until
+		}
+		if s.Heartbeat > 0 {
+			f.Kind, f.At, s.Policy.Unfenced = cutOff, begin, failover.UnfencedAuto
 		}
 		if s.Lease > 0 && r.IntN(2) == 0 {
 			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(r.Int64N(int64(2*s.Lease))))

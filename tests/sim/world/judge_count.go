@@ -63,8 +63,6 @@ func (j *Judge) countPromotion(after cluster.Assignment) {
 	switch after.Proof {
 	case cluster.ProofFenced:
 		saw(SawFailoverFenced)
-	case cluster.ProofGone:
-		saw(SawFailoverGone)
 	case cluster.ProofLease:
 		saw(SawLeaseOver)
 	case cluster.RiskRefused:

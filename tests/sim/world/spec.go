@@ -40,6 +40,8 @@ type Spec struct {
 	Blocks bool `json:",omitempty"`
 	// Clocks are those of daemons by name; others have the world's.
 	Clocks map[string]engine.Clock `json:",omitempty"`
+	// Heartbeat is the period of the sources' heartbeats; 1 s when zero.
+	Heartbeat time.Duration `json:",omitempty"`
 	// AckWait is how long a commit waits for the passive's acknowledgement where somebody
 	// has set up semi-synchronous replication; 0 where nobody has.
 	AckWait time.Duration `json:",omitempty"`

@@ -77,7 +77,7 @@ func (w *world) build() {
 	}
 	w.db[0].other, w.db[1].other = w.db[1], w.db[0]
 	for _, s := range w.db {
-		s.Replicate(s.other.Machine, mysql.LinkOptions{})
+		s.Replicate(s.other.Machine, mysql.LinkOptions{Heartbeat: spec.Heartbeat, Silence: 2 * spec.Heartbeat})
 	}
 	w.redis = w.newRedis("redis")
 	w.judge = NewJudge(Promise{
