@@ -54,7 +54,7 @@ func (m *member) silent() bool {
 // ruleUnbroken is ruleFailover, held while so many pairs are silent that it looks
 // like the manager's own network. Without an answer of Redis nothing is held.
 func ruleUnbroken(s *situation) (Decision, bool) {
-	active := s.m[s.rec.Active]
+	active := s.member(s.rec.Active)
 	d, ok := ruleFailover(s)
 	if !ok || d.Transition == nil || !active.silent() {
 		return d, ok
@@ -96,7 +96,7 @@ func (s *situation) tellSilent() {
 // It is told already when the active is suspected, so that at the time of the first
 // verdict the others are known.
 func (s *situation) tell() Telling {
-	active := s.m[s.rec.Active]
+	active := s.member(s.rec.Active)
 	switch {
 	case s.telling != TellNothing || s.v.Silence != nil || !s.v.Leading || s.rec.Active == "":
 	case s.rec.Phase != cluster.PhaseSteady && s.rec.Phase != cluster.PhaseSwitching:

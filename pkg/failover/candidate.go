@@ -189,7 +189,7 @@ func (s *situation) sampledSince(source, candidate *member) bool {
 // ruleFailover takes the role from a dead active.
 func ruleFailover(s *situation) (Decision, bool) {
 	from := s.rec.Active
-	active, candidate := s.m[from], s.m[s.p.Pair.Other(from)]
+	active, candidate := s.member(from), s.member(s.p.Pair.Other(from))
 	if active.life != dead {
 		if s.rec.Phase == cluster.PhaseSteady && active.life == alive {
 			s.st.marks = nil

@@ -57,10 +57,10 @@ type situation struct {
 	p   Policy
 	now time.Duration
 	rec cluster.Assignment
-	m   map[cluster.Endpoint]*member
-	// of is what m holds of the pair, and of nobody.
-	of   [3]member
-	wait time.Duration // until the next instant at which time alone changes the decision
+	// pair are its members and nobody, strangers whom the record names beside these.
+	pair      [3]member
+	strangers []*member
+	wait      time.Duration // until the next instant at which time alone changes the decision
 	// telling is what Redis is to be told.
 	telling Telling
 }
@@ -68,19 +68,34 @@ type situation struct {
 func newSituation(st State, v *View, p *Policy, now time.Duration) *situation {
 	s := &situation{st: st, v: *v, p: *p, now: now, rec: v.Snapshot.Assignment, wait: time.Second}
 	s.st.take(v, p, now)
-	primary, secondary, nobody := &s.of[0], &s.of[1], &s.of[2]
-	s.m = map[cluster.Endpoint]*member{"": nobody, p.Pair.Primary: primary, p.Pair.Secondary: secondary}
+	primary, secondary := &s.pair[0], &s.pair[1]
 	s.look(primary, p.Pair.Primary)
 	s.look(secondary, p.Pair.Secondary)
 	s.addReported(primary, secondary)
 	s.addReported(secondary, primary)
 	// Of a server that the record names and that is no member nothing is known.
 	for _, node := range []cluster.Endpoint{s.rec.Active, s.rec.Passive, s.rec.From, s.rec.To} {
-		if s.m[node] == nil {
-			s.m[node] = &member{node: node}
+		if s.member(node) == nil {
+			s.strangers = append(s.strangers, &member{node: node})
 		}
 	}
 	return s
+}
+
+// member is what is known of node, which is of the pair, named by the record, or
+// empty; nil of any other.
+func (s *situation) member(node cluster.Endpoint) *member {
+	for i := range s.pair {
+		if s.pair[i].node == node {
+			return &s.pair[i]
+		}
+	}
+	for _, m := range s.strangers {
+		if m.node == node {
+			return m
+		}
+	}
+	return nil
 }
 
 // addReported takes in the positions that agents read of m. A server that no

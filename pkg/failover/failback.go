@@ -82,7 +82,7 @@ func (s *situation) dateHome() {
 	if h.epoch != s.rec.Epoch {
 		*h = home{epoch: s.rec.Epoch, users: map[string]bool{}, samples: map[string]sampleID{}}
 	}
-	active, primary := s.m[s.rec.Active], s.m[s.p.Pair.Primary]
+	active, primary := s.member(s.rec.Active), s.member(s.p.Pair.Primary)
 	for _, n := range s.samples(active) {
 		if n.server.ReadOnly == cluster.No || active.legacy && active.server.ReadOnly == cluster.No {
 			for _, u := range n.server.Users {
@@ -239,7 +239,7 @@ func ruleFailback(s *situation) (Decision, bool) {
 		}
 		return Decision{}, false
 	}
-	active, primary := s.m[s.rec.Active], s.m[s.p.Pair.Primary]
+	active, primary := s.member(s.rec.Active), s.member(s.p.Pair.Primary)
 	because := fmt.Sprintf("failback=%s: it has been well for %s", s.p.Failback, s.p.FailbackAfter)
 	if s.p.Failback == FailbackFollow {
 		because = fmt.Sprintf("failback=%s: %s, who uses %s too, has been there for %s", s.p.Failback, s.st.home.client, active.node, s.p.FailbackAfter)

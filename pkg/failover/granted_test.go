@@ -35,7 +35,7 @@ func TestOnlyAgentsAtWorkTellOfGrants(t *testing.T) {
 				reports["here"] = cluster.Report{Node: "a:1", Agent: "here", Seq: 1, Notes: c.here}
 			}
 			w.decide()
-			no, ok := newSituation(w.state, &w.view, &w.policy, w.now).m["a:1"].granted()
+			no, ok := newSituation(w.state, &w.view, &w.policy, w.now).member("a:1").granted()
 			if ok == c.refused {
 				t.Errorf("granted %v: %s", ok, no)
 			}

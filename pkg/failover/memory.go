@@ -70,7 +70,7 @@ func sound(a *cluster.Assignment) bool {
 func (s *situation) newestMark() cluster.Mark {
 	var newest cluster.Mark
 	for _, node := range s.p.Pair.Members() {
-		if m := s.m[node].server.Mark; s.m[node].known && m.Epoch.Credible() && m.Epoch > newest.Epoch {
+		if m := s.member(node).server.Mark; s.member(node).known && m.Epoch.Credible() && m.Epoch > newest.Epoch {
 			newest = m
 		}
 	}
@@ -94,8 +94,8 @@ func heir(a cluster.Assignment) cluster.Endpoint {
 // the server that it does not name answers, and no row speaks against it. What we
 // remember ourselves is believed, once it is seen whether it was carried out.
 func (s *situation) vouched(best memory) (cluster.Reason, bool) {
-	named := s.m[heir(best.record)]
-	other := s.m[s.p.Pair.Other(named.node)]
+	named := s.member(heir(best.record))
+	other := s.member(s.p.Pair.Other(named.node))
 	if best.own && best.record.Phase == cluster.PhaseOpening && named.life == unseen {
 		return why(Amnesia, "%s was about to be opened in epoch %d, and may have been: %s", named.node, best.record.Epoch, orUnseen(named)), false
 	}
@@ -237,7 +237,7 @@ func ruleRebuild(s *situation) (Decision, bool) {
 // carriedOut reports whether the servers are as the record says, and not as one
 // does that names other.
 func (s *situation) carriedOut(other cluster.Endpoint) bool {
-	is, not := s.m[s.rec.Active], s.m[other]
+	is, not := s.member(s.rec.Active), s.member(other)
 	return s.rec.Active != "" && s.rec.Active != other && is.life == alive && is.server.ReadOnly == cluster.No &&
 		not.life == alive && not.server.ReadOnly == cluster.Yes
 }
@@ -245,7 +245,7 @@ func (s *situation) carriedOut(other cluster.Endpoint) bool {
 // hasOpened reports whether the server that a names was opened by it: what it holds
 // alone since then is no errant transaction.
 func (s *situation) hasOpened(a cluster.Assignment) bool {
-	is := s.m[a.Active]
+	is := s.member(a.Active)
 	row := is.server.Mark
 	_, reported := is.report(func(r cluster.Report) bool { return r.Opened.Epoch == a.Epoch })
 	return reported || row.Epoch == a.Epoch && row.Active == is.node ||
@@ -254,7 +254,7 @@ func (s *situation) hasOpened(a cluster.Assignment) bool {
 
 // isOpen reports whether e is seen to take writes.
 func (s *situation) isOpen(e cluster.Endpoint) bool {
-	return s.m[e].life == alive && s.m[e].server.ReadOnly == cluster.No
+	return s.member(e).life == alive && s.member(e).server.ReadOnly == cluster.No
 }
 
 // anyRecord reports whether anybody remembers a whole record.

@@ -119,7 +119,7 @@ func (s *situation) stoodStill(from, to *member) bool {
 
 // rulePromote names the drained server active.
 func rulePromote(s *situation) (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	proof, _ := s.proof(from, to)
 	if proof != "" {
 		switch proof {
@@ -172,7 +172,7 @@ func (s *situation) rowsSayClosed(from, to *member) bool {
 // and gets the role back.
 func (s *situation) wroteSince(from *member, have gtid.Set) bool {
 	closed, ok := from.closedUnder(s.rec.Order())
-	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !s.namedLast(from, s.m[s.p.Pair.Other(from.node)]) && !have.Contains(s.parse(from, closed.Executed))
+	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !s.namedLast(from, s.member(s.p.Pair.Other(from.node))) && !have.Contains(s.parse(from, closed.Executed))
 }
 
 // drained is the report that the new active has applied what it received; where
@@ -229,7 +229,7 @@ func (s *situation) owed(m *member) gtid.Set {
 
 // ruleGiveBack returns the role when nobody else is left to take it.
 func ruleGiveBack(s *situation) (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	closed, ok := from.closedUnder(s.rec.Order())
 	_, failed := to.saying(s.rec.Order(), cluster.DeedFailed)
 	if ready, drained := to.readyUnder(s.rec.Order()); drained {
@@ -263,7 +263,7 @@ func ruleRevoked(s *situation) (Decision, bool) {
 }
 
 func (s *situation) waitRevoked() (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	_, proofReason := s.proof(from, to)
 	ready, drained := s.drained(to)
 	switch {
@@ -299,7 +299,7 @@ func (s *situation) backed(from *member) string {
 
 // ruleOpened ends a change of role.
 func ruleOpened(s *situation) (Decision, bool) {
-	active := s.m[s.rec.Active]
+	active := s.member(s.rec.Active)
 	order := s.rec.Order()
 	_, reported := active.openedUnder(order)
 	legacy := s.predecessors()
@@ -328,7 +328,7 @@ const (
 // it open, or cannot be opened, when the other is closed and has everything that
 // was demanded of it: the change goes on as a failover, with all its checks.
 func ruleOpeningLost(s *situation) (Decision, bool) {
-	active, other := s.m[s.rec.Active], s.m[s.rec.Passive]
+	active, other := s.member(s.rec.Active), s.member(s.rec.Passive)
 	closed, ok := other.closedUnder(s.rec.Order())
 	if !ok || other.life != alive || s.rec.Cause == causeRebuilt {
 		return Decision{}, false
@@ -384,7 +384,7 @@ func ruleOpening(s *situation) (Decision, bool) {
 }
 
 func (s *situation) waitOpening() (Decision, bool) {
-	active := s.m[s.rec.Active]
+	active := s.member(s.rec.Active)
 	switch {
 	case active.life == dead:
 		return hold(why(NobodyLeft, "%s was to be opened and is dead (%s); it is waited for: %s is not known to have everything", active.node, active.reason.Text, s.rec.Passive))

@@ -39,8 +39,8 @@ func ruleOverride(s *situation) (Decision, bool) {
 	if !ok {
 		return s.refuse("failover", r, no)
 	}
-	to := s.m[r.To]
-	other := s.m[s.p.Pair.Other(r.To)]
+	to := s.member(r.To)
+	other := s.member(s.p.Pair.Other(r.To))
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: other.node, To: to.node,
 		Durability: s.rec.Durability, Cause: cluster.CauseOverride, Actor: r.Actor}
 	if highest := s.highestEpoch(); !s.rec.Exists() || highest > s.rec.Epoch {
@@ -77,7 +77,7 @@ func (s *situation) overridable(r *cluster.Request) (overlooked []string, no clu
 	case !s.p.Pair.Has(r.To):
 		return refuse(why(NotAMember, "%s is not a member of this pair: %s and %s are", r.To, s.p.Pair.Primary, s.p.Pair.Secondary))
 	}
-	to, other := s.m[r.To], s.m[s.p.Pair.Other(r.To)]
+	to, other := s.member(r.To), s.member(s.p.Pair.Other(r.To))
 	var must []cluster.Reason // what only force overcomes
 	switch {
 	case s.adrift(): // whoever is the active is closed first, or is not reached
@@ -115,7 +115,7 @@ func (s *situation) overridable(r *cluster.Request) (overlooked []string, no clu
 	if no, ok := s.unreadable(to); !ok {
 		return refuse(no)
 	}
-	if was := s.m[s.old()]; was != nil && was != to {
+	if was := s.member(s.old()); was != nil && was != to {
 		if e := s.errant(was, to); !e.IsEmpty() {
 			must = append(must, why(Errant, "%s has transactions of its own that %s never had: %s", to.node, was.node, short(e.String())))
 		}
@@ -231,7 +231,7 @@ type Foresight struct {
 func Foresee(v View, p Policy, r cluster.Request) Foresight {
 	const now = time.Hour
 	s := newSituation(State{}, &v, &p, now)
-	to, other := s.m[r.To], s.m[p.Pair.Other(r.To)]
+	to, other := s.member(r.To), s.member(p.Pair.Other(r.To))
 	var f Foresight
 	tell := func(format string, args ...any) { f.Told = append(f.Told, fmt.Sprintf(format, args...)) }
 	overlooked, no, ok := s.overridable(&r)

@@ -126,7 +126,7 @@ func (s *situation) held() bool {
 	case !s.rec.Exists(), s.rec.Phase == cluster.PhaseRevoked, s.rec.Phase == cluster.PhaseOpening:
 		return true
 	}
-	return s.m[s.rec.Active] != nil && s.m[s.rec.Active].life == dead
+	return s.member(s.rec.Active) != nil && s.member(s.rec.Active).life == dead
 }
 
 func hold(r cluster.Reason) (Decision, bool) {

@@ -15,7 +15,7 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 		s.again(StartGrace - waited)
 		return hold(why(Starting, "first start: listening for agents that remember an assignment"))
 	}
-	a, b := s.m[s.p.Pair.Primary], s.m[s.p.Pair.Secondary]
+	a, b := s.member(s.p.Pair.Primary), s.member(s.p.Pair.Secondary)
 	if r, ok := s.noGTID(a, b); !ok {
 		return hold(r)
 	}
@@ -77,7 +77,7 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 // startByMark elects whom the newest epoch row names. While a server is not
 // seen nobody is elected: its row may be newer.
 func (s *situation) startByMark(mark cluster.Mark, a, b *member) (Decision, bool) {
-	named, other := s.m[mark.Active], s.m[s.p.Pair.Other(mark.Active)]
+	named, other := s.member(mark.Active), s.member(s.p.Pair.Other(mark.Active))
 	switch {
 	case !s.p.Pair.Has(mark.Active):
 		return hold(why(NotAMember, "first start: the newest epoch row names %s for epoch %d, which is not one of %s and %s in mmm.conf: correct mmm.conf, or decide by mmmctl failover",

@@ -22,7 +22,7 @@ func TestReportsOfTheLastAgentAreKept(t *testing.T) {
 	if gone := w.state.Gone(w.view.Snapshot, time.Minute, w.now); len(gone) != 0 {
 		t.Errorf("the only report of a:1 is gone: %v", gone)
 	}
-	if m := newSituation(w.state, &w.view, &w.policy, w.now).m["a:1"]; m.hasAgent() {
+	if m := newSituation(w.state, &w.view, &w.policy, w.now).member("a:1"); m.hasAgent() {
 		t.Error("an agent that said nothing for two hours counts as there")
 	}
 	put("new", 1)

@@ -11,7 +11,7 @@ import (
 // ruleEligible records that the passive was seen replicating from the active in
 // this epoch: from now on it may be opened automatically.
 func ruleEligible(s *situation) (Decision, bool) {
-	passive, active := s.m[s.rec.Passive], s.m[s.rec.Active]
+	passive, active := s.member(s.rec.Passive), s.member(s.rec.Active)
 	if passive.node == "" || s.rec.IsEligible(passive.node) || !passive.replicates(active.node) ||
 		active.life != alive || !s.errant(active, passive).IsEmpty() {
 		s.st.goal = goal{}
@@ -53,7 +53,7 @@ func (s *situation) caughtUp(active, passive *member) bool {
 // it lacks grows unseen, so that after a whole outage, when it comes back first,
 // the active is waited for. It is eligible again once it is seen replicating.
 func ruleIneligible(s *situation) (Decision, bool) {
-	passive, active := s.m[s.rec.Passive], s.m[s.rec.Active]
+	passive, active := s.member(s.rec.Passive), s.member(s.rec.Active)
 	if !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
 		return Decision{}, false
 	}
@@ -69,7 +69,7 @@ func ruleIneligible(s *situation) (Decision, bool) {
 // dateWhole keeps since when both servers are up, one of them is closed, and they
 // replicate and are caught up.
 func (s *situation) dateWhole() {
-	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
 	delay := passive.server.Channel.Delay
 	caughtUp := passive.legacy || delay >= 0 && delay <= WholeLag
 	switch {
@@ -113,7 +113,7 @@ func ruleEpochTable(s *situation) (Decision, bool) {
 // ruleRemind announces the assignment again where the predecessor's agent seems
 // to have missed the message: it never asks.
 func ruleRemind(s *situation) (Decision, bool) {
-	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
 	if !s.predecessors() || active.life != alive {
 		return Decision{}, false
 	}
@@ -138,7 +138,7 @@ func ruleRemind(s *situation) (Decision, bool) {
 
 // ruleSteady holds and says what would happen if the active died now.
 func ruleSteady(s *situation) (Decision, bool) {
-	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
 	no := s.blockers(active, passive)
 	if few, ok := s.fewMonitors(); !ok {
 		no = append(no, few)

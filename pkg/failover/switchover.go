@@ -12,7 +12,7 @@ func ruleSwitchover(s *situation) (Decision, bool) {
 	if r == nil || r.State != cluster.RequestFiled {
 		return Decision{}, false
 	}
-	active, passive := s.m[s.rec.Active], s.m[s.rec.Passive]
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
 	if no, ok := s.switchable(r, active, passive); !ok {
 		return s.refuse("switchover", r, no)
 	}
@@ -112,7 +112,7 @@ func behind(m *member) cluster.Reason {
 
 // ruleCommit is the point of no return of a switchover.
 func ruleCommit(s *situation) (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	if _, ok := from.closedUnder(s.rec.Order()); !ok {
 		return Decision{}, false
 	}
@@ -137,7 +137,7 @@ func ruleCommit(s *situation) (Decision, bool) {
 
 // ruleRollBack gives the role back to the old active before it is reopened.
 func ruleRollBack(s *situation) (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	var no cluster.Reason
 	timeout := requestTimeout(s.v.Snapshot.Request)
 	left := timeout - (s.now - s.st.phaseIn)
@@ -166,7 +166,7 @@ func ruleRollBack(s *situation) (Decision, bool) {
 }
 
 func ruleSwitching(s *situation) (Decision, bool) {
-	from, to := s.m[s.rec.From], s.m[s.rec.To]
+	from, to := s.member(s.rec.From), s.member(s.rec.To)
 	return hold(why(WaitClose, "%s from %s to %s: %s", s.rec.Cause, from.node, to.node, s.switchWaits(from, to)))
 }
 
