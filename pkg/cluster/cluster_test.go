@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -79,5 +80,36 @@ func TestOnlySilenceMayBeDeath(t *testing.T) {
 func TestALeaseThatIsOverIsSaid(t *testing.T) {
 	if got := ProofLease.Words(); !strings.Contains(got, "leases are over") || got == string(ProofLease) {
 		t.Errorf("words %q", got)
+	}
+}
+
+func TestVerdictsDifferInEveryField(t *testing.T) {
+	all := reflect.TypeFor[Verdict]()
+	for i := range all.NumField() {
+		var v Verdict
+		fill(t, reflect.ValueOf(&v).Elem().Field(i))
+		if v.Equal(Verdict{}) || !v.Equal(v) {
+			t.Errorf("%s is not compared", all.Field(i).Name)
+		}
+	}
+}
+
+// fill puts something into v.
+func fill(t *testing.T, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(t, v.Field(i))
+		}
+	default:
+		t.Fatalf("a field of kind %s", v.Kind())
 	}
 }

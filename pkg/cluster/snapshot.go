@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -139,6 +140,12 @@ type Verdict struct {
 	Candidate Endpoint `json:"candidate,omitempty"`
 	// Notes are things a person should know that block nothing.
 	Notes []Reason `json:"notes,omitempty"`
+}
+
+// Equal reports whether v and o say the same.
+func (v Verdict) Equal(o Verdict) bool {
+	return v.Leader == o.Leader && v.Tag == o.Tag && v.Order == o.Order && v.Reason == o.Reason && v.Held == o.Held &&
+		v.Candidate == o.Candidate && slices.Equal(v.Blockers, o.Blockers) && slices.Equal(v.Notes, o.Notes)
 }
 
 // Unsaid gives those of more whose words said does not hold already.

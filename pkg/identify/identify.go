@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -260,7 +259,7 @@ func (s *Service) say(ctx context.Context, d failover.Decision, leading bool) {
 			Uint64("epoch", uint64(d.Verdict.Order.Epoch)).Msg("decision")
 	}
 	now := s.now()
-	if !leading || reflect.DeepEqual(d.Verdict, s.said) && now-s.saidAt < verdictEvery {
+	if !leading || d.Verdict.Equal(s.said) && now-s.saidAt < verdictEvery {
 		return
 	}
 	if err := s.o.Bus.SaveVerdict(ctx, s.u, d.Verdict); err != nil {
