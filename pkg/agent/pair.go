@@ -219,7 +219,7 @@ func (p *pair) read(ctx context.Context) {
 
 	p.tell(before, after, snap, err)
 	if err == nil {
-		p.dropStale(ctx, snap)
+		p.dropStale(ctx, after)
 	}
 	if err != nil || after.differs(before) {
 		for _, w := range p.workers {
@@ -375,7 +375,12 @@ func (p *pair) tell(before, after busState, snap cluster.Snapshot, err error) {
 	}
 }
 
-type staleReports map[string]staleReport
+type staleReports map[staleKey]staleReport
+
+type staleKey struct {
+	node  cluster.Endpoint
+	agent string
+}
 
 type staleReport struct {
 	seq   uint64
@@ -383,22 +388,19 @@ type staleReport struct {
 }
 
 // dropStale removes reports of processes that are long gone.
-func (p *pair) dropStale(ctx context.Context, snap cluster.Snapshot) {
+func (p *pair) dropStale(ctx context.Context, b busState) {
 	now := p.a.now()
 	seen := staleReports{}
 	for _, e := range p.members {
-		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
-			r := snap.Reports[e][id]
-			if id == p.a.o.ID {
-				continue
-			}
-			key := string(e) + " " + id
+		for i := range b.reports[e] {
+			r := &b.reports[e][i]
+			key := staleKey{e, r.Agent}
 			s, ok := p.stale[key]
 			if !ok || s.seq != r.Seq {
 				s = staleReport{r.Seq, now}
 			}
-			if now-s.since > forgetReportAfter && snap.Assignment.Phase == cluster.PhaseSteady {
-				_ = p.a.o.Bus.DropReport(ctx, p.u, e, id)
+			if now-s.since > forgetReportAfter && b.record.Phase == cluster.PhaseSteady {
+				_ = p.a.o.Bus.DropReport(ctx, p.u, e, r.Agent)
 				continue
 			}
 			seen[key] = s
