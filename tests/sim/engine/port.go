@@ -157,12 +157,26 @@ func (a *dialAnswer) happen() {
 // before the answer is there, or that of ctx: then handle may have run, may still
 // run, or may never run.
 func Ask[S, T any](ctx context.Context, c *Conn[S], handle func(s S, reply func(T, error))) (T, error) {
-	return AskFor(ctx, noLimit, c, handle)
+	return (&asking[S, T]{conn: c, handle: handle}).ask(ctx, noLimit)
 }
 
-// AskFor is Ask that ends after d on the clock of its process as if ctx had ended so.
-func AskFor[S, T any](ctx context.Context, d time.Duration, c *Conn[S], handle func(s S, reply func(T, error))) (T, error) {
-	a := &asking[S, T]{conn: c, handle: handle}
+// AskAtOnce is Ask of what handle answers at once, or never when it returns
+// false. It ends after d on the clock of its process as if ctx had ended so.
+func AskAtOnce[S, T any](ctx context.Context, d time.Duration, c *Conn[S], handle func(s S) (T, bool)) (T, error) {
+	return (&asking[S, T]{conn: c, atOnce: handle}).ask(ctx, d)
+}
+
+// asking is one Ask; it happens at the server.
+type asking[S, T any] struct {
+	call[T]
+	conn    *Conn[S]
+	handle  func(s S, reply func(T, error))
+	atOnce  func(s S) (T, bool) // in the place of handle; nil otherwise
+	replied bool
+}
+
+func (a *asking[S, T]) ask(ctx context.Context, d time.Duration) (T, error) {
+	c := a.conn
 	if err := a.opens(c.p, ctx); err != nil {
 		return a.value, err
 	}
@@ -179,15 +193,15 @@ func AskFor[S, T any](ctx context.Context, d time.Duration, c *Conn[S], handle f
 	return v, err
 }
 
-// asking is one Ask; it happens at the server.
-type asking[S, T any] struct {
-	call[T]
-	conn    *Conn[S]
-	handle  func(s S, reply func(T, error))
-	replied bool
+func (a *asking[S, T]) happen() {
+	if a.atOnce == nil {
+		a.handle(a.conn.session, a.reply)
+		return
+	}
+	if v, ok := a.atOnce(a.conn.session); ok {
+		a.reply(v, nil)
+	}
 }
-
-func (a *asking[S, T]) happen() { a.handle(a.conn.session, a.reply) }
 
 func (a *asking[S, T]) reply(v T, err error) {
 	if a.replied {

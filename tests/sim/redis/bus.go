@@ -73,14 +73,11 @@ func call[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus
 	}
 	s := b.server
 	until := b.p.Now() + patience
-	r, err := engine.AskFor(ctx, patience, c, func(at *client, reply func(result[T], error)) {
-		var r result[T]
+	r, err := engine.AskAtOnce(ctx, patience, c, func(at *client) (r result[T], answers bool) {
 		var said []redisbus.Wake
 		r.value, said, r.err = run(s)
 		s.publish(said)
-		if !s.keepsAnswer(at) {
-			reply(r, nil)
-		}
+		return r, !s.keepsAnswer(at)
 	})
 	switch {
 	case err != nil:
@@ -247,7 +244,7 @@ func (b *Bus) SaveVerdict(ctx context.Context, u cluster.UniqSign, v cluster.Ver
 func (b *Bus) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster.Report, wake bool) error {
 	b.of(u)
 	answer, err := b.change(ctx, func(s *Server) ([]redisbus.Wake, error) {
-		return s.store.SaveReport(r, wake)
+		return s.store.saveReport(&r, wake)
 	})
 	if err != nil {
 		return b.lost(err, "save report of %s by %s", r.Node, r.Agent)
@@ -284,7 +281,7 @@ func (b *Bus) PublishPair(ctx context.Context, p cluster.Pair) error {
 func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error {
 	b.of(u)
 	answer, err := b.change(ctx, func(s *Server) ([]redisbus.Wake, error) {
-		return s.store.PublishObservation(s.Now(), o, legacy, ttl, wake)
+		return s.store.publishObservation(s.Now(), &o, legacy, ttl, wake)
 	})
 	if err != nil {
 		return b.lost(err, "publish observation of %s by %s", o.Node, o.Monitor)

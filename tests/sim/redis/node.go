@@ -58,11 +58,16 @@ func (s *Store) Pairs() []cluster.UniqSign {
 // PublishObservation writes a monitor's view of a server, which is there for
 // ttl, and with legacy the predecessor's check.
 func (s *Store) PublishObservation(now time.Duration, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) ([]redisbus.Wake, error) {
+	return s.publishObservation(now, &o, legacy, ttl, wake)
+}
+
+// publishObservation keeps o itself.
+func (s *Store) publishObservation(now time.Duration, o *cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) ([]redisbus.Wake, error) {
 	if o.Monitor == "" || o.Node == "" || ttl < time.Millisecond {
 		return nil, fmt.Errorf("publish observation of %s by %s: want a monitor, a node and at least 1 ms to live, not %s", o.Node, o.Monitor, ttl)
 	}
 	o.Server.Users = own(o.Server.Users)
-	v := view{&o, after(now.Milliseconds(), ttl)}
+	v := view{o, after(now.Milliseconds(), ttl)}
 	n := s.edit(o.Node)
 	if i := slices.IndexFunc(n.views, func(v view) bool { return v.o.Monitor == o.Monitor }); i >= 0 {
 		n.views = slices.Clone(n.views)
@@ -83,6 +88,11 @@ func (s *Store) PublishObservation(now time.Duration, o cluster.Observation, leg
 
 // SaveReport replaces one agent's report of one server.
 func (s *Store) SaveReport(r cluster.Report, wake bool) ([]redisbus.Wake, error) {
+	return s.saveReport(&r, wake)
+}
+
+// saveReport keeps r itself.
+func (s *Store) saveReport(r *cluster.Report, wake bool) ([]redisbus.Wake, error) {
 	if r.Agent == "" || r.Node == "" {
 		return nil, fmt.Errorf("save report of %s by %s: want an agent and a node", r.Node, r.Agent)
 	}
@@ -90,9 +100,9 @@ func (s *Store) SaveReport(r cluster.Report, wake bool) ([]redisbus.Wake, error)
 	n := s.edit(r.Node)
 	if i := n.reportOf(r.Agent); i >= 0 {
 		n.reports = slices.Clone(n.reports)
-		n.reports[i] = &r
+		n.reports[i] = r
 	} else {
-		n.reports = append(slices.Clip(n.reports), &r)
+		n.reports = append(slices.Clip(n.reports), r)
 	}
 	n.shownReports, s.reports = nil, nil
 	if !wake {
