@@ -77,7 +77,7 @@ func (a *App) Unlock(ctx context.Context) Outcome {
 func (a *App) ask(ctx context.Context, run func(x *Session, now time.Duration, reply func(Outcome))) Outcome {
 	o, err := engine.Ask(ctx, a.stream, func(c *client, reply func(Outcome, error)) {
 		run(c.x, c.m.p.Now(), func(o Outcome) { reply(o, nil) })
-		c.m.arm()
+		c.served()
 	})
 	if err != nil {
 		return Outcome{Result: Unknown}

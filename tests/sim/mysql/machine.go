@@ -27,7 +27,12 @@ func NewMachine(host *engine.Host, c engine.Clock, o Options) *Machine {
 	m := &Machine{Server: New(o), host: host, clock: c}
 	m.run()
 	m.p.Kill()
-	m.Committed = func() { m.p.Post(m.pump) }
+	pump := m.pump
+	m.Committed = func() {
+		if len(m.sends) > 0 {
+			m.p.Post(pump)
+		}
+	}
 	return m
 }
 
@@ -98,28 +103,21 @@ func (m *Machine) arm() {
 
 // client is what the server keeps of a connection.
 type client struct {
-	m   *service
+	m   *Machine
 	end *engine.End
 	x   *Session // nil before the log-in
 }
 
-// service is the machine as one client is served by it.
-type service struct {
-	*Machine
-	c *client
-}
-
-// arm is called after each request: from now on the server waits for the next.
-func (s *service) arm() {
-	if s.c.x != nil {
-		s.c.x.heard(s.p.Now())
+// served is called after each request: from now on the server waits for the next.
+func (c *client) served() {
+	if c.x != nil {
+		c.x.heard(c.m.p.Now())
 	}
-	s.Machine.arm()
+	c.m.arm()
 }
 
 func (m *Machine) accept(end *engine.End) *client {
-	c := &client{end: end}
-	c.m = &service{m, c}
+	c := &client{m: m, end: end}
 	end.OnBroken(func() {
 		if c.x != nil && !c.x.Ended() {
 			m.Hangup(m.p.Now(), c.x)

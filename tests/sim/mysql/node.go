@@ -168,7 +168,7 @@ func ask[T any](ctx context.Context, c *Conn, op string, run func(now time.Durat
 	c.asking = true
 	v, err := engine.Ask(ctx, c.stream, func(s *client, reply func(T, error)) {
 		run(s.m.p.Now(), s.x, reply)
-		s.m.arm()
+		s.served()
 	})
 	c.asking = false
 	if err == nil {

@@ -84,7 +84,7 @@ func (c *Conn) QueueReadOnly(done func(error)) error {
 		s.x.SetReadOnly(s.m.p.Now(), queueLockWait, func(err error) {
 			s.end.Send(func() { c.dequeue(err) })
 		})
-		s.m.arm()
+		s.served()
 	})
 	c.stream.OnBroken(func() { c.dequeue(engine.ErrReset) })
 	return nil
