@@ -49,18 +49,13 @@ type Conn[S any] struct {
 // Dial parks until o has answered p. The error is ErrRefused or ErrReset, that of
 // ctx when nothing answers before its end, or ErrTimedOut when ctx has none.
 func Dial[S any](ctx context.Context, p *Process, o *Port[S]) (*Conn[S], error) {
-	return DialFor(ctx, noLimit, p, o)
-}
-
-// DialFor is Dial that ends after d on the clock of p as if ctx had ended so.
-func DialFor[S any](ctx context.Context, d time.Duration, p *Process, o *Port[S]) (*Conn[S], error) {
 	n := o.p.host.n
 	t := &dialling{n: n, from: p.host, to: o}
 	if err := t.opens(p, ctx); err != nil {
 		return nil, err
 	}
 	t.happen()
-	_, err := t.waits(ctx, p.in(d))
+	_, err := t.waits(ctx, noLimit)
 	if t.again != 0 {
 		n.e.queue.remove(t.again)
 	}

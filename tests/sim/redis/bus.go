@@ -105,7 +105,7 @@ func (b *Bus) conn(ctx context.Context) (*engine.Conn[*client], error) {
 
 func (b *Bus) dial(ctx context.Context) (*engine.Conn[*client], error) {
 	until := b.p.Now() + patience
-	c, err := engine.DialFor(ctx, patience, b.p, b.server.port)
+	c, err := engine.Dial(b.p.Within(ctx, patience), b.p, b.server.port)
 	if err != nil {
 		err = b.inTime(ctx, until, err)
 	}
