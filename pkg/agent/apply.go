@@ -48,6 +48,9 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 		return err
 	}
 	target := s.Target
+	if safeguard.Off(safeguard.RecordedTarget) {
+		target = ""
+	}
 	err := w.timed(in, "stop receiving", func() (err error) {
 		target, err = w.stopReceiving(ctx, in, target)
 		return err

@@ -215,6 +215,9 @@ func ruleFailover(s *situation) (Decision, bool) {
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability,
 		Cause: "failover: " + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
+	if safeguard.Off(safeguard.Target) {
+		next.Target = ""
+	}
 	if safeguard.Off(safeguard.EpochRaised) {
 		next.Epoch, next.Version = s.rec.Epoch, s.rec.Version+1
 	}

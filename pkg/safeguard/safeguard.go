@@ -64,6 +64,10 @@ const (
 	Drain Safeguard = "no_drain"
 	// LateArrivals: a drain waits for what arrived while the receiving thread was being stopped.
 	LateArrivals Safeguard = "no_late_arrivals"
+	// Target: what the next active has received is recorded when the role is taken.
+	Target Safeguard = "no_target"
+	// RecordedTarget: a drain lasts until what was recorded is applied, whatever is there now.
+	RecordedTarget Safeguard = "no_recorded_target"
 	// SubsetCheck: replication is started only between servers that were compared.
 	SubsetCheck Safeguard = "no_subset_check"
 	// Quarantine: a server with transactions of its own replicates nothing.

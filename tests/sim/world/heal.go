@@ -185,14 +185,35 @@ func (w *world) Extra(e, of cluster.Endpoint) (rows, all int) {
 	return rows, all
 }
 
-// Known counts what the newest view in Redis shows of e and lacks has not.
-func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
-	var newest cluster.Observation
+// Lacks reports whether e has not committed all of a set.
+func (w *world) Lacks(e cluster.Endpoint, set string) bool {
+	wanted, err := gtid.Parse(w.spec.Flavor, set)
+	if err != nil {
+		return true
+	}
+	for _, t := range w.server(e).History() {
+		if one, err := gtid.Parse(w.spec.Flavor, t.GTID(w.spec.Flavor)); err == nil {
+			wanted = wanted.Minus(one)
+		}
+	}
+	return !wanted.IsEmpty()
+}
+
+// Shown reports whether the newest view in Redis tells that e has received something.
+func (w *world) Shown(e cluster.Endpoint) bool { return w.newestView(e).Server.Channel.Received != "" }
+
+func (w *world) newestView(e cluster.Endpoint) (newest cluster.Observation) {
 	for _, o := range w.redis.Store().Snapshot(w.redis.Now()).Observations[e] {
 		if o.Seq > newest.Seq {
 			newest = o
 		}
 	}
+	return newest
+}
+
+// Known counts what the newest view in Redis shows of e and lacks has not.
+func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
+	newest := w.newestView(e)
 	seen, err := gtid.Parse(w.spec.Flavor, newest.Server.Executed)
 	if err != nil || newest.Seq == 0 {
 		return 0, false

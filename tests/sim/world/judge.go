@@ -39,6 +39,10 @@ type God interface {
 	// Extra counts the transactions of e that of has not committed: those with rows
 	// of applications, and all, epoch rows included.
 	Extra(e, of cluster.Endpoint) (rows, all int)
+	// Lacks reports whether e has not committed all of a set of transactions, and
+	// Shown whether the newest view of e in Redis tells of received ones.
+	Lacks(e cluster.Endpoint, set string) bool
+	Shown(e cluster.Endpoint) bool
 	// Known counts the transactions of e that the newest view of it in Redis
 	// shows and that lacks has not committed; false when there is no such view.
 	Known(e, lacks cluster.Endpoint) (n int, ok bool)
@@ -65,7 +69,8 @@ func (v *Violation) String() string {
 //	    before it acknowledges none
 //	I1b two servers are never open at once
 //	I2  a planned change of role loses no acknowledged row, a failover none that
-//	    its winner had received and no more than max_loss allows
+//	    its winner had received, what a crash destroyed since that was recorded
+//	    included, and no more than max_loss allows
 //	I3  epochs and tokens grow for each who sees them, each epoch has one active, and
 //	    the record changes step by step, by who leads
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by

@@ -33,7 +33,7 @@ func (j *Judge) count(before, after cluster.Assignment, ev cluster.Event) {
 		case before.Phase == cluster.PhaseOpening && !overridden(after):
 			saw(SawOpeningLost)
 		}
-	case "promoted":
+	case kindPromoted:
 		j.countPromotion(after)
 	}
 	if after.Loss != "" && before.Loss == "" {

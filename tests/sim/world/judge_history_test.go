@@ -17,12 +17,16 @@ type gods struct {
 	unapplied map[cluster.Endpoint]int
 	extra     map[cluster.Endpoint][2]int
 	known     int
+	lacks     map[cluster.Endpoint]string
+	shown     bool
 }
 
-func (g *gods) Has(e cluster.Endpoint, row uint64) bool { return g.has[e][row] }
-func (g *gods) Unapplied(e cluster.Endpoint) int        { return g.unapplied[e] }
-func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)  { return g.extra[e][0], g.extra[e][1] }
-func (g *gods) Known(_, _ cluster.Endpoint) (int, bool) { return g.known, g.known >= 0 }
+func (g *gods) Has(e cluster.Endpoint, row uint64) bool   { return g.has[e][row] }
+func (g *gods) Unapplied(e cluster.Endpoint) int          { return g.unapplied[e] }
+func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)    { return g.extra[e][0], g.extra[e][1] }
+func (g *gods) Lacks(e cluster.Endpoint, set string) bool { return g.lacks[e] == set }
+func (g *gods) Shown(cluster.Endpoint) bool               { return g.shown }
+func (g *gods) Known(_, _ cluster.Endpoint) (int, bool)   { return g.known, g.known >= 0 }
 
 // history tells a judge one story, a millisecond for each fact.
 type history struct {
@@ -84,6 +88,13 @@ func (h *history) change(kind string, next cluster.Assignment) {
 func (h *history) revoke(from, to cluster.Endpoint) {
 	h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: to, Cause: "failover: refused"})
+}
+
+// recorded is a failover up to the opening, with what the other had received on record.
+func (h *history) recorded(target string) {
+	h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
+		From: ja, To: jb, Target: target, Cause: "failover: refused"})
+	h.promote(cluster.ProofFenced)
 }
 
 func (h *history) override(from, to cluster.Endpoint, cause string) {

@@ -40,7 +40,9 @@ type member struct {
 	// that by a planned change of role.
 	named   cluster.Assignment
 	planned bool
-	mark    cluster.Mark
+	// owes is what the record demanded of it when it was to take over by itself.
+	owes string
+	mark cluster.Mark
 }
 
 // excused reports whether m may be open beside another.
@@ -128,6 +130,10 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		}
 		return
 	}
+	if m.owes != "" && j.god.Lacks(e, m.owes) {
+		j.fail(now, "I2", "%s is opened under %s without all of %s, which was recorded as received", e, m.named.Order(), m.owes)
+	}
+	m.owes = ""
 	forced := m.named.Cause == causeForced
 	// A server that replicates by itself receives before an agent can stop it, one
 	// that closed itself for want of a lease goes on receiving, and the passive may

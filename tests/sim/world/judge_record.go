@@ -20,6 +20,7 @@ const (
 	kindFirstStart = "first start"
 	kindUnblocked  = "unblocked"
 	kindGivenBack  = "given back"
+	kindPromoted   = "promoted"
 )
 
 // Row tells that the epoch row on e was written, by an agent or by replication.
@@ -148,6 +149,9 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost {
 		j.fail(now, "I6", "%s takes the role from %s (%s), and %d of %d monitors have its answers", after.Order(), after.From, after.Cause, n, j.p.Monitors)
 	}
+	if after.Target == "" && !j.lost && j.god.Shown(after.To) {
+		j.fail(now, "I2", "%s takes the role to %s, and does not say what that has received", after.Order(), after.To)
+	}
 	if !before.IsEligible(after.To) {
 		j.fail(now, "I4", "%s takes the role to %s, which was not eligible in %s", after.Order(), after.To, before.Order())
 	}
@@ -198,6 +202,10 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	kept := ev.Kind == kindRebuilt && j.lastOpen == after.Active
 	if !kept && (before.Phase == cluster.PhaseRevoked || j.holder != after.Active) {
 		j.proved(now, after, rival, x)
+	}
+	m.owes = ""
+	if ev.Kind == kindPromoted && before.Phase == cluster.PhaseRevoked && !overridden(after) {
+		m.owes = before.Target
 	}
 	if j.risky(after.Proof) && x.open {
 		x.risked, j.split = true, true

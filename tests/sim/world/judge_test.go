@@ -327,6 +327,28 @@ func TestJudge(t *testing.T) {
 			h.Headless(h.t+time.Minute, ja, h.t)
 		}},
 
+		{"opened without what was recorded as received", async, "I2", func(h *history) {
+			h.die(ja)
+			h.g.lacks = map[cluster.Endpoint]string{jb: "1-7"}
+			h.recorded("1-7")
+			h.open(jb)
+		}},
+		{"opened with it", async, "", func(h *history) {
+			h.die(ja)
+			h.g.lacks = map[cluster.Endpoint]string{ja: "1-7"}
+			h.recorded("1-7")
+			h.open(jb)
+		}},
+		{"what was received is not recorded", async, "I2", func(h *history) {
+			h.g.shown = true
+			h.die(ja)
+			h.recorded("")
+		}},
+		{"it was not shown", async, "", func(h *history) {
+			h.die(ja)
+			h.recorded("")
+		}},
+
 		{"who leads changes the record", async, "", func(h *history) {
 			h.leads("1")
 			h.leads("2")

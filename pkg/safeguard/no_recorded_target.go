@@ -1,0 +1,5 @@
+//go:build mutant && no_recorded_target
+
+package safeguard
+
+const off = RecordedTarget

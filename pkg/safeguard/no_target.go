@@ -1,0 +1,5 @@
+//go:build mutant && no_target
+
+package safeguard
+
+const off = Target
