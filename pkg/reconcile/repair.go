@@ -42,7 +42,7 @@ func (in *Input) repairPassive(p Plan) Plan {
 	if ch.Configured && ch.Source == in.Peer && purged(in.Mine.Server, in.Theirs.Server) {
 		return p.because(ReasonRebuild)
 	}
-	if !in.Mine.positionCurrent() && in.startable(ch) {
+	if !in.tells(&in.Mine) && in.startable(ch) {
 		return p.with(step(Read, "", ReasonComparing))
 	}
 	return in.start(p)
@@ -95,12 +95,16 @@ func (in *Input) repairActive(p Plan) Plan {
 		}
 		return p.because(ReasonComparing)
 	}
-	if !in.Theirs.positionCurrent() && in.startable(ch) {
+	if !in.tells(&in.Theirs) && in.startable(ch) {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
 	return in.start(p)
 }
+
+// tells reports whether s shows all that a closed server has: an agent that obeyed
+// the order before may have opened it for a moment after an older sample.
+func (in *Input) tells(s *Sample) bool { return s.positionCurrent() && s.PosBegan >= in.OrderTick }
 
 // startable reports whether the channel is one that start would start.
 func (in *Input) startable(ch cluster.Channel) bool {
