@@ -153,7 +153,9 @@ func (s *search) work() {
 		s.events += out.Events
 		s.took += out.Took
 		s.seen.Add(&out.Seen)
-		s.digest += digest(seed, out)
+		if s.last != 0 {
+			s.digest += digest(seed, out)
+		}
 		if out.Violation != nil {
 			s.broken = append(s.broken, broken{seed, out})
 		}
@@ -197,7 +199,11 @@ func (s *search) tell(cores, shrink int) int {
 // digest tells whether a change of the code has changed what happens in a schedule.
 func digest(seed uint64, out world.Outcome) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintln(h, seed, out.Events, out.Took, out.Violation, out.Seen)
+	broken := ""
+	if out.Violation != nil {
+		broken = out.Violation.String()
+	}
+	fmt.Fprintln(h, seed, out.Events, out.Took, broken, out.Seen)
 	return h.Sum64()
 }
 
