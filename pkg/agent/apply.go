@@ -88,8 +88,13 @@ func (w *worker) stopReceiving(ctx context.Context, in reconcile.Input, target s
 	if target, err = w.join(target, ch.Received); err != nil {
 		return "", err
 	}
+	if safeguard.Off(safeguard.ApplierFirst) {
+		if err := w.stopReceiver(ctx, ch.IO); err != nil {
+			return "", err
+		}
+	}
 	if ch.SQL != cluster.ThreadYes {
-		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB {
+		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
 			return target, w.nothingToDiscard(ctx, target)
 		}
 		if err := w.startApplying(ctx); err != nil && !leaves(in, err) {

@@ -144,7 +144,7 @@ func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Con
 	failpoint.Hit("open.unsealed")
 	if in.Record.EpochTable != "" {
 		var err error
-		if w.memory.Marked < in.Record.Epoch {
+		if w.memory.Marked < in.Record.Epoch && !safeguard.Off(safeguard.EpochRow) {
 			err = w.mark(ctx, in, conn)
 		}
 		if err == nil {
@@ -162,7 +162,9 @@ func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Con
 	}
 	w.outcome(noteRelease, cluster.NoteAccounts, "accounts are not released", err)
 	failpoint.Hit("open.released")
-	w.keep(ctx, in)
+	if !safeguard.Off(safeguard.EpochOnDisk) {
+		w.keep(ctx, in)
+	}
 	return released, nil
 }
 

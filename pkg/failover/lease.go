@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // leaseGrace is added to the length of a lease, for what was under way at Redis
@@ -37,6 +38,9 @@ func (s *situation) leasesOf(m *member) time.Duration {
 // leaseLeft is how long the leases of the old active may still run. They count
 // from when this leader, in one go, has known that they are refused.
 func (s *situation) leaseLeft() time.Duration {
+	if safeguard.Off(safeguard.GrantAwaited) {
+		return 0
+	}
 	return time.Duration(s.rec.LeaseMS)*time.Millisecond + leaseGrace - (s.now - max(s.st.phaseIn, s.st.ledSince))
 }
 
@@ -60,7 +64,7 @@ func (s *situation) lockOver(to *member) (cluster.Report, bool) {
 // restartedLately reports whether the server may have lost the lock with a restart
 // while whoever had it still counted on it.
 func (s *situation) restartedLately(to *member) bool {
-	return !to.known || to.server.UptimeS*1000 <= s.rec.LeaseMS
+	return !safeguard.Off(safeguard.LockAge) && (!to.known || to.server.UptimeS*1000 <= s.rec.LeaseMS)
 }
 
 // leaseRuns is why the leases of the old active are waited for, while they can

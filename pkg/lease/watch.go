@@ -1,6 +1,10 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
+)
 
 // idleError is by how much a holder may have been idle for longer than the server
 // tells, which rounds.
@@ -43,7 +47,9 @@ func (w *Watch) Took(answered time.Duration) {
 func (w *Watch) Lost() { w.held = false }
 
 // Over reports whether the lock is ours at now and nobody else has a right left by it.
-func (w Watch) Over(now time.Duration) bool { return w.held && now >= w.over }
+func (w Watch) Over(now time.Duration) bool {
+	return w.held && (now >= w.over || safeguard.Off(safeguard.LockAge))
+}
 
 // OverIn is how long after now Over can become true at the earliest; 0 when it is, or
 // waits for the lock.

@@ -54,6 +54,10 @@ const (
 	RecordCheck Safeguard = "no_record_check"
 	// PinnedSession: a server is opened on a session that was dialled before the record was read.
 	PinnedSession Safeguard = "no_pinned_session"
+	// EpochRow: a server is opened with the epoch row of the record.
+	EpochRow Safeguard = "no_epoch_row"
+	// EpochOnDisk: a server is opened when the agent that opens it has the epoch on disk.
+	EpochOnDisk Safeguard = "no_epoch_on_disk"
 	// OwnSessions: a closing ends every other session of the agents' user.
 	OwnSessions Safeguard = "no_own_sessions"
 	// FullClosing: a server that is found closed is closed in full all the same before that is a proof.
@@ -64,6 +68,10 @@ const (
 	Drain Safeguard = "no_drain"
 	// LateArrivals: a drain waits for what arrived while the receiving thread was being stopped.
 	LateArrivals Safeguard = "no_late_arrivals"
+	// DiscardCheck: a drain starts no thread where that throws away what was received.
+	DiscardCheck Safeguard = "no_discard_check"
+	// ApplierFirst: a drain has the applying thread run before it stops the receiving one, so that never both stand.
+	ApplierFirst Safeguard = "no_applier_first"
 	// Target: what the next active has received is recorded when the role is taken.
 	Target Safeguard = "no_target"
 	// RecordedTarget: a drain lasts until what was recorded is applied, whatever is there now.
@@ -74,6 +82,10 @@ const (
 	Quarantine Safeguard = "no_quarantine"
 	// LoneClosing: an active that no lease keeps open closes itself.
 	LoneClosing Safeguard = "no_lone_closing"
+	// GrantAwaited: leases are a proof when the refused grant has run out, too.
+	GrantAwaited Safeguard = "no_grant_awaited"
+	// LockAge: the lock is a proof when whoever had it before has no right left by it, which a restart hides.
+	LockAge Safeguard = "no_lock_age"
 )
 
 // Off reports whether this build leaves s out.

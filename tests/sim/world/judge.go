@@ -70,7 +70,8 @@ func (v *Violation) String() string {
 //	I1b two servers are never open at once
 //	I2  a planned change of role loses no acknowledged row, a failover none that
 //	    its winner had received, what a crash destroyed since that was recorded
-//	    included, and no more than max_loss allows
+//	    included, and no more than max_loss allows; who is to take over throws
+//	    nothing away that it has received
 //	I3  epochs and tokens grow for each who sees them, each epoch has one active, and
 //	    the record changes step by step, by who leads
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by
@@ -78,7 +79,8 @@ func (v *Violation) String() string {
 //	I5  after the heal the servers are as the record says
 //	I6  nothing but trouble with a server moves the role by itself, and not while a
 //	    majority of the monitors has its answers
-//	I7  a server is opened only as a record with a proof says
+//	I7  a server is opened only as a record with a proof says, whose epoch is in its
+//	    epoch row and on the disk of an agent
 //	I8  a server with rows of its own replicates neither from nor to the active
 //	I9  there is one automatic failover until the pair has been whole
 //	I10 a Redis that lost or forgot something never moves the role
@@ -183,8 +185,10 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 	if record.Active != "" {
 		j.holder = record.Active
 		j.at(record.Active).named = record
+		j.at(record.Active).mark = cluster.Mark{Epoch: record.Epoch, Active: record.Active}
 		j.actives[record.Epoch] = record.Active
 	}
+	j.newest = record.Order()
 	j.blocked = record.Blocked
 	j.settled = record.Epoch
 	for i := range j.m {

@@ -59,12 +59,26 @@ func (h *history) tick() time.Duration {
 	return h.t
 }
 
-func (h *history) open(e cluster.Endpoint)           { h.Open(h.tick(), e, true, ByAgent) }
 func (h *history) close(e cluster.Endpoint)          { h.Open(h.tick(), e, false, ByAgent) }
 func (h *history) die(e cluster.Endpoint)            { h.Trouble(h.tick()); h.Open(h.t, e, false, ByDeath) }
 func (h *history) console(e cluster.Endpoint)        { h.Open(h.tick(), e, true, ByPerson) }
 func (h *history) loses(e cluster.Endpoint, n int)   { h.g.extra[e] = [2]int{n, n} }
 func (h *history) applied(e cluster.Endpoint, n int) { h.g.unapplied[e] = n }
+
+// open opens e as an agent does, with the epoch row and its own disk up to date.
+func (h *history) open(e cluster.Endpoint) {
+	if named := h.at(e).named; named.Exists() {
+		if h.newest.Before(named.Order()) {
+			h.Obeys(h.t, "opener", named)
+		}
+		if m := h.at(e); m.mark.Epoch < named.Epoch {
+			h.Row(h.t, e, cluster.Mark{Epoch: named.Epoch, Active: e})
+		}
+	}
+	h.openOnly(e)
+}
+
+func (h *history) openOnly(e cluster.Endpoint) { h.Open(h.tick(), e, true, ByAgent) }
 
 // write has e acknowledge the next row, which those in on commit too.
 func (h *history) write(e cluster.Endpoint, on ...cluster.Endpoint) uint64 {

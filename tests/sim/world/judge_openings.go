@@ -130,6 +130,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		}
 		return
 	}
+	j.marked(now, e, m)
 	if m.owes != "" && j.god.Lacks(e, m.owes) {
 		j.fail(now, "I2", "%s is opened under %s without all of %s, which was recorded as received", e, m.named.Order(), m.owes)
 	}
@@ -164,6 +165,21 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 
 // underWay is how long a closing may take from the look at the record to the server's answer.
 const underWay = 100 * time.Millisecond
+
+// marked judges what tells of an opening when Redis has forgotten it: the epoch row,
+// and the disk of an agent, unless one has failed. What one opens whom another Redis
+// told something else is not judged.
+func (j *Judge) marked(now time.Duration, e cluster.Endpoint, m *member) {
+	if j.lost {
+		return
+	}
+	if m.mark.Epoch < m.named.Epoch {
+		j.fail(now, "I7", "%s is opened under %s, and its epoch row is of epoch %d", e, m.named.Order(), m.mark.Epoch)
+	}
+	if !j.forgetful && j.newest.Epoch < m.named.Epoch {
+		j.fail(now, "I7", "%s is opened under %s, and no agent has more than %s on disk", e, m.named.Order(), j.newest)
+	}
+}
 
 // unseen is how long it may take until the daemons have seen what a person did.
 const unseen = 3 * time.Second

@@ -85,6 +85,14 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 	*j.row(row) |= j.receivedBy(e)
 }
 
+// Discarded tells that e has thrown away received transactions that it has not
+// applied, and did not crash.
+func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
+	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) {
+		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
+	}
+}
+
 // RelayLost tells that a crash of e has destroyed its relay log; after it.
 func (j *Judge) RelayLost(now time.Duration, e cluster.Endpoint) {
 	received := j.receivedBy(e)

@@ -349,6 +349,40 @@ func TestJudge(t *testing.T) {
 			h.recorded("")
 		}},
 
+		{"opened without its epoch row", async, "I7", func(h *history) {
+			h.die(ja)
+			h.recorded("")
+			h.Obeys(h.t, "1", h.rec)
+			h.openOnly(jb)
+		}},
+		{"opened with nobody's memory of it", async, "I7", func(h *history) {
+			h.die(ja)
+			h.recorded("")
+			h.Row(h.t, jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+			h.openOnly(jb)
+		}},
+		{"opened with nobody's memory of it while a disk fails", async, "", func(h *history) {
+			h.die(ja)
+			h.Forgets(h.t)
+			h.recorded("")
+			h.Row(h.t, jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+			h.openOnly(jb)
+		}},
+		{"opened with both", async, "", func(h *history) {
+			h.die(ja)
+			h.recorded("")
+			h.Obeys(h.t, "1", h.rec)
+			h.Row(h.t, jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+			h.openOnly(jb)
+		}},
+
+		{"who is to take over is made to throw away what it has received", async, "I2", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Discarded(h.tick(), jb)
+		}},
+		{"the passive is, and its source is there", async, "", func(h *history) { h.Discarded(h.tick(), jb) }},
+
 		{"who leads changes the record", async, "", func(h *history) {
 			h.leads("1")
 			h.leads("2")

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -72,6 +73,9 @@ func (s *server) look() {
 	}
 	relay := s.Received()
 	if len(relay) == 0 {
+		if s.received != nil && s.how == ByAgent && s.Up() && !slices.Contains(s.History(), s.received) {
+			w.judge.Discarded(now, s.Addr())
+		}
 		s.received = nil
 	} else if t := relay[len(relay)-1]; t != s.received {
 		s.received = t

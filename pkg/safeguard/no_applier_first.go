@@ -1,0 +1,5 @@
+//go:build mutant && no_applier_first
+
+package safeguard
+
+const off = ApplierFirst

@@ -1,0 +1,5 @@
+//go:build mutant && no_epoch_on_disk
+
+package safeguard
+
+const off = EpochOnDisk

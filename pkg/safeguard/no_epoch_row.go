@@ -1,0 +1,5 @@
+//go:build mutant && no_epoch_row
+
+package safeguard
+
+const off = EpochRow

@@ -1,0 +1,5 @@
+//go:build mutant && no_grant_awaited
+
+package safeguard
+
+const off = GrantAwaited

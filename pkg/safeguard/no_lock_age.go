@@ -1,0 +1,5 @@
+//go:build mutant && no_lock_age
+
+package safeguard
+
+const off = LockAge
