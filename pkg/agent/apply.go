@@ -32,7 +32,8 @@ var (
 	errNotClosed  = errors.New("the server is open")
 	errReceives   = errors.New("the receiving thread has not been told to stop yet")
 	errNoProgress = errors.New("the applying thread makes no progress")
-	errApplier    = errors.New("the applying thread is stopped")
+	errStopped    = errors.New("the applying thread is stopped and not everything is applied")
+	errApplier    = errors.New("the applying thread cannot apply everything: error")
 	// errWouldDiscard: MariaDB throws unapplied relay log away whenever both
 	// threads were stopped and either is started.
 	errWouldDiscard = errors.New("both threads are stopped and not everything received is applied: starting either would throw the rest away")
@@ -72,11 +73,20 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 	return nil
 }
 
-// leaves reports whether a server that is given the role back is opened without what
-// its applying thread cannot apply: that is of a server which was not to be open then,
-// and which keeps it.
+// leaves reports whether the server that is to be opened is opened without what its
+// applying thread cannot apply: it has all that was demanded of it before, and the rest
+// has come since from the other server, which keeps it.
 func leaves(in reconcile.Input, err error) bool {
-	return in.Record.Proof == cluster.ProofGone && (errors.Is(err, errApplier) || errors.Is(err, errWouldDiscard))
+	return in.Record.Phase == cluster.PhaseOpening && errors.Is(err, errApplier) ||
+		in.Record.Proof == cluster.ProofGone && errors.Is(err, errWouldDiscard)
+}
+
+// stuck is the error of an applying thread that has stopped and not applied everything.
+func stuck(ch cluster.Channel) error {
+	if ch.SQLErrno == 0 {
+		return errStopped
+	}
+	return fmt.Errorf("%w %d: %s", errApplier, ch.SQLErrno, ch.SQLError)
 }
 
 // stopReceiving returns target joined with all that was received.
@@ -95,7 +105,11 @@ func (w *worker) stopReceiving(ctx context.Context, in reconcile.Input, target s
 	}
 	if ch.SQL != cluster.ThreadYes {
 		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
-			return target, w.nothingToDiscard(ctx, target)
+			err := w.nothingToDiscard(ctx, target)
+			if errors.Is(err, errWouldDiscard) && ch.SQLErrno != 0 {
+				err = stuck(ch)
+			}
+			return target, err
 		}
 		if err := w.startApplying(ctx); err != nil && !leaves(in, err) {
 			return "", err
@@ -194,7 +208,7 @@ func (w *worker) startApplying(ctx context.Context) error {
 		case ch.SQL == cluster.ThreadYes:
 			return nil
 		case ch.SQLErrno != 0:
-			return fmt.Errorf("%w, with error %d: %s", errApplier, ch.SQLErrno, ch.SQLError)
+			return stuck(ch)
 		case w.now() > deadline:
 			return errNoProgress
 		}
@@ -236,7 +250,7 @@ func (w *worker) applied(ctx context.Context, in reconcile.Input, target string)
 		case has:
 			return nil
 		case ch.Configured && ch.SQL != cluster.ThreadYes:
-			return fmt.Errorf("%w (error %d: %s) and not everything is applied", errApplier, ch.SQLErrno, ch.SQLError)
+			return stuck(ch)
 		case !w.p.current(in):
 			return errMoved
 		case srv.Executed != last:
