@@ -43,6 +43,9 @@ func lacks(have, all []*Txn) int {
 	return n
 }
 
+// Stuck reports whether the applying thread has stopped with an error.
+func (s *Server) Stuck() bool { return s.ch.sqlErr.number != 0 }
+
 // Age has the server look as if it had started so much earlier.
 func (s *Server) Age(d time.Duration) { s.started -= d }
 

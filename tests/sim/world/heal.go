@@ -170,6 +170,9 @@ func (w *world) Has(e cluster.Endpoint, row uint64) bool { return w.server(e).Ha
 // Unapplied counts what e has received and not applied.
 func (w *world) Unapplied(e cluster.Endpoint) int { return w.server(e).Unapplied() }
 
+// Stuck reports whether the applier of e has stopped with an error.
+func (w *world) Stuck(e cluster.Endpoint) bool { return w.server(e).Stuck() }
+
 // Extra counts what e has committed and of has not.
 func (w *world) Extra(e, of cluster.Endpoint) (rows, all int) {
 	have := w.server(of).History()

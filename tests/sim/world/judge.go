@@ -36,6 +36,8 @@ type God interface {
 	Has(e cluster.Endpoint, row uint64) bool
 	// Unapplied counts the transactions that e has received and not applied.
 	Unapplied(e cluster.Endpoint) int
+	// Stuck reports whether the applier of e has stopped with an error.
+	Stuck(e cluster.Endpoint) bool
 	// Extra counts the transactions of e that of has not committed: those with rows
 	// of applications, and all, epoch rows included.
 	Extra(e, of cluster.Endpoint) (rows, all int)

@@ -15,6 +15,7 @@ const (
 type gods struct {
 	has       map[cluster.Endpoint]map[uint64]bool
 	unapplied map[cluster.Endpoint]int
+	stuck     bool
 	extra     map[cluster.Endpoint][2]int
 	known     int
 	lacks     map[cluster.Endpoint]string
@@ -23,6 +24,7 @@ type gods struct {
 
 func (g *gods) Has(e cluster.Endpoint, row uint64) bool   { return g.has[e][row] }
 func (g *gods) Unapplied(e cluster.Endpoint) int          { return g.unapplied[e] }
+func (g *gods) Stuck(cluster.Endpoint) bool               { return g.stuck }
 func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)    { return g.extra[e][0], g.extra[e][1] }
 func (g *gods) Lacks(e cluster.Endpoint, set string) bool { return g.lacks[e] == set }
 func (g *gods) Shown(cluster.Endpoint) bool               { return g.shown }

@@ -43,6 +43,8 @@ type member struct {
 	// owes is what the record demanded of it when it was to take over by itself.
 	owes string
 	mark cluster.Mark
+	// unapplied counts what it had received and not applied when it was named.
+	unapplied int
 }
 
 // excused reports whether m may be open beside another.
@@ -144,7 +146,9 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// It is as it was when it was open: it cannot apply what a person wrote to the other.
 	n := j.god.Unapplied(e)
 	asBefore := j.lastOpen == e && n <= j.waiting(e)
-	if n > 0 && !forced && !byItself && !asBefore && !j.meddled(now) {
+	// It was restarted since it was promoted, and cannot apply what came then by itself.
+	since := j.p.AutoReplicate && m.unapplied == 0 && j.god.Stuck(e)
+	if n > 0 && !forced && !byItself && !asBefore && !since && !j.meddled(now) {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {

@@ -80,8 +80,12 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	}
 }
 
-// Received tells that e has written the row to its relay log.
+// Received tells that e has written the row to its relay log. What comes after e was
+// promoted is among what the failover left behind.
 func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
+	if j.record.Active == e && j.lastOpen != e {
+		return
+	}
 	*j.row(row) |= j.receivedBy(e)
 }
 

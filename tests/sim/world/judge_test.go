@@ -440,6 +440,31 @@ func TestJudge(t *testing.T) {
 			h.applied(jb, 1)
 			h.failover(ja, jb, cluster.RiskRefused)
 		}},
+		{"opened first with what came since it was named and it cannot apply", Promise{MaxLoss: -1, AutoReplicate: true}, "", func(h *history) {
+			lost := h.write(ja)
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.promote(cluster.RiskRefused)
+			h.Received(h.tick(), jb, lost)
+			h.applied(jb, 1)
+			h.g.stuck = true
+			h.open(jb)
+		}},
+		{"opened first with what it had received before it was named", Promise{MaxLoss: -1, AutoReplicate: true}, "I4", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.applied(jb, 1)
+			h.g.stuck = true
+			h.promote(cluster.RiskRefused)
+			h.open(jb)
+		}},
+		{"opened first with what came since it was named and it could apply", Promise{MaxLoss: -1, AutoReplicate: true}, "I4", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.promote(cluster.RiskRefused)
+			h.applied(jb, 1)
+			h.open(jb)
+		}},
 		{"opened with what a person wrote just now", async, "", func(h *history) {
 			h.die(ja)
 			h.Interfered(h.tick(), 99)
