@@ -158,7 +158,15 @@ func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind recon
 		if err := w.wants(ctx, in, kind); err != nil {
 			return err
 		}
-		if err := w.timed(in, "kill what blocks", func() error { return w.killApplications(ctx) }); err != nil {
+		// A session of ours may be it: one whose write of the epoch row was given up.
+		err = w.timed(in, "kill what blocks", func() error {
+			if err := w.killApplications(ctx); err != nil {
+				return err
+			}
+			_, err := w.killOwnUser(ctx, map[uint64]bool{})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
