@@ -131,10 +131,9 @@ type Judge struct {
 	overslept bool
 	forgetful bool // an agent's disk has failed
 	// interfered is when a person last wrote to a server, below zero for never;
-	// foreign are the rows, and halted the servers whose replication a person stopped.
+	// foreign are the rows.
 	interfered time.Duration
 	foreign    []uint64
-	halted     [2]bool
 	split      bool // two servers were open, or may have been, by a risk
 
 	leader string
@@ -240,9 +239,5 @@ func (j *Judge) Interfered(now time.Duration, row uint64) {
 
 // Halted tells that a person has stopped the replication of e.
 func (j *Judge) Halted(now time.Duration, e cluster.Endpoint) {
-	if e == j.p.Members[0] {
-		j.halted[0] = true
-	} else {
-		j.halted[1] = true
-	}
+	j.at(e).halted = true
 }

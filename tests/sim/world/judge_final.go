@@ -85,7 +85,7 @@ func (j *Judge) brokenByPerson(f FinalFacts) bool {
 		}
 	}
 	for i, s := range f.Servers {
-		if j.halted[i] && f.Record.Phase == cluster.PhaseRevoked && f.Record.To == j.p.Members[i] && !(s.IO && s.SQL) {
+		if j.m[i].halted && f.Record.Phase == cluster.PhaseRevoked && f.Record.To == j.p.Members[i] && !(s.IO && s.SQL) {
 			return true
 		}
 	}

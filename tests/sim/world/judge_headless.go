@@ -15,7 +15,7 @@ const toReplace = 700 * time.Millisecond
 // Headless tells that the active e is dead since then, that nobody takes writes, and
 // that nothing else is wrong now.
 func (j *Judge) Headless(now time.Duration, e cluster.Endpoint, since time.Duration) {
-	if j.lost || len(j.foreign) > 0 || j.halted[0] || j.halted[1] || now-since < j.beforeLong() {
+	if j.lost || len(j.foreign) > 0 || j.m[0].halted || j.m[1].halted || now-since < j.beforeLong() {
 		return
 	}
 	j.fail(now, "L3", "%s is dead since %s, and %s does not take over under %s %s", e, since, j.other(e), j.record.Order(), j.record.Phase)

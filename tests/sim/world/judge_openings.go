@@ -45,6 +45,8 @@ type member struct {
 	mark cluster.Mark
 	// unapplied counts what it had received and not applied when it was named.
 	unapplied int
+	// halted: a person has stopped its replication.
+	halted bool
 }
 
 // excused reports whether m may be open beside another.
@@ -164,6 +166,17 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		}
 		j.settle(now, e, m)
 	}
+	j.lastOpen, j.settled = e, m.named.Epoch
+}
+
+// opensItself takes the active that its option file opened before an agent did for
+// opened by the record, which now says so.
+func (j *Judge) opensItself(now time.Duration, e cluster.Endpoint) {
+	m := j.at(e)
+	if !m.open || m.how != ByBoot || j.lastOpen == e {
+		return
+	}
+	j.settle(now, e, m)
 	j.lastOpen, j.settled = e, m.named.Epoch
 }
 

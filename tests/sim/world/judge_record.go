@@ -74,6 +74,9 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 		}
 	}
 	j.record = after
+	if after.Phase == cluster.PhaseSteady && before.Phase == cluster.PhaseOpening {
+		j.opensItself(now, after.Active)
+	}
 	if !after.Order().Before(j.top.Order()) {
 		j.top, j.topAt = after, now
 	}

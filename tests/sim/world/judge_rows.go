@@ -89,25 +89,33 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 	*j.row(row) |= j.receivedBy(e)
 }
 
-// Discarded tells that e has thrown away received transactions that it has not
-// applied, and did not crash.
+// Discarded tells that e throws away received transactions that it has not applied,
+// and did not crash. After a person has stopped both threads that is how they start.
 func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
 	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) {
 		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
+	}
+	if j.at(e).halted {
+		j.forget(e)
 	}
 }
 
 // RelayLost tells that a crash of e has destroyed its relay log; after it.
 func (j *Judge) RelayLost(now time.Duration, e cluster.Endpoint) {
+	if j.forget(e) {
+		j.Seen.Count(SawRelayLost)
+	}
+}
+
+// forget takes what e has received and not committed as not received; it reports
+// whether there was any.
+func (j *Judge) forget(e cluster.Endpoint) (was bool) {
 	received := j.receivedBy(e)
-	was := false
 	for i, r := range j.rows {
 		if r&received != 0 && !j.god.Has(e, uint64(i)) {
 			j.rows[i] &^= received
 			was = true
 		}
 	}
-	if was {
-		j.Seen.Count(SawRelayLost)
-	}
+	return was
 }

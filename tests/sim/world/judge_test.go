@@ -382,6 +382,38 @@ func TestJudge(t *testing.T) {
 			h.Discarded(h.tick(), jb)
 		}},
 		{"the passive is, and its source is there", async, "", func(h *history) { h.Discarded(h.tick(), jb) }},
+		{"the passive is after a person has stopped both threads, and takes over", async, "", func(h *history) {
+			h.Received(h.tick(), jb, h.write(ja))
+			h.Halted(h.tick(), jb)
+			h.Discarded(h.tick(), jb)
+			h.die(ja)
+			h.failover(ja, jb, cluster.RiskRefused)
+		}},
+		{"the passive is by itself, and takes over", async, "I2", func(h *history) {
+			h.Received(h.tick(), jb, h.write(ja))
+			h.Discarded(h.tick(), jb)
+			h.die(ja)
+			h.failover(ja, jb, cluster.RiskRefused)
+		}},
+		{"opened again with rows of the time for which it started open as the active", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.steady()
+			h.write(jb)
+			h.loses(jb, 1)
+			h.close(jb)
+			h.open(jb)
+		}},
+		{"the active of a planned change starts open and lacks a row", Promise{MaxLoss: -1, RestartsOpen: true}, "I2", func(h *history) {
+			h.write(ja)
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.steady()
+		}},
 
 		{"who leads changes the record", async, "", func(h *history) {
 			h.leads("1")
