@@ -129,7 +129,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		j.fail(now, "I7", "%s is opened, and no record has ever named it", e)
 		return
 	case m.named.Epoch < other.named.Epoch && j.believed(other.named):
-		if !m.risked {
+		if !m.risked && !j.forgotten(other) {
 			j.fail(now, "I7", "%s is opened under %s, and %s has been named since (%s, %s)", e, m.named.Order(), rival, other.named.Order(), other.named.Proof)
 		}
 		return
@@ -242,6 +242,10 @@ func (j *Judge) stray(a cluster.Assignment, rival cluster.Endpoint) (n int) {
 
 // meddled reports whether a person wrote to a server just now.
 func (j *Judge) meddled(now time.Duration) bool { return now-j.interfered < unseen }
+
+// forgotten reports whether Redis has lost the record that named m before anybody
+// went about opening m: the epoch row would tell.
+func (j *Judge) forgotten(m *member) bool { return j.lost && m.mark.Epoch < m.named.Epoch }
 
 // believed reports whether a stands: Redis has forgotten nothing, or an agent has
 // obeyed it, or a newer one.

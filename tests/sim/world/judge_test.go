@@ -823,6 +823,15 @@ func TestJudge(t *testing.T) {
 			h.close(ja)
 			h.commit()
 			h.Obeys(h.tick(), "1", h.rec)
+			h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+			h.RedisFault(h.tick(), false)
+			h.open(ja)
+		}},
+		{"opened after the other was named in what Redis forgot, and nobody went about opening it", async, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Obeys(h.tick(), "1", h.rec)
 			h.RedisFault(h.tick(), false)
 			h.open(ja)
 		}},
