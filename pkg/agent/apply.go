@@ -104,7 +104,8 @@ func (w *worker) stopReceiving(ctx context.Context, in reconcile.Input, target s
 		}
 	}
 	if ch.SQL != cluster.ThreadYes {
-		if ch.IO == cluster.ThreadNo && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
+		// An applying thread that is started behind a stop that still lasts starts after it.
+		if (ch.IO == cluster.ThreadNo || w.stopping != nil) && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
 			err := w.nothingToDiscard(ctx, target)
 			if errors.Is(err, errWouldDiscard) && ch.SQLErrno != 0 {
 				err = stuck(ch)

@@ -102,11 +102,21 @@ func monitorName(i int) string { return fmt.Sprintf("mon%d", i+1) }
 // watched is the bus of an identify; what only it sees is counted.
 type watched struct {
 	*redis.Bus
-	w  *world
-	id string
+	w    *world
+	id   string
+	read *cluster.Snapshot // the last
+}
+
+func (b watched) Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error) {
+	snap, err := b.Bus.Snapshot(ctx, u)
+	if err == nil {
+		*b.read = snap
+	}
+	return snap, err
 }
 
 func (b watched) Transition(ctx context.Context, u cluster.UniqSign, id string, token uint64, t cluster.Transition) (cluster.Assignment, error) {
+	b.w.asked = b.read
 	b.w.judge.Asks(b.w.e.Now(), b.id, t.Next.Order())
 	a, err := b.Bus.Transition(ctx, u, id, token, t)
 	switch {
@@ -208,7 +218,7 @@ const calendar = 1_700_000_000
 
 func identifyOf(d *daemon, ctx context.Context) {
 	wake := d.p.Runtime().NewSignal()
-	s := identify.New(identify.Options{Policy: d.w.policy(), ID: d.id(), Bus: watched{d.bus, d.w, d.id()}, Wake: wake, Runtime: d.p.Runtime(), Logger: d.log()})
+	s := identify.New(identify.Options{Policy: d.w.policy(), ID: d.id(), Bus: watched{d.bus, d.w, d.id(), &cluster.Snapshot{}}, Wake: wake, Runtime: d.p.Runtime(), Logger: d.log()})
 	d.p.Go(func() { d.bus.Subscribe(ctx, false, func(redisbus.Wake) { wake.Set() }) })
 	d.p.Go(func() { s.Run(ctx) })
 }

@@ -202,11 +202,14 @@ func (w *world) Lacks(e cluster.Endpoint, set string) bool {
 	return !wanted.IsEmpty()
 }
 
-// Shown reports whether the newest view in Redis tells that e has received something.
-func (w *world) Shown(e cluster.Endpoint) bool { return w.newestView(e).Server.Channel.Received != "" }
+// Shown reports whether the newest view that the last identify to ask for a change
+// had read tells that e has received something.
+func (w *world) Shown(e cluster.Endpoint) bool {
+	return newestView(*w.asked, e).Server.Channel.Received != ""
+}
 
-func (w *world) newestView(e cluster.Endpoint) (newest cluster.Observation) {
-	for _, o := range w.redis.Store().Snapshot(w.redis.Now()).Observations[e] {
+func newestView(s cluster.Snapshot, e cluster.Endpoint) (newest cluster.Observation) {
+	for _, o := range s.Observations[e] {
 		if o.Seq > newest.Seq {
 			newest = o
 		}
@@ -216,7 +219,7 @@ func (w *world) newestView(e cluster.Endpoint) (newest cluster.Observation) {
 
 // Known counts what the newest view in Redis shows of e and lacks has not.
 func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
-	newest := w.newestView(e)
+	newest := newestView(w.redis.Store().Snapshot(w.redis.Now()), e)
 	seen, err := gtid.Parse(w.spec.Flavor, newest.Server.Executed)
 	if err != nil || newest.Seq == 0 {
 		return 0, false

@@ -42,7 +42,7 @@ type God interface {
 	// of applications, and all, epoch rows included.
 	Extra(e, of cluster.Endpoint) (rows, all int)
 	// Lacks reports whether e has not committed all of a set of transactions, and
-	// Shown whether the newest view of e in Redis tells of received ones.
+	// Shown whether the newest view of e tells of received ones that was read for the last change that was asked for.
 	Lacks(e cluster.Endpoint, set string) bool
 	Shown(e cluster.Endpoint) bool
 	// Known counts the transactions of e that the newest view of it in Redis

@@ -161,7 +161,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		return
 	}
 	if j.lastOpen != "" && m.named.Epoch != j.settled {
-		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(m.named, rival) && !overridden(m.named) && !j.meddled(now) {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(m.named, rival, rows) && !overridden(m.named) && !j.meddled(now) {
 			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
 		}
 		j.settle(now, e, m)
@@ -225,19 +225,19 @@ func (j *Judge) waiting(e cluster.Endpoint) (n int) {
 	return n
 }
 
-// stray counts the rows that who is given the role back by a has acknowledged while its
-// option file had opened it, and rival has not: they cannot be undone, and nobody else
-// is left.
-func (j *Judge) stray(a cluster.Assignment, rival cluster.Endpoint) (n int) {
-	if a.Proof != cluster.ProofGone || a.Phase != cluster.PhaseOpening {
+// stray counts those of the rows that who is given the role back by a has and rival has
+// not that are of a time in which its option file had opened it, or were never
+// acknowledged: they cannot be undone, and nobody else is left.
+func (j *Judge) stray(a cluster.Assignment, rival cluster.Endpoint, rows int) int {
+	if a.Proof != cluster.ProofGone || a.Phase != cluster.PhaseOpening || !j.p.RestartsOpen {
 		return 0
 	}
 	for i, r := range j.rows {
-		if r&byBoot != 0 && j.god.Has(a.Active, uint64(i)) && !j.god.Has(rival, uint64(i)) {
-			n++
+		if r&(acked|byBoot) == acked && j.god.Has(a.Active, uint64(i)) && !j.god.Has(rival, uint64(i)) {
+			rows--
 		}
 	}
-	return n
+	return rows
 }
 
 // meddled reports whether a person wrote to a server just now.

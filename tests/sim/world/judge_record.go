@@ -210,7 +210,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	if ev.Kind == kindPromoted && before.Phase == cluster.PhaseRevoked && !overridden(after) {
 		m.owes = before.Target
 	}
-	if j.risky(after.Proof) && x.open {
+	if (j.risky(after.Proof) || after.Proof == cluster.ProofGone && j.forked) && x.open {
 		x.risked, j.split = true, true
 	}
 	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
@@ -255,7 +255,7 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 		}
 	case cluster.ProofFenced, cluster.ProofGone:
 		since := x.how != ByAgent && x.openedAt > j.topAt
-		if x.open && !since {
+		if x.open && !since && !j.forked {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	}

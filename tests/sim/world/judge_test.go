@@ -379,7 +379,21 @@ func TestJudge(t *testing.T) {
 		{"who is to take over is made to throw away what it has received", async, "I2", func(h *history) {
 			h.die(ja)
 			h.revoke(ja, jb)
+			h.t += underWay
 			h.Discarded(h.tick(), jb)
+		}},
+		{"it was being done when the role was taken", async, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Discarded(h.tick(), jb)
+		}},
+		{"the role is given back beside a server that is open by another Redis", async, "", func(h *history) {
+			h.RedisFault(h.tick(), true)
+			h.die(ja)
+			h.failover(ja, jb, cluster.RiskRefused)
+			h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: ja, Passive: jb,
+				From: jb, To: ja, Cause: "the old active is back", Proof: cluster.ProofGone})
+			h.open(ja)
 		}},
 		{"the passive is, and its source is there", async, "", func(h *history) { h.Discarded(h.tick(), jb) }},
 		{"the passive is after a person has stopped both threads, and takes over", async, "", func(h *history) {
@@ -541,6 +555,9 @@ func TestJudge(t *testing.T) {
 			h.open(jb)
 		}},
 		{"given back with another row too", restarts, "I4", func(h *history) {
+			h.row++
+			h.g.has[jb][h.row] = true
+			h.Acked(h.tick(), ja, h.row)
 			h.astray(2)
 			h.giveBack()
 			h.open(jb)

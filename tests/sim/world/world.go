@@ -45,9 +45,10 @@ type world struct {
 	rows     uint64
 	writing  bool
 	requests int
-	healed   time.Duration // 0 before
-	headless time.Duration // since when an active is dead that could be replaced; 0 when none is
-	wellFrom time.Duration // since when the pair has been well; 0 when it is not
+	asked    *cluster.Snapshot // what the last identify had read that asked for a change
+	healed   time.Duration     // 0 before
+	headless time.Duration     // since when an active is dead that could be replaced; 0 when none is
+	wellFrom time.Duration     // since when the pair has been well; 0 when it is not
 	over     bool
 	// stood and away are how long those who keep leases stood still, or were not there.
 	stood, away time.Duration
