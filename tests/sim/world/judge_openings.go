@@ -43,7 +43,7 @@ type member struct {
 	// owes is what the record demanded of it when it was to take over by itself.
 	owes string
 	mark cluster.Mark
-	// unapplied counts what it had received and not applied when it was named.
+	// unapplied counts what it had received and not applied when it was promoted.
 	unapplied int
 	// halted: a person has stopped its replication.
 	halted bool
@@ -124,6 +124,9 @@ func wants(a cluster.Assignment, e cluster.Endpoint) bool {
 // opened judges an opening by an agent.
 func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) {
 	rival := j.other(e)
+	if j.forked && m.named.Epoch < other.named.Epoch && j.forgotten(other) {
+		m.risked = true // by a Redis that knows no better
+	}
 	switch {
 	case !m.named.Exists():
 		j.fail(now, "I7", "%s is opened, and no record has ever named it", e)
@@ -144,12 +147,12 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// that closed itself for want of a lease goes on receiving, and the passive may
 	// have started open.
 	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
-	byItself := (j.p.AutoReplicate || j.p.Leases || stray) && j.lastOpen == e
+	byItself := stray || (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
 	// It is as it was when it was open: it cannot apply what a person wrote to the other.
 	n := j.god.Unapplied(e)
 	asBefore := j.lastOpen == e && n <= j.waiting(e)
-	// It was restarted since it was promoted, and cannot apply what came then by itself.
-	since := j.p.AutoReplicate && m.unapplied == 0 && j.god.Stuck(e)
+	// It receives by itself when it starts, and cannot apply what came since it was to be opened.
+	since := j.p.AutoReplicate && m.unapplied == 0 && (m.halted || j.god.Stuck(e))
 	if n > 0 && !forced && !byItself && !asBefore && !since && !j.meddled(now) {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
@@ -202,9 +205,9 @@ func (j *Judge) marked(now time.Duration, e cluster.Endpoint, m *member) {
 const unseen = 3 * time.Second
 
 // smuggled counts the rows that a person wrote to e, and rival has not, if that was
-// while nobody was open: a decision that was made before could not know of them.
+// while nobody was open, or after the last decision: that could not know of them.
 func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
-	if j.interfered < j.at(rival).closedAt {
+	if j.interfered < j.at(rival).closedAt && j.interfered < j.topAt {
 		return 0
 	}
 	for _, row := range j.foreign {
@@ -261,8 +264,11 @@ func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
 		return
 	}
 	passive := j.other(j.record.Active)
-	if j.at(passive).risked {
+	switch p := j.at(passive); {
+	case p.risked:
 		return // what it was told before it hung is carried out when it wakes
+	case p.how == ByBoot && p.open && now-p.openedAt < unseen:
+		return // it was closed when both were compared
 	}
 	if rows, _ := j.god.Extra(passive, j.record.Active); rows > 0 {
 		j.fail(now, "I8", "%s is made to replicate from %s, and %s has %d transactions that %s, the active under %s, lacks",

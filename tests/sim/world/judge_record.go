@@ -220,7 +220,10 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 		j.fail(now, "I2", "%s names %s, which lacks %d transactions that were known of %s; max_loss is %d", after.Order(), after.Active, n, after.From, j.p.MaxLoss)
 	}
 	if !after.Order().Before(m.named.Order()) {
-		m.named, m.unapplied = after, j.god.Unapplied(after.Active)
+		m.named = after
+		if ev.Kind == kindPromoted {
+			m.unapplied = j.god.Unapplied(after.Active)
+		}
 	}
 	if !after.Order().Before(j.top.Order()) {
 		j.holder = after.Active

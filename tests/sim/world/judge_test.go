@@ -852,6 +852,54 @@ func TestJudge(t *testing.T) {
 			h.RedisFault(h.tick(), false)
 			h.open(ja)
 		}},
+		{"opened by another Redis before the other is", async, "", func(h *history) {
+			h.RedisFault(h.tick(), true)
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.open(ja)
+			h.open(jb)
+		}},
+		{"opened beside the other after one Redis was set back", async, "I1b", func(h *history) {
+			h.RedisFault(h.tick(), false)
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.open(ja)
+			h.open(jb)
+		}},
+		{"opened with what comes from an old active that starts open", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Open(h.tick(), ja, true, ByBoot)
+			h.applied(jb, 1)
+			h.open(jb)
+		}},
+		{"opened long after a person wrote to it, who came after the decision", async, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.promote(cluster.RiskSilent)
+			h.row++
+			h.Interfered(h.tick(), h.row)
+			h.g.has[jb][h.row] = true
+			h.loses(jb, 1)
+			h.t += unseen
+			h.console(ja)
+			h.close(ja)
+			h.open(jb)
+		}},
+		{"the active replicates from a passive that has just started open", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.loses(jb, 1)
+			h.Threads(h.tick(), ja, jb)
+		}},
+		{"the active replicates from a passive that started open long ago", Promise{MaxLoss: -1, RestartsOpen: true}, "I8", func(h *history) {
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.loses(jb, 1)
+			h.t += unseen
+			h.Threads(h.tick(), ja, jb)
+		}},
 		{"a paused opener that nobody reached wakes after a risk", async, "", func(h *history) {
 			h.die(ja)
 			h.Stalled(h.tick())
