@@ -148,9 +148,10 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// have started open.
 	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
 	byItself := stray || (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
-	// It is as it was when it was open: it cannot apply what a person wrote to the other.
+	// It cannot apply what a person wrote to the other: it is as it was when it was open,
+	// or when it was to be.
 	n := j.god.Unapplied(e)
-	asBefore := j.lastOpen == e && n <= j.waiting(e)
+	asBefore := n <= j.waiting(e) && (j.lastOpen == e || j.god.Stuck(e))
 	// It receives by itself when it starts, and cannot apply what came since it was to be opened.
 	since := j.p.AutoReplicate && m.unapplied == 0 && (m.halted || j.god.Stuck(e))
 	if n > 0 && !forced && !byItself && !asBefore && !since && !j.meddled(now) {
@@ -218,10 +219,11 @@ func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
 	return n
 }
 
-// waiting counts the rows of a person that e has received and not applied.
+// waiting counts the rows of a person that e lacks: as many it may have received and
+// not applied.
 func (j *Judge) waiting(e cluster.Endpoint) (n int) {
 	for _, row := range j.foreign {
-		if *j.row(row)&j.receivedBy(e) != 0 && !j.god.Has(e, row) {
+		if !j.god.Has(e, row) {
 			n++
 		}
 	}

@@ -533,6 +533,25 @@ func TestJudge(t *testing.T) {
 			h.die(ja)
 			h.open(ja)
 		}},
+		{"opened first with what a person wrote to the other and it cannot apply", async, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Interfered(h.tick(), 99)
+			h.t += unseen
+			h.applied(jb, 1)
+			h.g.stuck = true
+			h.open(jb)
+		}},
+		{"opened first with what a person wrote to the other and it could apply", async, "I4", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.commit()
+			h.Interfered(h.tick(), 99)
+			h.t += unseen
+			h.applied(jb, 1)
+			h.open(jb)
+		}},
 		{"opened again with more than what a person wrote to the other", async, "I4", func(h *history) {
 			h.Interfered(h.tick(), 99)
 			h.Received(h.tick(), ja, 99)
