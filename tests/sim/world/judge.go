@@ -239,5 +239,6 @@ func (j *Judge) Interfered(now time.Duration, row uint64) {
 
 // Halted tells that a person has stopped the replication of e.
 func (j *Judge) Halted(now time.Duration, e cluster.Endpoint) {
-	j.at(e).halted = true
+	m := j.at(e)
+	m.halted, m.haltedAt = true, now
 }

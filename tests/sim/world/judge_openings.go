@@ -45,8 +45,9 @@ type member struct {
 	mark cluster.Mark
 	// unapplied counts what it had received and not applied when it was promoted.
 	unapplied int
-	// halted: a person has stopped its replication.
-	halted bool
+	// halted: a person has stopped its replication, last at haltedAt.
+	halted   bool
+	haltedAt time.Duration
 }
 
 // excused reports whether m may be open beside another.

@@ -92,10 +92,12 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 // Discarded tells that e throws away received transactions that it has not applied,
 // and did not crash. After a person has stopped both threads that is how they start.
 func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
-	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && now >= j.topAt+underWay {
+	m := j.at(e)
+	ordered := m.halted && m.haltedAt < j.topAt && now < j.topAt+underWay // by the record before
+	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && !ordered {
 		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
 	}
-	if j.at(e).halted {
+	if m.halted {
 		j.forget(e)
 	}
 }

@@ -379,10 +379,17 @@ func TestJudge(t *testing.T) {
 		{"who is to take over is made to throw away what it has received", async, "I2", func(h *history) {
 			h.die(ja)
 			h.revoke(ja, jb)
+			h.Discarded(h.tick(), jb)
+		}},
+		{"it is long after a person had stopped both threads", async, "I2", func(h *history) {
+			h.Halted(h.tick(), jb)
+			h.die(ja)
+			h.revoke(ja, jb)
 			h.t += underWay
 			h.Discarded(h.tick(), jb)
 		}},
-		{"it was being done when the role was taken", async, "", func(h *history) {
+		{"it was being done when the role was taken, after a person had stopped both threads", async, "", func(h *history) {
+			h.Halted(h.tick(), jb)
 			h.die(ja)
 			h.revoke(ja, jb)
 			h.Discarded(h.tick(), jb)
