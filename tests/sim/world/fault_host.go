@@ -93,8 +93,9 @@ func freeze(suspends bool) func(w *world, f Fault) func() {
 		}
 		began := w.e.Now()
 		h.Freeze()
+		w.froze[h] = began
 		return func() {
-			if !h.Frozen() {
+			if !h.Frozen() || w.froze[h] != began { // it has lost its power since
 				return
 			}
 			for _, s := range w.db {

@@ -217,9 +217,9 @@ func newestView(s cluster.Snapshot, e cluster.Endpoint) (newest cluster.Observat
 	return newest
 }
 
-// Known counts what the newest view in Redis shows of e and lacks has not.
+// Known counts what that view shows of e and lacks has not.
 func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
-	newest := newestView(w.redis.Store().Snapshot(w.redis.Now()), e)
+	newest := newestView(*w.asked, e)
 	seen, err := gtid.Parse(w.spec.Flavor, newest.Server.Executed)
 	if err != nil || newest.Seq == 0 {
 		return 0, false

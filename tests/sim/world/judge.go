@@ -45,8 +45,8 @@ type God interface {
 	// Shown whether the newest view of e tells of received ones that was read for the last change that was asked for.
 	Lacks(e cluster.Endpoint, set string) bool
 	Shown(e cluster.Endpoint) bool
-	// Known counts the transactions of e that the newest view of it in Redis
-	// shows and that lacks has not committed; false when there is no such view.
+	// Known counts the transactions of e that the newest view of it shows which was
+	// read for that, and that lacks has not committed; false when there is no such view.
 	Known(e, lacks cluster.Endpoint) (n int, ok bool)
 }
 

@@ -19,7 +19,8 @@ const (
 
 // settle counts what is not there when the role has moved to e.
 func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
-	received := j.receivedBy(e)
+	received, rival := j.receivedBy(e), j.at(j.other(e))
+	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
 	var lost, had int
 	var first uint64
 	for i, r := range j.rows {
@@ -27,6 +28,9 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			continue
 		}
 		j.rows[i] |= gone
+		if unnoticed && r&byBoot != 0 {
+			continue
+		}
 		if lost == 0 {
 			first = uint64(i)
 		}

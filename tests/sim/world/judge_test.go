@@ -713,6 +713,14 @@ func TestJudge(t *testing.T) {
 			h.write(ja)
 			h.open(jb)
 		}},
+		{"acknowledged by an old active that its option file opened and nobody has noticed", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+			h.switching()
+			h.close(ja)
+			h.Open(h.tick(), ja, true, ByBoot)
+			h.write(ja)
+			h.commit()
+			h.open(jb)
+		}},
 		{"acknowledged by an old active that its option file opened before the other was named", Promise{MaxLoss: -1, RestartsOpen: true}, "I2", func(h *history) {
 			h.switching()
 			h.close(ja)

@@ -42,6 +42,7 @@ type world struct {
 	deskBus *redis.Bus
 
 	faults   []*fault
+	froze    map[*engine.Host]time.Duration // when a host was frozen last
 	rows     uint64
 	writing  bool
 	requests int
@@ -64,7 +65,7 @@ type master struct {
 func newWorld(spec Spec) *world { return worldOn(engine.New(spec.Seed), spec) }
 
 func worldOn(e *engine.Engine, spec Spec) *world {
-	w := &world{spec: spec, e: e}
+	w := &world{spec: spec, e: e, froze: map[*engine.Host]time.Duration{}}
 	w.net = w.e.Network(usual, local)
 	w.pair = cluster.Pair{Tag: "t", UniqSign: sign, Primary: "db-a:3306", Secondary: "db-b:3306", ServiceMode: cluster.ActivePassive}
 	return w
