@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
-	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 )
 
 // steadyPair is a well pair on which an agent reports, decided on twice.
@@ -23,7 +22,7 @@ func steadyPair(tb testing.TB) *world {
 			tb.Fatal(err)
 		}
 	}
-	w.view.Sets = &gtid.Memo{}
+	w.view.Desk = &Desk{}
 	w.decide()
 	if d := w.decide(); d.Rule != "hold" || len(d.Verdict.Blockers) > 0 {
 		tb.Fatalf("rule %s, blockers %v", d.Rule, d.Verdict.Blockers)

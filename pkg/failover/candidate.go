@@ -27,7 +27,7 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(r)
 	}
 	if candidate.life != alive {
-		add(why(CandidateDown, "%s cannot take over: %s", candidate.node, orUnseen(candidate)))
+		add(plainly(CandidateDown, string(candidate.node)+" cannot take over: "+orUnseen(candidate)))
 		return no
 	}
 	if !s.rec.IsEligible(candidate.node) && !safeguard.Off(safeguard.Eligible) {
@@ -99,11 +99,11 @@ func orUnseen(m *member) string {
 	if m.reason.Text != "" {
 		return m.reason.Text
 	}
-	return fmt.Sprintf("no fresh sample of %s", m.node)
+	return "no fresh sample of " + string(m.node)
 }
 
 func (s *situation) parse(m *member, text string) gtid.Set {
-	set, err := s.v.Sets.Parse(m.server.Flavor, text)
+	set, err := s.sets.Parse(m.server.Flavor, text)
 	if err != nil {
 		m.fault = err.Error()
 		return gtid.Set{}

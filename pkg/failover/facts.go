@@ -38,25 +38,28 @@ type member struct {
 	// executed is the union of every position that anybody read of it.
 	executed gtid.Set
 	received gtid.Set
-	reports  map[string]cluster.Report
-	voices   table[heard]  // whose these are
-	agents   int           // agents that report on it now
-	helpless int           // of these, whom it refuses
-	refusal  cluster.Cause // of one of them
-	poor     int           // of the agents, those that lack a privilege on it
-	lacks    string        // what one of them says of that
-	legacy   bool          // known through the predecessor's monitor only
-	check    cluster.LegacyCheck
-	fault    string
+	// added and addedReceived are the texts that were united last: mostly all say the same.
+	added, addedReceived string
+	reports              map[string]cluster.Report
+	voices               table[heard]  // whose these are
+	agents               int           // agents that report on it now
+	helpless             int           // of these, whom it refuses
+	refusal              cluster.Cause // of one of them
+	poor                 int           // of the agents, those that lack a privilege on it
+	lacks                string        // what one of them says of that
+	legacy               bool          // known through the predecessor's monitor only
+	check                cluster.LegacyCheck
+	fault                string
 }
 
 // situation is one decision's working paper.
 type situation struct {
-	st  State // as it is to be after the decision
-	v   View
-	p   Policy
-	now time.Duration
-	rec cluster.Assignment
+	st   State // as it is to be after the decision
+	v    View
+	p    Policy
+	now  time.Duration
+	rec  cluster.Assignment
+	sets *gtid.Memo // of the desk
 	// pair are its members and nobody, strangers whom the record names beside these.
 	pair      [3]member
 	strangers []*member
@@ -66,7 +69,14 @@ type situation struct {
 }
 
 func newSituation(st State, v *View, p *Policy, now time.Duration) *situation {
-	s := &situation{st: st, v: *v, p: *p, now: now, rec: v.Snapshot.Assignment, wait: time.Second}
+	desk := v.Desk
+	if desk == nil {
+		desk = &Desk{}
+	} else {
+		desk.paper = situation{}
+	}
+	s := &desk.paper
+	s.st, s.v, s.p, s.now, s.rec, s.sets, s.wait = st, *v, *p, now, v.Snapshot.Assignment, &desk.sets, time.Second
 	s.st.take(v, p, now)
 	primary, secondary := &s.pair[0], &s.pair[1]
 	s.look(primary, p.Pair.Primary)
@@ -183,9 +193,13 @@ func (s *situation) look(m *member, node cluster.Endpoint) {
 // undone: a server whose option file lacks read_only comes back open.
 func (s *situation) closedStill(node cluster.Endpoint) map[string]cluster.Report {
 	all := s.v.Snapshot.Reports[node]
+	observations := s.v.Snapshot.Observations[node]
 	for _, by := range s.st.views.of(node) {
-		o := s.v.Snapshot.Observations[node][by.voice.name]
-		if !o.Answered() || o.Server.ReadOnly != cluster.No {
+		if observations[by.voice.name].Server.ReadOnly != cluster.No {
+			continue
+		}
+		o := observations[by.voice.name]
+		if !o.Answered() {
 			continue
 		}
 		started := by.value.at - time.Duration(o.Server.UptimeS)*time.Second // at the latest
@@ -243,27 +257,27 @@ func (s *situation) count(m *member, votes [dead + 1]int, mute []string) {
 }
 
 func (s *situation) addExecuted(m *member, f cluster.Flavor, text string) {
-	if text == "" || f == "" {
+	if text == "" || f == "" || text == m.added && f == m.executed.Flavor() {
 		return
 	}
-	set, err := s.v.Sets.Parse(f, text)
+	set, err := s.sets.Parse(f, text)
 	if err != nil {
 		m.fault = err.Error()
 		return
 	}
-	m.executed = m.executed.Union(set)
+	m.executed, m.added = m.executed.Union(set), text
 }
 
 func (s *situation) addReceived(m *member, f cluster.Flavor, text string) {
-	if text == "" {
+	if text == "" || text == m.addedReceived && f == m.received.Flavor() {
 		return
 	}
-	set, err := s.v.Sets.Parse(f, text)
+	set, err := s.sets.Parse(f, text)
 	if err != nil || !m.received.IsEmpty() && m.received.Flavor() != f {
 		m.fault = "its received position cannot be read"
 		return
 	}
-	m.received = m.received.Union(set)
+	m.received, m.addedReceived = m.received.Union(set), text
 }
 
 // sampled is when the newest sample of node by monitor was read, on our own clock.
@@ -347,7 +361,7 @@ func (s *situation) contradictionLasts(replica cluster.Observation) time.Duratio
 func (s *situation) lookLegacy(m *member) {
 	c, ok := s.v.Snapshot.Checks[m.node]
 	if !ok {
-		m.reason = why(Unseen, "no monitor has a fresh sample of %s", m.node)
+		m.reason = plainly(Unseen, "no monitor has a fresh sample of "+string(m.node))
 		return
 	}
 	m.legacy, m.check = true, c

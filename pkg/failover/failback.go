@@ -44,11 +44,12 @@ type sampleID struct {
 	n   uint64
 }
 
-// numbered is a server's sample with its name.
+// numbered is what a fail-back asks of a server's sample, with its name.
 type numbered struct {
-	by     string
-	id     sampleID
-	server cluster.Server
+	by       string
+	id       sampleID
+	readOnly cluster.Tri
+	users    []string
 }
 
 // samples are the answered samples of m, by monitor.
@@ -58,16 +59,17 @@ func (s *situation) samples(m *member) []numbered {
 		if !ok || m.life != alive {
 			return nil
 		}
-		return []numbered{{"probe", sampleID{"", p.Seq}, p.Server}}
+		return []numbered{{"probe", sampleID{"", p.Seq}, p.Server.ReadOnly, p.Server.Users}}
 	}
 	var all []numbered
+	observations := s.v.Snapshot.Observations[m.node]
 	for _, by := range s.st.views.of(m.node) {
 		name := by.voice.name
-		o := s.v.Snapshot.Observations[m.node][name]
+		o := observations[name]
 		if !o.Answered() || !s.p.counts(name) {
 			continue
 		}
-		all = append(all, numbered{name, sampleID{o.Run, uint64(o.FullMS)}, o.Server})
+		all = append(all, numbered{name, sampleID{o.Run, uint64(o.FullMS)}, o.Server.ReadOnly, o.Server.Users})
 	}
 	return all
 }
@@ -84,8 +86,8 @@ func (s *situation) dateHome() {
 	}
 	active, primary := s.member(s.rec.Active), s.member(s.p.Pair.Primary)
 	for _, n := range s.samples(active) {
-		if n.server.ReadOnly == cluster.No || active.legacy && active.server.ReadOnly == cluster.No {
-			for _, u := range n.server.Users {
+		if n.readOnly == cluster.No || active.legacy && active.server.ReadOnly == cluster.No {
+			for _, u := range n.users {
 				if !h.users[u] {
 					h.users = maps.Clone(h.users)
 					h.users[u] = true
@@ -116,7 +118,7 @@ func (s *situation) dateHome() {
 	}
 	h.note(all)
 	for _, n := range fresh {
-		if no, ok := s.asksFor(primary, n.server); !ok {
+		if no, ok := s.asksFor(primary, n.users); !ok {
 			h.waits, h.first = &no, 0
 			return
 		}
@@ -165,14 +167,14 @@ func (s *situation) returnable(active, primary *member) (cluster.Reason, bool) {
 	return cluster.Reason{}, true
 }
 
-// asksFor reports whether one sample of the primary host asks for the role: by
-// a session of a user who uses the active too, or always where nobody is followed.
-func (s *situation) asksFor(primary *member, sample cluster.Server) (cluster.Reason, bool) {
+// asksFor reports whether one sample of the primary host, with sessions of users, asks
+// for the role: by one of a user who uses the active too, or always where nobody is followed.
+func (s *situation) asksFor(primary *member, users []string) (cluster.Reason, bool) {
 	h := &s.st.home
 	if s.p.Failback == FailbackAuto {
 		return cluster.Reason{}, true
 	}
-	for _, u := range sample.Users {
+	for _, u := range users {
 		if h.users[u] {
 			h.client = u
 			return cluster.Reason{}, true
@@ -257,7 +259,7 @@ func (s *situation) failbackNote() (cluster.Reason, bool) {
 	case h.waits != nil && (h.waits.Code == FailbackLocked || h.waits.Code == FailbackWaits):
 		return *h.waits, true
 	case h.waits != nil:
-		return why(FailbackWaits, "the role does not return to %s yet: %s", primary, h.waits.Text), true
+		return plainly(FailbackWaits, "the role does not return to "+string(primary)+" yet: "+h.waits.Text), true
 	case h.first == 0:
 		return why(FailbackWaits, "the role returns to %s when it has been seen well for %s", primary, s.p.FailbackAfter), true
 	}

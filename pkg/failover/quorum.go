@@ -8,22 +8,34 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
-// heardOf are the monitors that have a sample of a member, and those among them
-// that mmm.conf does not name, sorted.
-func (s *situation) heardOf() (named, strange []string) {
-	named = make([]string, 0, len(s.st.views))
+// hears reports whether monitor has a sample of a member.
+func (s *situation) hears(monitor string) bool {
+	return slices.ContainsFunc(s.st.views, func(by row[heard]) bool {
+		return by.voice.name == monitor && s.p.Pair.Has(by.voice.node)
+	})
+}
+
+// monitorsHeard is how many of the monitors that mmm.conf names have a sample of a member.
+func (s *situation) monitorsHeard() int {
+	n := 0
+	for _, name := range s.p.Monitors {
+		if s.hears(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// strangeMonitors are the monitors that have one and that mmm.conf does not name, sorted.
+func (s *situation) strangeMonitors() []string {
+	var strange []string
 	for _, by := range s.st.views {
-		switch {
-		case !s.p.Pair.Has(by.voice.node):
-		case slices.Contains(s.p.Monitors, by.voice.name):
-			named = append(named, by.voice.name)
-		default:
+		if s.p.Pair.Has(by.voice.node) && !slices.Contains(s.p.Monitors, by.voice.name) {
 			strange = append(strange, by.voice.name)
 		}
 	}
-	slices.Sort(named)
 	slices.Sort(strange)
-	return slices.Compact(named), slices.Compact(strange)
+	return slices.Compact(strange)
 }
 
 // fewMonitors says that so few of the monitors named are heard that no majority
@@ -32,11 +44,11 @@ func (s *situation) fewMonitors() (no cluster.Reason, ok bool) {
 	if len(s.p.Monitors) == 0 {
 		return cluster.Reason{}, true
 	}
-	named, _ := s.heardOf()
-	if len(named) >= s.p.majority() {
+	heard := s.monitorsHeard()
+	if heard >= s.p.majority() {
 		return cluster.Reason{}, true
 	}
-	return why(FewMonitors, "%s, and %d must see a server dead: %s", s.heardWords(len(named)), s.p.majority(), s.mute(named)), false
+	return why(FewMonitors, "%s, and %d must see a server dead: %s", s.heardWords(heard), s.p.majority(), s.mute()), false
 }
 
 func (s *situation) heardWords(heard int) string {
@@ -46,8 +58,8 @@ func (s *situation) heardWords(heard int) string {
 	return "the monitor is not heard"
 }
 
-func (s *situation) mute(heard []string) string {
-	away := slices.DeleteFunc(slices.Clone(s.p.Monitors), func(m string) bool { return slices.Contains(heard, m) })
+func (s *situation) mute() string {
+	away := slices.DeleteFunc(slices.Clone(s.p.Monitors), s.hears)
 	return "no word from " + strings.Join(away, ", ")
 }
 
@@ -57,11 +69,10 @@ func (s *situation) monitorNotes() []cluster.Reason {
 		return nil
 	}
 	var notes []cluster.Reason
-	named, strange := s.heardOf()
-	if len(named) >= s.p.majority() && len(named) < len(s.p.Monitors) {
-		notes = append(notes, why(MonitorAway, "%s: %s", s.heardWords(len(named)), s.mute(named)))
+	if heard := s.monitorsHeard(); heard >= s.p.majority() && heard < len(s.p.Monitors) {
+		notes = append(notes, why(MonitorAway, "%s: %s", s.heardWords(heard), s.mute()))
 	}
-	for _, name := range strange {
+	for _, name := range s.strangeMonitors() {
 		notes = append(notes, why(StrangeMonitor, "monitor %s does not count: monitors in mmm.conf names %s", name, strings.Join(s.p.Monitors, ", ")))
 	}
 	return notes

@@ -61,6 +61,9 @@ func plural[N int64 | uint64](n N, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// plainly is why for what is said in most decisions.
+func plainly(code, text string) cluster.Reason { return cluster.Reason{Code: code, Text: text} }
+
 func why(code, format string, args ...any) cluster.Reason {
 	return cluster.Reason{Code: code, Text: fmt.Sprintf(format, args...)}
 }

@@ -157,7 +157,7 @@ func ruleNotLeading(s *situation) (Decision, bool) {
 		return Decision{}, false
 	}
 	if l := s.v.Snapshot.Leader.ID; l != "" && l != s.v.ID {
-		return hold(why(NotLeading, "identify %s leads", l))
+		return hold(plainly(NotLeading, "identify "+l+" leads"))
 	}
 	return hold(why(NotLeading, "no identify leads yet"))
 }

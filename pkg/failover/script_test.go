@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type world struct {
 	servers  map[cluster.Endpoint]cluster.Server
 	saved    cluster.Assignment
 	last     Decision
+	desk     Desk
 }
 
 func newWorld() *world {
@@ -50,7 +52,12 @@ func newWorld() *world {
 }
 
 func (w *world) decide() Decision {
-	w.state, w.last = Decide(w.state, w.view, w.policy, w.now)
+	alone, last := Decide(w.state, w.view, w.policy, w.now)
+	used := w.view
+	used.Desk = &w.desk
+	if w.state, w.last = Decide(w.state, used, w.policy, w.now); !reflect.DeepEqual(w.state, alone) || !reflect.DeepEqual(w.last, last) {
+		panic("another decision at a desk than without one")
+	}
 	if t := w.last.Transition; t != nil {
 		if t.Expect != w.view.Snapshot.Assignment.Order() {
 			panic("the transition does not expect the record it was decided on")

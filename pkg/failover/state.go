@@ -22,8 +22,16 @@ type View struct {
 	// Silence is what Redis answered when it was told that this pair is silent; nil
 	// when it was not told for this decision, or gave no answer.
 	Silence *Silence
-	// Sets is where positions may be kept that were parsed; nil is nowhere.
-	Sets *gtid.Memo
+	// Desk is where it is worked on; nil is one for this decision alone.
+	Desk *Desk
+}
+
+// Desk is what a loop that decides again and again keeps to do so at less cost:
+// the room for the working paper, and positions that were parsed. Nothing that
+// is decided depends on it. One decision at a time uses it; the zero value is ready.
+type Desk struct {
+	paper situation
+	sets  gtid.Memo
 }
 
 // Probe is a sample that identify took itself; Seq differs from that of the one before.
@@ -240,11 +248,14 @@ func (st *State) takeWitness(s *cluster.Snapshot, source, replica cluster.Endpoi
 	sources := s.Observations[source]
 	for _, by := range st.views.of(source) {
 		name := by.voice.name
-		o, k := sources[name], voice{replica, name}
-		if o.Answered() {
-			st.witness.keep(func(o voice) bool { return o != k })
+		k := voice{replica, name}
+		if sources[name].Cause == cluster.CauseNone {
+			if _, known := st.witness.get(k); known {
+				st.witness.keep(func(o voice) bool { return o != k })
+			}
 			continue
 		}
+		o := sources[name]
 		r, ok := s.Observations[replica][name]
 		if !ok || r.Run != o.Run || !r.Answered() || r.BeganMS < o.UnansweredMS || r.Server.Channel.Source != source {
 			continue

@@ -148,9 +148,9 @@ func ruleSteady(s *situation) (Decision, bool) {
 	case active.life != alive:
 		r = active.reason
 	case len(no) > 0:
-		r = why(Steady, "%s is active and well", active.node)
+		r = plainly(Steady, string(active.node)+" is active and well")
 	default:
-		r = why(Steady, "%s is active, %s would take over", active.node, passive.node)
+		r = plainly(Steady, string(active.node)+" is active, "+string(passive.node)+" would take over")
 	}
 	d, ok := hold(r)
 	d.Verdict.Blockers, d.Verdict.Candidate = no, passive.node
@@ -194,7 +194,7 @@ func (s *situation) notes(active, passive *member) []cluster.Reason {
 		}
 	}
 	if active.life == alive && passive.life != alive {
-		notes = append(notes, why(CandidateDown, "%s", orUnseen(passive)))
+		notes = append(notes, plainly(CandidateDown, orUnseen(passive)))
 	}
 	for _, m := range []*member{active, passive} {
 		if e := m.server.Mark.Epoch; !e.Credible() {

@@ -50,13 +50,17 @@ func (t table[V]) of(node cluster.Endpoint) table[V] {
 }
 
 func (t *table[V]) put(k voice, v V) {
-	i, found := slices.BinarySearchFunc(*t, k, func(r row[V], k voice) int { return r.voice.compare(k) })
-	all := make(table[V], 0, len(*t)+1)
-	all = append(append(all, (*t)[:i]...), row[V]{k, v})
-	if found {
+	// They are few.
+	i := 0
+	for i < len(*t) && (*t)[i].voice.compare(k) < 0 {
 		i++
 	}
-	*t = append(all, (*t)[i:]...)
+	if i < len(*t) && (*t)[i].voice == k {
+		*t = slices.Clone(*t)
+		(*t)[i].value = v
+		return
+	}
+	*t = slices.Insert(slices.Clip(*t), i, row[V]{k, v})
 }
 
 // keep takes out what is not there any more.

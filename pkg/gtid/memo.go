@@ -6,8 +6,8 @@ import "github.com/mmm-manager/mmm-manager/pkg/cluster"
 // and again while nothing is written. The zero value and nil are empty, and nil
 // stays so. One caller uses it at a time.
 type Memo struct {
-	kept [memoSize]parsed
-	next int // the oldest
+	kept []parsed // memoSize at most
+	next int      // the oldest, when there are so many
 }
 
 const memoSize = 32
@@ -23,13 +23,18 @@ func (m *Memo) Parse(f cluster.Flavor, text string) (Set, error) {
 	if m == nil || text == "" {
 		return Parse(f, text)
 	}
-	for age := range memoSize {
-		if p := &m.kept[(m.next+memoSize-1-age)%memoSize]; p.text == text && p.flavor == f {
+	n := len(m.kept)
+	for age := range n {
+		if p := &m.kept[(m.next+n-1-age)%n]; p.text == text && p.flavor == f {
 			return p.set, nil
 		}
 	}
 	set, err := Parse(f, text)
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(m.kept) < memoSize:
+		m.kept = append(m.kept, parsed{f, text, set})
+	default:
 		m.kept[m.next] = parsed{f, text, set}
 		m.next = (m.next + 1) % memoSize
 	}

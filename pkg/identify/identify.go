@@ -11,7 +11,6 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
-	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/lease"
 	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
@@ -78,7 +77,7 @@ type Service struct {
 	lease  lease.Lease
 	log    zerolog.Logger
 	probes *probes
-	sets   gtid.Memo
+	desk   failover.Desk
 
 	asked    time.Duration // when the lease was last asked for
 	said     cluster.Verdict
@@ -138,8 +137,8 @@ func (s *Service) turn(ctx context.Context) time.Duration {
 		}
 		s.back()
 		s.probes.want(ctx, snap, s.o.Policy.Pair)
-		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Token: s.lease.Token(), Probed: s.probes.found(), Sets: &s.sets}
-		d := s.decide(ctx, view)
+		view := failover.View{Snapshot: snap, ID: s.o.ID, Leading: s.lease.Held(s.now()), Token: s.lease.Token(), Probed: s.probes.found(), Desk: &s.desk}
+		d := s.decide(ctx, &view)
 		again := min(d.Again, max(s.lease.RenewIn(s.now()), 10*time.Millisecond))
 		if !view.Leading {
 			again = min(d.Again, LeaseTTL/3)

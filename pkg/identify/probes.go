@@ -71,6 +71,9 @@ func (p *probes) sample(ctx context.Context, node cluster.Endpoint) {
 func (p *probes) found() map[cluster.Endpoint]failover.Probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.result) == 0 {
+		return nil
+	}
 	return maps.Clone(p.result)
 }
 
