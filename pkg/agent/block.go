@@ -44,15 +44,13 @@ const (
 const NoteScope = "both-local"
 
 // blocking is what accounts are locked on the passive, and which never.
-func (w *worker) blocking(mine, theirs cluster.Server) reconcile.Blocking {
-	o := w.p.a.o
-	b := reconcile.Blocking{User: o.BlockUser, Host: o.BlockHost}
-	for _, user := range []string{o.User, mine.Channel.User, theirs.Channel.User} {
-		if user != "" {
-			b.Exempt = append(b.Exempt, user)
-		}
+func (w *worker) blocking(mine, theirs *cluster.Server) reconcile.Blocking {
+	o := &w.p.a.o
+	if users := [...]string{o.User, mine.Channel.User, theirs.Channel.User}; users != w.spared {
+		w.spared = users
+		w.exempt = slices.DeleteFunc(slices.Clone(users[:]), func(user string) bool { return user == "" })
 	}
-	return b
+	return reconcile.Blocking{User: o.BlockUser, Host: o.BlockHost, Exempt: w.exempt}
 }
 
 // readAccounts reads the accounts of the server and what other agents have

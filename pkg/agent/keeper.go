@@ -103,6 +103,13 @@ func (k *keeper) memory(u cluster.UniqSign) cluster.Memory {
 	return k.all[u]
 }
 
+// accounts are those of e that are known to be locked, by this agent and by others.
+func (k *keeper) accounts(u cluster.UniqSign, e cluster.Endpoint) (locked, learned []cluster.Account) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.all[u].Locked[e], k.all[u].Learned[e]
+}
+
 func (k *keeper) memories() map[cluster.UniqSign]cluster.Memory {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -44,9 +44,11 @@ func (l *ledger) memory() cluster.Memory { return l.p.a.keeper.memory(l.p.u) }
 
 // ours are the accounts of e that agents have locked; mine those of this agent.
 func (l *ledger) ours(e cluster.Endpoint) (ours, mine []cluster.Account) {
-	m := l.memory()
-	mine = m.Locked[e]
-	return cluster.SortAccounts(slices.Concat(mine, m.Learned[e])), mine
+	mine, learned := l.p.a.keeper.accounts(l.p.u, e)
+	if len(mine)+len(learned) == 0 {
+		return nil, nil
+	}
+	return cluster.SortAccounts(slices.Concat(mine, learned)), mine
 }
 
 // note records accounts that are about to be locked. One of disk and Redis is

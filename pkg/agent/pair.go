@@ -70,7 +70,6 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 		a: a, u: u, members: m,
 		log:     a.o.Log.With().Str("uniqsign", string(u)).Logger(),
 		wake:    a.rt.NewSignal(),
-		stale:   staleReports{},
 		samples: map[cluster.Endpoint]reconcile.Sample{},
 		own:     map[cluster.Endpoint]cluster.Report{},
 	}
@@ -266,12 +265,23 @@ func (p *pair) absorb(b busState, snap cluster.Snapshot, tick uint64) busState {
 // others are the reports of other agents.
 func (p *pair) others(snap cluster.Snapshot) map[cluster.Endpoint][]cluster.Report {
 	reports := map[cluster.Endpoint][]cluster.Report{}
+	var room [4]string
 	for _, e := range p.members {
-		for _, id := range slices.Sorted(maps.Keys(snap.Reports[e])) {
+		ids := room[:0]
+		for id := range snap.Reports[e] {
 			if id != p.a.o.ID {
-				reports[e] = append(reports[e], snap.Reports[e][id])
+				ids = append(ids, id)
 			}
 		}
+		if len(ids) == 0 {
+			continue
+		}
+		slices.Sort(ids)
+		all := make([]cluster.Report, 0, len(ids))
+		for _, id := range ids {
+			all = append(all, snap.Reports[e][id])
+		}
+		reports[e] = all
 	}
 	return reports
 }
@@ -389,6 +399,10 @@ type staleReport struct {
 
 // dropStale removes reports of processes that are long gone.
 func (p *pair) dropStale(ctx context.Context, b busState) {
+	if len(b.reports) == 0 {
+		p.stale = nil
+		return
+	}
 	now := p.a.now()
 	seen := staleReports{}
 	for _, e := range p.members {
@@ -432,12 +446,16 @@ func (p *pair) setOwn(r cluster.Report) {
 func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	mine, peers := slices.Clip(p.bus.reports[self]), slices.Clip(p.bus.reports[peer])
+	mine := slices.Clip(p.bus.reports[self])
 	if r, ok := p.bus.former[self]; ok {
 		mine = append(mine, r)
 	}
-	if r, ok := p.own[peer]; ok {
-		peers = append(peers, r)
+	var peers []cluster.Report
+	if reconcile.ReadsPeer(p.bus.record) {
+		peers = slices.Clip(p.bus.reports[peer])
+		if r, ok := p.own[peer]; ok {
+			peers = append(peers, r)
+		}
 	}
 	return reconcile.Input{
 		Self: self, Peer: peer,

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
@@ -58,12 +59,15 @@ type worker struct {
 	blind      bool   // the last full sample showed our own sessions only
 	grantsOn   Conn   // the working connection on which the grants were read
 	memory     reconcile.Memory
+	sets       gtid.Memo
 	plan       reconcile.Plan
 	refusal    string        // why the last switchover step was refused
 	closing    bool          // we have told the server to close since it was seen open last
 	cut        cluster.Order // under which our session was ended, until the server has answered
 
 	accounts    reconcile.Accounts
+	spared      [3]string         // who is never locked, as found last
+	exempt      []string          // of these, whom there is; replaced, never changed
 	suspects    []cluster.Account // seen locked on the active, not by us, at the last look
 	notes       map[string]cluster.Reason
 	noBlock     bool // a closing of noBlockTick goes without locking accounts
@@ -222,7 +226,7 @@ func (w *worker) pause() time.Duration {
 
 func (w *worker) input() reconcile.Input {
 	in := w.p.input(w.self, w.peer)
-	in.Mine, in.Now = w.sample, w.now()
+	in.Mine, in.Now, in.Sets = w.sample, w.now(), &w.sets
 	w.memory.Connected = w.links.work != nil
 	w.memory.Spare = w.links.spare != nil
 	w.memory.Stopping = w.stopping != nil
@@ -231,7 +235,7 @@ func (w *worker) input() reconcile.Input {
 	}
 	in.Memory = w.memory
 	in.Leases = w.leases.state().Leases
-	in.Blocking = w.blocking(in.Mine.Server, in.Theirs.Server)
+	in.Blocking = w.blocking(&in.Mine.Server, &in.Theirs.Server)
 	in.Accounts = w.accounts
 	in.Accounts.Ours, in.Accounts.Mine = w.p.ledger.ours(w.self)
 	in.Accounts.Shared = w.p.ledger.shared(w.self)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 )
 
 // FreshFor is how long a sample speaks for the present.
@@ -122,8 +123,9 @@ type Input struct {
 	Mine, Theirs Sample
 	Memory       Memory
 	Leases       Leases
-	// MyReports and PeerReports are what all agents report of the two servers.
-	// ReportsTick is the tick at which they were read.
+	// MyReports and PeerReports are what all agents report of the two servers, the
+	// latter where the record asks for them: see ReadsPeer. ReportsTick is the tick at
+	// which they were read.
 	MyReports, PeerReports []cluster.Report
 	ReportsTick            uint64
 	// Blocking says which accounts are locked where the server is not the active.
@@ -136,7 +138,12 @@ type Input struct {
 	Tries int
 	// Now is the agent's own clock.
 	Now time.Duration
+	// Sets is where positions may be kept that were parsed; nil is nowhere.
+	Sets *gtid.Memo
 }
+
+// ReadsPeer reports whether rec makes a decision rest on what agents report of the peer.
+func ReadsPeer(rec cluster.Assignment) bool { return rec.Phase == cluster.PhaseSwitching }
 
 func (in *Input) members() []cluster.Endpoint { return []cluster.Endpoint{in.Self, in.Peer} }
 

@@ -75,18 +75,18 @@ func (in *Input) compare(passive, active Sample) comparison {
 	if f != active.Server.Flavor {
 		return comparison{relation: unreadable, why: reasonPosition(errFlavours)}
 	}
-	has, err := gtid.Parse(f, passive.Server.Executed)
+	has, err := in.Sets.Parse(f, passive.Server.Executed)
 	if err != nil {
 		return comparison{relation: unreadable, why: reasonPosition(err)}
 	}
-	known, err := gtid.Parse(f, active.Server.Executed)
+	known, err := in.Sets.Parse(f, active.Server.Executed)
 	if err != nil {
 		return comparison{relation: unreadable, why: reasonPosition(err)}
 	}
 	if known.Contains(has) || safeguard.Off(safeguard.SubsetCheck) {
 		return comparison{relation: subset}
 	}
-	prior, err := gtid.Parse(f, in.Memory.Suspect)
+	prior, err := in.Sets.Parse(f, in.Memory.Suspect)
 	if err == nil && !prior.IsEmpty() && has.Contains(prior) && !known.Contains(prior) {
 		c := comparison{relation: suspicious, set: in.Memory.Suspect}
 		if active.PosBegan > in.Memory.SuspectTick && in.Now-in.Memory.SuspectAt >= ConfirmErrant {

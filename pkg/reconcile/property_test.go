@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 )
 
@@ -175,6 +177,28 @@ func TestPauseHoldsBackNothingElse(t *testing.T) {
 		got := slices.DeleteFunc(kindsOf(paused), func(k reconcile.Kind) bool { return slices.Contains(minor, k) })
 		if !slices.Equal(got, want) || paused.Deed != free.Deed || paused.Closed != free.Closed || paused.Opened != free.Opened || paused.Errant != free.Errant {
 			t.Fatalf("paused %+v, else %+v", paused, free)
+		}
+	})
+}
+
+func TestReportsOfThePeerCountWhereTheyAreRead(t *testing.T) {
+	var sets gtid.Memo
+	rapid.Check(t, func(t *rapid.T) {
+		in := genInput(t)
+		in.Known, in.Remembers, in.Mine.Cause = true, cluster.Assignment{}, ""
+		if rapid.Bool().Draw(t, "switching to it") {
+			in.Record = cluster.Assignment{Epoch: 5, Version: 3, Phase: cluster.PhaseSwitching,
+				Active: in.Peer, Passive: in.Self, From: in.Peer, To: in.Self}
+			in.Mine.Server.ReadOnly = cluster.Yes
+		}
+		in.PeerReports[0].Closed = in.Record.Order()
+		want := reconcile.Decide(in)
+		in.Sets = &sets
+		if !reconcile.ReadsPeer(in.Record) {
+			in.PeerReports = nil
+		}
+		if got := reconcile.Decide(in); !reflect.DeepEqual(got, want) {
+			t.Fatalf("without them, and with positions kept:\n%+v\nwith them:\n%+v", got, want)
 		}
 	})
 }
