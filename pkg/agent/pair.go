@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -186,7 +185,7 @@ func (p *pair) unchanged(ctx context.Context) bool {
 	ctx, cancel := p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	now, err := p.a.o.Bus.Assignment(ctx, p.u)
-	return err == nil && reflect.DeepEqual(now, b.record)
+	return err == nil && now.Same(b.record)
 }
 
 // read asks the bus what is in force and wakes the workers when that changed.

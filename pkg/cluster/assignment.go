@@ -132,6 +132,14 @@ func (a Assignment) Exists() bool { return a.Epoch != 0 }
 // Planned reports whether the old active was alive and asked when the role moved.
 func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Cause == CauseFailback }
 
+// Same reports whether a and b say the same.
+func (a Assignment) Same(b Assignment) bool {
+	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
+		a.Durability == b.Durability && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
+		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss &&
+		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS
+}
+
 // SameRoles reports whether a and b give the servers the same roles in the same phase.
 func (a Assignment) SameRoles(b Assignment) bool {
 	return a.Phase == b.Phase && a.Active == b.Active && a.Passive == b.Passive && a.From == b.From && a.To == b.To

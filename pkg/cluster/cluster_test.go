@@ -83,13 +83,18 @@ func TestALeaseThatIsOverIsSaid(t *testing.T) {
 	}
 }
 
-func TestVerdictsDifferInEveryField(t *testing.T) {
-	all := reflect.TypeFor[Verdict]()
+func TestRecordsDifferInEveryField(t *testing.T) {
+	differInEveryField(t, Verdict.Equal)
+	differInEveryField(t, Assignment.Same)
+}
+
+func differInEveryField[T any](t *testing.T, same func(a, b T) bool) {
+	all := reflect.TypeFor[T]()
 	for i := range all.NumField() {
-		var v Verdict
+		var v, zero T
 		fill(t, reflect.ValueOf(&v).Elem().Field(i))
-		if v.Equal(Verdict{}) || !v.Equal(v) {
-			t.Errorf("%s is not compared", all.Field(i).Name)
+		if same(v, zero) || !same(v, v) {
+			t.Errorf("%s of %s is not compared", all.Field(i).Name, all.Name())
 		}
 	}
 }
@@ -101,6 +106,8 @@ func fill(t *testing.T, v reflect.Value) {
 		v.SetString("x")
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Int64:
+		v.SetInt(1)
 	case reflect.Uint64:
 		v.SetUint(1)
 	case reflect.Slice:

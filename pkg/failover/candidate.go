@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -77,7 +78,8 @@ func paused(p cluster.Pause) cluster.Reason {
 }
 
 func (s *situation) blocked() cluster.Reason {
-	return why(Blocked, "the last automatic failover was in epoch %d and the pair has not been whole for %s since", s.rec.Epoch, s.p.FailoverBlock)
+	return plainly(Blocked, "the last automatic failover was in epoch "+strconv.FormatUint(uint64(s.rec.Epoch), 10)+
+		" and the pair has not been whole for "+s.p.FailoverBlock.String()+" since")
 }
 
 func (s *situation) notEligible(active, candidate *member) cluster.Reason {

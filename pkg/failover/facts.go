@@ -314,7 +314,7 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, sampled time.
 		return vote{life: limping, reason: why(NotDeath, "%s answers monitor %s with %q, which is not death: %s", node, monitor, o.Cause, hint(o.Cause, "mmm.conf"))}
 	}
 	if age > FailingFresh {
-		return vote{life: unseen, reason: why(Unseen, "monitor %s has said nothing new of %s for %s", monitor, node, round(age))}
+		return vote{life: unseen, reason: plainly(Unseen, "monitor "+monitor+" has said nothing new of "+string(node)+" for "+round(age).String())}
 	}
 	replica := s.p.Pair.Other(node)
 	r, ok := s.v.Snapshot.Observations[replica][monitor]
@@ -328,13 +328,13 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, sampled time.
 	}
 	if o.Cause == cluster.CauseRefused && o.Broken && sameRun &&
 		r.Server.Channel.Source == node && r.Server.Channel.IO != cluster.ThreadYes {
-		return vote{life: dead, reason: why(ActiveDead, "%s is dead: its connections ended, its port refuses, its replica %s lost it", node, replica)}
+		return vote{life: dead, reason: plainly(ActiveDead, string(node)+" is dead: its connections ended, its port refuses, its replica "+string(replica)+" lost it")}
 	}
 	silent := time.Duration(o.SilentMS())*time.Millisecond + age
 	if limit := s.p.Silence(); silent < limit {
 		s.again(limit - silent)
 		return vote{life: suspect, waits: limit - silent,
-			reason: why(Suspect, "%s has not answered for %s (%s); it counts as dead after %s", node, round(silent), o.Cause, limit)}
+			reason: plainly(Suspect, string(node)+" has not answered for "+round(silent).String()+" ("+string(o.Cause)+"); it counts as dead after "+limit.String())}
 	}
 	if o.Cause == cluster.CauseRefused && receives && r.Server.Channel.Source == node {
 		return vote{life: suspect, reason: why(Contradicted, "%s refuses monitor %s, but its replica %s is still connected to it: a packet filter looks like this", node, monitor, replica)}
@@ -343,7 +343,7 @@ func (s *situation) verdict(node cluster.Endpoint, monitor string, sampled time.
 		s.again(50 * time.Millisecond)
 		return vote{life: suspect, reason: why(Suspect, "%s has not answered for %s (%s); its replica %s is being asked", node, round(silent), o.Cause, replica)}
 	}
-	return vote{life: dead, reason: why(ActiveDead, "%s is dead: no answer for %s (%s)", node, round(silent), o.Cause)}
+	return vote{life: dead, reason: plainly(ActiveDead, string(node)+" is dead: no answer for "+round(silent).String()+" ("+string(o.Cause)+")")}
 }
 
 // contradictionLasts is how long one advance of the replica speaks for its

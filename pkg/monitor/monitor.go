@@ -131,7 +131,7 @@ func (m *Monitor) Run(ctx context.Context) {
 // until ctx ends.
 func (m *Monitor) whenReplaced(ctx context.Context, again func()) {
 	known := ""
-	for sched.Sleep(ctx, m.rt, lookEvery) == nil {
+	for idle := m.rt.NewSignal(); idle.Wait(ctx, lookEvery) != sched.Ended; {
 		run := m.askRun(ctx)
 		if run == "" {
 			continue

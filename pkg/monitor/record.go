@@ -22,6 +22,7 @@ type record struct {
 	sampled     time.Duration // when the newest sample began, full or light
 	full        time.Duration // when the newest full sample began
 	receivedMax gtid.Set
+	receivedAll string // receivedMax in text
 	receivedAt  string // text last united
 	// atStart and superAtStart are the switches at the first contact after a start.
 	atStart, superAtStart cluster.Tri
@@ -42,7 +43,7 @@ func (r *record) takeSample(began time.Duration, s cluster.Server) string {
 	switch {
 	case r.known && (s.Identity != r.server.Identity || s.Flavor != r.server.Flavor):
 		text = "another server answers at this address"
-		r.receivedMax, r.receivedAt = gtid.Set{}, ""
+		r.receivedMax, r.receivedAll, r.receivedAt = gtid.Set{}, "", ""
 		r.atStart, r.superAtStart = cluster.Unknown, cluster.Unknown
 	case r.known && r.restarted(began, s.UptimeS):
 		text = "the server was restarted"
@@ -104,6 +105,7 @@ func (r *record) received() {
 		return
 	}
 	r.receivedMax, r.receivedAt = r.receivedMax.Union(set), text
+	r.receivedAll = r.receivedMax.String()
 }
 
 // observe writes the record as it is at now; ok is false when nothing can be
@@ -114,7 +116,7 @@ func (w *Watch) observe(now time.Duration) (o cluster.Observation, ok bool) {
 		Monitor: w.set.Monitor, Run: w.set.Run, Node: w.set.Node,
 		EndedMS: ms(now), LastGoodMS: ms(r.lastGood), Broken: w.broken,
 		Server: r.server, SampledMS: ms(r.sampled), FullMS: ms(r.full),
-		ReceivedMax: r.receivedMax.String(), ReadOnlyAtStart: r.atStart, SuperReadOnlyAtStart: r.superAtStart,
+		ReceivedMax: r.receivedAll, ReadOnlyAtStart: r.atStart, SuperReadOnlyAtStart: r.superAtStart,
 	}
 	o.Server.Users = slices.Clone(r.server.Users)
 	switch {

@@ -72,9 +72,10 @@ func NewWatch(set Settings) *Watch {
 }
 
 // Handle takes ev, which happened at now, and returns the actions in the order
-// in which they are to be begun.
+// in which they are to be begun. They are the caller's until it calls again.
 func (w *Watch) Handle(now time.Duration, ev Event) []Action {
-	w.actions = nil
+	clear(w.actions)
+	w.actions = w.actions[:0]
 	w.forgive(now)
 	switch e := ev.(type) {
 	case Connected:
