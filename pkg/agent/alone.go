@@ -11,7 +11,7 @@ import (
 // closeAlone closes the server whose leases run out, within their margin. It asks
 // nobody, so whoever writes is ended at once; accounts come last, since they may
 // have to wait for the disk. It acknowledges nothing: no order was read.
-func (w *worker) closeAlone(ctx context.Context, in reconcile.Input) error {
+func (w *worker) closeAlone(ctx context.Context, in *reconcile.Input) error {
 	began := w.now()
 	err := w.timed(in, string(reconcile.CloseAlone), func() error {
 		if err := w.killApplications(ctx); w.isLost(err) {

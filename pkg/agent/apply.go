@@ -41,7 +41,7 @@ var (
 
 // drain applies everything that was received: the applying thread runs, then
 // the receiving one is stopped, never both.
-func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) drain(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	began := w.now()
 	// Whoever said drained before has received more since, or has been restarted.
 	w.memory.Ready, w.memory.Behind = cluster.Order{}, in.Record.Order()
@@ -76,7 +76,7 @@ func (w *worker) drain(ctx context.Context, in reconcile.Input, s reconcile.Step
 // leaves reports whether the server that is to be opened is opened without what its
 // applying thread cannot apply: it has all that was demanded of it before, and the rest
 // has come since from the other server, which keeps it.
-func leaves(in reconcile.Input, err error) bool {
+func leaves(in *reconcile.Input, err error) bool {
 	return in.Record.Phase == cluster.PhaseOpening && errors.Is(err, errApplier) ||
 		in.Record.Proof == cluster.ProofGone && errors.Is(err, errWouldDiscard)
 }
@@ -90,7 +90,7 @@ func stuck(ch cluster.Channel) error {
 }
 
 // stopReceiving returns target joined with all that was received.
-func (w *worker) stopReceiving(ctx context.Context, in reconcile.Input, target string) (string, error) {
+func (w *worker) stopReceiving(ctx context.Context, in *reconcile.Input, target string) (string, error) {
 	ch, err := w.channel(ctx)
 	if err != nil || !ch.Configured {
 		return target, err
@@ -231,7 +231,7 @@ func (w *worker) join(a, b string) (string, error) {
 
 // applied waits until the closed server has applied target, as long as there is
 // progress and the order is in force.
-func (w *worker) applied(ctx context.Context, in reconcile.Input, target string) error {
+func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string) error {
 	last, since := "", w.now()
 	for {
 		cctx, cancel := w.call(ctx)
@@ -281,7 +281,7 @@ func (w *worker) await(ctx context.Context, target string) error {
 }
 
 // catchUp waits until everything of the closed old active is applied.
-func (w *worker) catchUp(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) catchUp(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	began := w.now()
 	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target) }); err != nil {
 		return err
@@ -292,7 +292,7 @@ func (w *worker) catchUp(ctx context.Context, in reconcile.Input, s reconcile.St
 }
 
 // replicate starts or stops replication threads.
-func (w *worker) replicate(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	if err := w.wants(ctx, in, s.Kind); err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (w *worker) blocking(mine, theirs *cluster.Server) reconcile.Blocking {
 
 // readAccounts reads the accounts of the server and what other agents have
 // recorded of them.
-func (w *worker) readAccounts(ctx context.Context, in reconcile.Input) error {
+func (w *worker) readAccounts(ctx context.Context, in *reconcile.Input) error {
 	w.accounts.After = w.now() + accountsEvery
 	if err := w.p.ledger.learn(ctx, w.self); err != nil {
 		w.log.Debug().Err(err).Msg("recorded accounts cannot be read")
@@ -129,7 +129,7 @@ func (w *worker) listAccounts(ctx context.Context, c Conn) ([]cluster.AccountSta
 // returns them. Nothing about accounts ever stops a closing: what does not
 // succeed is a note, and when it costs the session, the next attempt of this
 // order goes without it.
-func (w *worker) toBlock(ctx context.Context, in reconcile.Input) ([]cluster.Account, error) {
+func (w *worker) toBlock(ctx context.Context, in *reconcile.Input) ([]cluster.Account, error) {
 	if !in.Blocking.On() || w.noBlock && w.noBlockTick == in.OrderTick {
 		return nil, nil
 	}
@@ -152,14 +152,14 @@ func (w *worker) toBlock(ctx context.Context, in reconcile.Input) ([]cluster.Acc
 }
 
 // block locks accounts that are on record.
-func (w *worker) block(ctx context.Context, in reconcile.Input, list []cluster.Account) error {
+func (w *worker) block(ctx context.Context, in *reconcile.Input, list []cluster.Account) error {
 	if err := w.lock(ctx, in, list); err != nil {
 		return w.withoutBlocking(in, noteLock, "accounts are not locked", err)
 	}
 	return nil
 }
 
-func (w *worker) withoutBlocking(in reconcile.Input, key, what string, err error) error {
+func (w *worker) withoutBlocking(in *reconcile.Input, key, what string, err error) error {
 	w.trouble(key, cluster.NoteAccounts, what, err)
 	w.noBlock, w.noBlockTick = true, in.OrderTick
 	if w.isLost(err) {
@@ -169,7 +169,7 @@ func (w *worker) withoutBlocking(in reconcile.Input, key, what string, err error
 }
 
 // record puts accounts on record before they are locked.
-func (w *worker) record(ctx context.Context, in reconcile.Input, list []cluster.Account) error {
+func (w *worker) record(ctx context.Context, in *reconcile.Input, list []cluster.Account) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (w *worker) record(ctx context.Context, in reconcile.Input, list []cluster.
 }
 
 // lock locks accounts that are on record.
-func (w *worker) lock(ctx context.Context, in reconcile.Input, list []cluster.Account) error {
+func (w *worker) lock(ctx context.Context, in *reconcile.Input, list []cluster.Account) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -211,7 +211,7 @@ func blindly(all []cluster.Account) []cluster.AccountState {
 }
 
 // release lets accounts log in again and takes them off the record.
-func (w *worker) release(ctx context.Context, in reconcile.Input, c Conn, list []cluster.AccountState) error {
+func (w *worker) release(ctx context.Context, in *reconcile.Input, c Conn, list []cluster.AccountState) error {
 	if err := w.letIn(ctx, in, c, list); err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (w *worker) release(ctx context.Context, in reconcile.Input, c Conn, list [
 }
 
 // letIn lets accounts log in again.
-func (w *worker) letIn(ctx context.Context, in reconcile.Input, c Conn, list []cluster.AccountState) error {
+func (w *worker) letIn(ctx context.Context, in *reconcile.Input, c Conn, list []cluster.AccountState) error {
 	err := w.timed(in, "release accounts", func() error {
 		ctx, cancel := w.call(ctx)
 		defer cancel()
@@ -242,7 +242,7 @@ func (w *worker) letIn(ctx context.Context, in reconcile.Input, c Conn, list []c
 
 // tend carries out a step that belongs to a role and does not make it: one that
 // does not succeed is a note and waits, so that it holds nothing else up.
-func (w *worker) tend(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	switch s.Kind {
 	case reconcile.ReadAccounts:
 		return w.readAccounts(ctx, in)
@@ -304,7 +304,7 @@ func (w *worker) again(err error) time.Duration {
 }
 
 // seal sets super_read_only on a server that is closed without it.
-func (w *worker) seal(ctx context.Context, in reconcile.Input) error {
+func (w *worker) seal(ctx context.Context, in *reconcile.Input) error {
 	err := w.timed(in, "seal", func() error {
 		ctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)
 		defer cancel()
@@ -329,7 +329,7 @@ func (w *worker) seal(ctx context.Context, in reconcile.Input) error {
 
 // checkMark raises the epoch row of the open active where it is older than the
 // record. One that is newer is told: somebody remembers more than Redis does.
-func (w *worker) checkMark(ctx context.Context, in reconcile.Input) error {
+func (w *worker) checkMark(ctx context.Context, in *reconcile.Input) error {
 	cctx, cancel := w.call(ctx)
 	defer cancel()
 	found, err := w.links.work.Mark(cctx, in.Record.EpochTable, w.p.u)
@@ -349,7 +349,7 @@ func (w *worker) checkMark(ctx context.Context, in reconcile.Input) error {
 }
 
 // mark raises the epoch row.
-func (w *worker) mark(ctx context.Context, in reconcile.Input, c Conn) error {
+func (w *worker) mark(ctx context.Context, in *reconcile.Input, c Conn) error {
 	err := w.timed(in, "write epoch row", func() error {
 		ctx, cancel := w.call(ctx)
 		defer cancel()

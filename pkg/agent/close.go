@@ -33,7 +33,7 @@ var (
 // close closes the server: accounts first, so that nobody comes in whose session
 // is not ended below (in a switchover after read_only), then read_only, so that nothing new is written, then every session that may still hold a way to open or write it is ended,
 // and only what reads back closed is acknowledged.
-func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
 	began := w.now()
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (w *worker) close(ctx context.Context, in reconcile.Input, kind reconcile.K
 // lawfullyOpen returns errNewerRow when the server that a pair at rest does not want
 // open was opened by a newer record than that: Redis may have gone back behind it, and
 // nobody who remembers the newer one has been heard yet. What cannot be read stops no closing.
-func (w *worker) lawfullyOpen(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+func (w *worker) lawfullyOpen(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
 	if kind != reconcile.Close || in.Record.Phase != cluster.PhaseSteady || in.Record.EpochTable == "" || !in.Mine.Open() {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (w *worker) ping(ctx context.Context) error {
 }
 
 // busyWriter returns why a switchover must not close the server now.
-func (w *worker) busyWriter(ctx context.Context, in reconcile.Input) (refusal string, err error) {
+func (w *worker) busyWriter(ctx context.Context, in *reconcile.Input) (refusal string, err error) {
 	err = w.timed(in, "look for old writers", func() error {
 		ctx, cancel := w.call(ctx)
 		defer cancel()
@@ -131,14 +131,14 @@ func (w *worker) busyWriter(ctx context.Context, in reconcile.Input) (refusal st
 	return refusal, err
 }
 
-func (w *worker) refuse(in reconcile.Input, why string) error {
+func (w *worker) refuse(in *reconcile.Input, why string) error {
 	w.memory.Refused, w.refusal = in.Record.Order(), why
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", why).Msg("closing for the switchover refused")
 	return nil
 }
 
 // setReadOnly sets read_only; unless gently, what blocks it is killed.
-func (w *worker) setReadOnly(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+func (w *worker) setReadOnly(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
 	for attempt := 1; ; attempt++ {
 		err := w.timed(in, "set read_only", func() error {
 			wait := w.lockWait(kind)
@@ -284,7 +284,7 @@ func (w *worker) readBack(ctx context.Context) error {
 
 // queueClose leaves the closing order on the spare connection of a server that
 // hangs, so that it closes itself first when it wakes.
-func (w *worker) queueClose(ctx context.Context, in reconcile.Input, kind reconcile.Kind) error {
+func (w *worker) queueClose(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
 	if w.links.spare == nil || w.memory.Queued {
 		return errMoved
 	}

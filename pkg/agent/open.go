@@ -27,7 +27,7 @@ var (
 // open opens the server on one session that is dialled before the record is
 // checked and never again: who closes the server meanwhile ends that session,
 // and with it whatever of this is still to come.
-func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	start := w.now()
 	learned := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, w.p.ledger.learn(ctx, w.self) })
 	var conn Conn
@@ -112,7 +112,7 @@ func (w *worker) open(ctx context.Context, in reconcile.Input, s reconcile.Step)
 
 // whileGranted bounds the one call that opens the server: it ends with the grant that
 // allows it, which may have run out since it was decided.
-func (w *worker) whileGranted(ctx context.Context, in reconcile.Input) (context.Context, context.CancelFunc, error) {
+func (w *worker) whileGranted(ctx context.Context, in *reconcile.Input) (context.Context, context.CancelFunc, error) {
 	most := w.p.a.o.ConnectTimeout
 	if s := w.leases.state(); s.Used {
 		if s.Granted != in.Record.Epoch {
@@ -130,7 +130,7 @@ func (w *worker) whileGranted(ctx context.Context, in reconcile.Input) (context.
 // refused log-in for final. What fails for want of a grant is a note; so is,
 // after a few tries, what the server refuses for another reason: a broken table
 // of ours must not keep everybody out.
-func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, learned *sched.Result[struct{}]) ([]cluster.Account, error) {
+func (w *worker) prepareToOpen(ctx context.Context, in *reconcile.Input, conn Conn, srv cluster.Server, learned *sched.Result[struct{}]) ([]cluster.Account, error) {
 	if srv.SuperReadOnly == cluster.Yes {
 		err := w.timed(in, "unseal", func() error {
 			cctx, cancel := w.call(ctx)
@@ -169,7 +169,7 @@ func (w *worker) prepareToOpen(ctx context.Context, in reconcile.Input, conn Con
 }
 
 // releaseAll releases what keeps accounts of the coming active from logging in.
-func (w *worker) releaseAll(ctx context.Context, in reconcile.Input, conn Conn) ([]cluster.Account, error) {
+func (w *worker) releaseAll(ctx context.Context, in *reconcile.Input, conn Conn) ([]cluster.Account, error) {
 	ours, _ := w.p.ledger.ours(w.self)
 	if !in.Blocking.On() && len(ours) == 0 {
 		return nil, nil
@@ -209,7 +209,7 @@ func (w *worker) stops(err error) bool {
 
 // noNewerRow returns errNewerRow when the server knows of a later epoch than the
 // record: the record is one that Redis went back to.
-func (w *worker) noNewerRow(ctx context.Context, in reconcile.Input, conn Conn) error {
+func (w *worker) noNewerRow(ctx context.Context, in *reconcile.Input, conn Conn) error {
 	if safeguard.Off(safeguard.NewerRow) {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (w *worker) noNewerRow(ctx context.Context, in reconcile.Input, conn Conn) 
 
 // reseal sets super_read_only again on a server that was not opened after all.
 // Whether it was is not known when the session is lost: the next sample tells.
-func (w *worker) reseal(ctx context.Context, in reconcile.Input, conn Conn, srv cluster.Server, cause error) {
+func (w *worker) reseal(ctx context.Context, in *reconcile.Input, conn Conn, srv cluster.Server, cause error) {
 	w.openTries++
 	if srv.SuperReadOnly != cluster.Yes || w.isLost(cause) {
 		return
@@ -240,7 +240,7 @@ func (w *worker) reseal(ctx context.Context, in reconcile.Input, conn Conn, srv 
 
 // undoOpen closes what was opened while the record moved on. The ordinary
 // closing, with all it ends, follows from the new record.
-func (w *worker) undoOpen(ctx context.Context, in reconcile.Input, conn Conn) error {
+func (w *worker) undoOpen(ctx context.Context, in *reconcile.Input, conn Conn) error {
 	w.log.Warn().Str("order", in.Record.Order().String()).Msg("the record moved while the server was opened: it is closed again")
 	err := w.timed(in, "undo", func() error {
 		cctx, cancel := w.rt.Timeout(ctx, closeLockWait+w.p.a.o.ConnectTimeout)

@@ -468,7 +468,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 }
 
 // current reports whether the order in force is still the one of in.
-func (p *pair) current(in reconcile.Input) bool {
+func (p *pair) current(in *reconcile.Input) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bus.known && p.bus.orderTick == in.OrderTick

@@ -167,7 +167,8 @@ func (w *worker) readGrants(ctx context.Context) {
 		w.links.renew() // a session that was opened meanwhile is poor
 	}
 	if w.notes[noteGrants] != before {
-		w.tell(w.input())
+		in := w.input()
+		w.tell(&in)
 	}
 }
 
@@ -181,7 +182,7 @@ func (w *worker) publish(wake bool) {
 }
 
 // note takes what a plan says without doing anything, and reports.
-func (w *worker) note(ctx context.Context, in reconcile.Input) {
+func (w *worker) note(ctx context.Context, in *reconcile.Input) {
 	p, m := w.plan, &w.memory
 	order := in.Record.Order()
 	if p.Closed && m.Closed.Before(order) || p.Opened && m.Opened.Before(order) {
@@ -219,7 +220,7 @@ func (w *worker) note(ctx context.Context, in reconcile.Input) {
 
 // keep waits until the epoch in force is on disk: nothing is acknowledged under
 // an epoch that could be forgotten. A disk that fails is told and goes no further.
-func (w *worker) keep(ctx context.Context, in reconcile.Input) {
+func (w *worker) keep(ctx context.Context, in *reconcile.Input) {
 	if w.p.a.keeper.keeps(w.p.u, in.Record.Epoch) {
 		return
 	}
@@ -228,7 +229,7 @@ func (w *worker) keep(ctx context.Context, in reconcile.Input) {
 
 // tell saves a report, at once when something changed that others act on. Before
 // the bus was read it would take the place of what this process left there.
-func (w *worker) tell(in reconcile.Input) {
+func (w *worker) tell(in *reconcile.Input) {
 	if !in.Known && w.report.Agent == "" {
 		return
 	}

@@ -177,11 +177,11 @@ func (w *worker) cycle(ctx context.Context) {
 			in.Accounts.After, in.Accounts.WorkAfter = 0, 0
 		}
 		w.plan = reconcile.Decide(in)
-		w.note(ctx, in)
+		w.note(ctx, &in)
 		if w.plan.AskPeer {
 			w.other.ask()
 		}
-		if len(w.plan.Steps) == 0 || w.now() < w.retryAt || !w.carryOut(ctx, in) || ctx.Err() != nil {
+		if len(w.plan.Steps) == 0 || w.now() < w.retryAt || !w.carryOut(ctx, &in) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -192,12 +192,15 @@ func (w *worker) cycle(ctx context.Context) {
 // lookOn is all that is done about a server of another host, beside sampling it:
 // which accounts its owner has locked is asked on the active.
 func (w *worker) lookOn(ctx context.Context) {
-	in := w.input()
-	active := in.Record.Phase == cluster.PhaseSteady && in.Record.Active == w.self
-	if w.links.work == nil || !w.sample.Answers() || !active || !in.Blocking.On() || w.now() < w.accounts.After {
+	if w.links.work == nil || !w.sample.Answers() || w.now() < w.accounts.After {
 		return
 	}
-	if err := w.readAccounts(ctx, in); err != nil {
+	in := w.input()
+	active := in.Record.Phase == cluster.PhaseSteady && in.Record.Active == w.self
+	if !active || !in.Blocking.On() {
+		return
+	}
+	if err := w.readAccounts(ctx, &in); err != nil {
 		w.lost(err)
 	}
 }
@@ -243,7 +246,7 @@ func (w *worker) input() reconcile.Input {
 }
 
 // carryOut does the plan's steps in their order until one fails.
-func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
+func (w *worker) carryOut(ctx context.Context, in *reconcile.Input) bool {
 	for _, s := range w.plan.Steps {
 		err := w.do(ctx, in, s)
 		if err == nil {
@@ -267,7 +270,7 @@ func (w *worker) carryOut(ctx context.Context, in reconcile.Input) bool {
 
 // failed notes a failed step and when to try again. The pause differs between
 // agents, so that two which close one server do not end each other's sessions for ever.
-func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Step, err error) {
+func (w *worker) failed(ctx context.Context, in *reconcile.Input, s reconcile.Step, err error) {
 	w.lost(err)
 	pause := min(mostRetry, leastRetry<<min(w.retries, 10))
 	w.retries++
@@ -289,10 +292,11 @@ func (w *worker) failed(ctx context.Context, in reconcile.Input, s reconcile.Ste
 		w.log.Warn().Uint64("epoch", uint64(in.Record.Epoch)).Str("step", string(s.Kind)).
 			Str("reason", s.Reason.Text).Err(err).Msg("step failed")
 	}
-	w.note(ctx, w.input())
+	fresh := w.input()
+	w.note(ctx, &fresh)
 }
 
-func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) error {
+func (w *worker) do(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	if s.Kind == reconcile.QueueClose || s.Kind == reconcile.QueueAlone {
 		return w.queueClose(ctx, in, s.Kind)
 	}
@@ -320,7 +324,7 @@ func (w *worker) do(ctx context.Context, in reconcile.Input, s reconcile.Step) e
 }
 
 // wants reads the record again and returns errMoved when it no longer wants k.
-func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind) error {
+func (w *worker) wants(ctx context.Context, in *reconcile.Input, k reconcile.Kind) error {
 	if k == reconcile.CloseAlone || k == reconcile.QueueAlone {
 		return nil // what needs no record is wanted by every record
 	}
@@ -350,7 +354,7 @@ func (w *worker) wants(ctx context.Context, in reconcile.Input, k reconcile.Kind
 // recordNow reads the record again. That of a pair at rest, by which a server is to be
 // opened or closed, is one that Redis may have gone back to: what the other agents
 // remember was read seconds ago, and is read again with it.
-func (w *worker) recordNow(ctx context.Context, in reconcile.Input, k reconcile.Kind) (cluster.Assignment, error) {
+func (w *worker) recordNow(ctx context.Context, in *reconcile.Input, k reconcile.Kind) (cluster.Assignment, error) {
 	if in.Record.Phase != cluster.PhaseSteady || k != reconcile.Open && k != reconcile.Close && k != reconcile.QueueClose {
 		return w.p.a.o.Bus.Assignment(ctx, w.p.u)
 	}
@@ -371,7 +375,7 @@ func (w *worker) call(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // timed runs one part of a step and notes how long it took.
-func (w *worker) timed(in reconcile.Input, name string, f func() error) error {
+func (w *worker) timed(in *reconcile.Input, name string, f func() error) error {
 	if o := in.Record.Order(); o != w.stepsOrder {
 		w.steps, w.stepsOrder = nil, o
 	}
