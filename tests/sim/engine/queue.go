@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // action is what happens in an event. What happens all the time is a method of
 // what it is about, so that it needs no room of its own.
@@ -14,10 +18,11 @@ func (f code) happen() { f() }
 // event is what will happen at a later instant: do, as code of p when that is
 // not nil, or the wait of co is over by time.
 type event struct {
-	p  *Process
-	do action
-	co *coroutine
-	at int // its place in the heap, or the next free event
+	p    *Process
+	do   action
+	co   *coroutine
+	key  key
+	free int // the next free event
 }
 
 // key is the place of an event in the order. Keys are moved about and so hold no
@@ -30,108 +35,92 @@ type key struct {
 
 func (k key) before(o key) bool { return k.at < o.at || k.at == o.at && k.seq < o.seq }
 
-// queue is a binary heap of events. A coroutine with an event in it knows which,
-// so that a wait that ends otherwise takes its timer away.
+// queue is a list of events in their order, the last to happen first: a world has
+// some forty, most new ones are due soon, and to move keys up is cheap. A coroutine
+// with an event in it knows which, so that a wait that ends otherwise takes its
+// timer away.
 type queue struct {
-	heap   []key
+	keys   []key
 	events []event
 	free   int // the first free event, counted from one
 	seq    uint64
 }
 
 func (q *queue) next() (at time.Duration, any bool) {
-	if len(q.heap) == 0 {
+	n := len(q.keys)
+	if n == 0 {
 		return 0, false
 	}
-	return q.heap[0].at, true
+	return q.keys[n-1].at, true
 }
 
 // put returns the number of the event, which is above zero, for remove.
 func (q *queue) put(at time.Duration, ev event) int {
 	n := q.free
 	if n == 0 {
-		q.events = append(q.events, ev)
+		q.events = append(q.events, event{})
 		n = len(q.events)
 	} else {
-		q.free = q.events[n-1].at
-		q.events[n-1] = ev
+		q.free = q.events[n-1].free
 	}
 	q.seq++
-	q.heap = append(q.heap, key{at: at, seq: q.seq, event: int32(n - 1)})
-	q.up(len(q.heap) - 1)
+	ev.key = key{at: at, seq: q.seq, event: int32(n - 1)}
+	q.events[n-1] = ev
+	i := q.find(ev.key)
+	q.keys = append(q.keys, key{})
+	copy(q.keys[i+1:], q.keys[i:])
+	q.keys[i] = ev.key
 	return n
 }
 
-func (q *queue) pop() event { return q.remove(int(q.heap[0].event) + 1) }
+// find is where k is, or belongs.
+func (q *queue) find(k key) int {
+	low, high := 0, len(q.keys)
+	for low < high {
+		if mid := int(uint(low+high) >> 1); k.before(q.keys[mid]) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
 
-func (q *queue) remove(n int) event {
+func (q *queue) pop() event {
+	last := len(q.keys) - 1
+	n := int(q.keys[last].event) + 1
+	q.keys = q.keys[:last]
+	return q.release(n)
+}
+
+func (q *queue) remove(n int) {
+	i := q.find(q.events[n-1].key)
+	q.keys = append(q.keys[:i], q.keys[i+1:]...)
+	q.release(n)
+}
+
+func (q *queue) release(n int) event {
 	ev := q.events[n-1]
-	q.events[n-1] = event{at: q.free}
+	q.events[n-1] = event{free: q.free}
 	q.free = n
-	last := len(q.heap) - 1
-	moved := q.heap[last]
-	q.heap = q.heap[:last]
-	if i := ev.at; i < last {
-		q.set(i, moved)
-		q.down(i)
-		q.up(i)
-	}
 	return ev
-}
-
-func (q *queue) set(i int, k key) {
-	q.heap[i] = k
-	q.events[k.event].at = i
-}
-
-func (q *queue) up(i int) {
-	k := q.heap[i]
-	for i > 0 {
-		above := (i - 1) / 2
-		if !k.before(q.heap[above]) {
-			break
-		}
-		q.set(i, q.heap[above])
-		i = above
-	}
-	q.set(i, k)
-}
-
-func (q *queue) down(i int) {
-	k := q.heap[i]
-	for {
-		below := 2*i + 1
-		if below >= len(q.heap) {
-			break
-		}
-		if below+1 < len(q.heap) && q.heap[below+1].before(q.heap[below]) {
-			below++
-		}
-		if !q.heap[below].before(k) {
-			break
-		}
-		q.set(i, q.heap[below])
-		i = below
-	}
-	q.set(i, k)
 }
 
 // clear takes everything out and keeps the room.
 func (q *queue) clear() {
 	clear(q.events)
-	*q = queue{heap: q.heap[:0], events: q.events[:0]}
+	*q = queue{keys: q.keys[:0], events: q.events[:0]}
 }
 
 // shift moves everything that p waits for by d of the world's time.
 func (q *queue) shift(p *Process, d time.Duration) {
-	for i := range q.heap {
-		if q.events[q.heap[i].event].p == p {
-			q.heap[i].at += d
+	for i := range q.keys {
+		if k := &q.keys[i]; q.events[k.event].p == p {
+			k.at += d
+			q.events[k.event].key = *k
 		}
 	}
-	for i := len(q.heap) - 1; i >= 0; i-- {
-		q.down(i)
-	}
+	slices.SortFunc(q.keys, func(a, b key) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.seq, a.seq)) })
 }
 
 // task is what happens in this instant.
