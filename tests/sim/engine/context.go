@@ -16,14 +16,25 @@ type bounded struct {
 	cause error
 	// due is the earliest of its end and those that it was derived from, as of
 	// its making.
-	due time.Duration
+	due  time.Duration
+	stop context.CancelFunc // cancel, made once
 }
 
 func (p *Process) bound(ctx context.Context, ends time.Duration) *bounded {
-	return &bounded{
+	c := p.e.spare.contexts.take()
+	*c = bounded{
 		Context: ctx, p: p, ends: ends, cause: context.DeadlineExceeded,
-		due: min(ends, dueOf(ctx)),
+		due: min(ends, dueOf(ctx)), stop: c.stop,
 	}
+	return c
+}
+
+// stoppable is c and the function that cancels it.
+func (c *bounded) stoppable() (context.Context, context.CancelFunc) {
+	if c.stop == nil {
+		c.stop = c.cancel
+	}
+	return c, c.stop
 }
 
 // Within is a context that ends after d on the clock of the process, and that

@@ -50,7 +50,8 @@ type Conn[S any] struct {
 // ctx when nothing answers before its end, or ErrTimedOut when ctx has none.
 func Dial[S any](ctx context.Context, p *Process, o *Port[S]) (*Conn[S], error) {
 	n := o.p.host.n
-	t := &dialling{n: n, from: p.host, to: o}
+	t := n.e.spare.dials.take()
+	*t = dialling{n: n, from: p.host, to: o}
 	if err := t.opens(p, ctx); err != nil {
 		return nil, err
 	}
@@ -119,28 +120,34 @@ func (d *dialled) happen() {
 	if !d.to.at().runs() {
 		return
 	}
-	answer := dialAnswer{d: (*dialling)(d)}
+	var answer action
 	switch d.to.meets() {
 	case Open:
+		answer = (*dialOpened)(d)
 	case Refusing:
-		answer.err = ErrRefused
+		answer = (*dialRefused)(d)
 	case Resetting:
-		answer.err = ErrReset
+		answer = (*dialReset)(d)
 	case Silent:
 		return
 	}
-	d.n.send(d.to.at(), d.from, &answer)
+	d.n.send(d.to.at(), d.from, answer)
 }
 
-// dialAnswer is the arrival of the answer to an attempt.
-type dialAnswer struct {
-	d   *dialling
-	err error
-}
+// The arrivals of the answers to an attempt.
+type (
+	dialOpened  dialling
+	dialRefused dialling
+	dialReset   dialling
+)
 
-func (a *dialAnswer) happen() {
-	if d := a.d; d.from.runs() && d.lasts() {
-		d.err = a.err
+func (d *dialOpened) happen()  { (*dialling)(d).answers(nil) }
+func (d *dialRefused) happen() { (*dialling)(d).answers(ErrRefused) }
+func (d *dialReset) happen()   { (*dialling)(d).answers(ErrReset) }
+
+func (d *dialling) answers(err error) {
+	if d.from.runs() && d.lasts() {
+		d.err = err
 		d.arrives()
 	}
 }

@@ -25,7 +25,8 @@ type Process struct {
 // nothing above zero or whose drift is a million or more.
 func (e *Engine) Process(name string, c Clock) *Process {
 	c.check(e.now)
-	p := &Process{e: e, name: name, clock: c}
+	p := e.spare.processes.take()
+	*p = Process{e: e, name: name, clock: c, cos: p.cos[:0], ends: p.ends[:0], backlog: p.backlog[:0]}
 	e.all = append(e.all, p)
 	return p
 }

@@ -12,20 +12,23 @@ func (p *Process) Runtime() sched.Runtime { return runtime{p} }
 
 type runtime struct{ p *Process }
 
-func (r runtime) Now() time.Duration      { return r.p.Now() }
-func (r runtime) Go(f func())             { r.p.Go(f) }
-func (r runtime) NewSignal() sched.Signal { return &signal{p: r.p} }
+func (r runtime) Now() time.Duration { return r.p.Now() }
+func (r runtime) Go(f func())        { r.p.Go(f) }
+
+func (r runtime) NewSignal() sched.Signal {
+	s := r.p.e.spare.signals.take()
+	*s = signal{p: r.p}
+	return s
+}
 
 func (r runtime) Rand(n time.Duration) time.Duration { return r.p.e.Between(0, n) }
 
 func (r runtime) Cancel(ctx context.Context) (context.Context, context.CancelFunc) {
-	c := r.p.bound(ctx, noLimit)
-	return c, c.cancel
+	return r.p.bound(ctx, noLimit).stoppable()
 }
 
 func (r runtime) Timeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	c := r.p.bound(ctx, r.p.in(d))
-	return c, c.cancel
+	return r.p.bound(ctx, r.p.in(d)).stoppable()
 }
 
 // in is the time of the process's clock at which d is over.

@@ -10,6 +10,36 @@ type Spare struct {
 	coroutines []*coroutine // that are over
 	queue      queue
 	ready      ready
+	contexts   slab[bounded]
+	signals    slab[signal]
+	dials      slab[dialling]
+	streams    slab[[2]End]
+	processes  slab[Process]
+}
+
+// slab is room for things of one kind that live as long as their world.
+type slab[T any] struct {
+	blocks [][]T
+	used   int
+}
+
+// A slab has blocks of so many things, and room for so many of one world.
+const (
+	slabBlock = 32
+	slabMost  = 64 * slabBlock
+)
+
+// take is a thing as its last user left it, so that it can keep what it has grown.
+func (s *slab[T]) take() *T {
+	if s.used == slabMost {
+		return new(T)
+	}
+	block, i := s.used/slabBlock, s.used%slabBlock
+	if block == len(s.blocks) {
+		s.blocks = append(s.blocks, make([]T, slabBlock))
+	}
+	s.used++
+	return &s.blocks[block][i]
 }
 
 // strand is a goroutine that carries one coroutine after the other: to begin one,
@@ -23,6 +53,7 @@ type strand struct {
 
 // New is the function New for a world that uses s.
 func (s *Spare) New(seed uint64) *Engine {
+	s.contexts.used, s.signals.used, s.dials.used, s.streams.used, s.processes.used = 0, 0, 0, 0, 0
 	e := begin(seed, s)
 	e.kept = true
 	return e

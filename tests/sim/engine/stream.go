@@ -98,11 +98,10 @@ func (o *outbox) clear() {
 
 // stream makes the two ends of a stream between two processes.
 func (n *Network) stream(client, server *Process) *End {
-	ends := &[2]End{{n: n, p: client}, {n: n, p: server}}
-	for i := range ends {
+	ends := n.e.spare.streams.take()
+	for i, p := range [...]*Process{client, server} {
 		x := &ends[i]
-		x.peer = &ends[1-i]
-		x.host, x.boot = x.p.host, x.p.host.boots
+		*x = End{n: n, p: p, host: p.host, boot: p.host.boots, peer: &ends[1-i]}
 		x.out.all, x.broken, x.asks = x.out.room[:0], x.room.broken[:0], x.room.asks[:0]
 		if x.p.dead {
 			x.err = ErrReset
