@@ -11,9 +11,9 @@ type Network struct {
 	usual   Link
 	local   Link
 	hosts   []*Host
-	links   map[route]*Link
-	cut     map[route]bool
-	stalled []*End // whose messages wait for a way, in the order of their stalling
+	links   []ownLink
+	cut     []route // few: they are looked through for each message
+	stalled []*End  // whose messages wait for a way, in the order of their stalling
 }
 
 // Link is one direction between two hosts.
@@ -27,28 +27,37 @@ type Link struct {
 
 type route struct{ from, to *Host }
 
+// ownLink is the link of a way that is not as usual.
+type ownLink struct {
+	way route
+	Link
+}
+
 // Network begins a network whose hosts reach each other, over links like usual,
 // and themselves, over one like local.
 func (e *Engine) Network(usual, local Link) *Network {
-	return &Network{
-		e: e, usual: usual, local: local,
-		links: make(map[route]*Link), cut: make(map[route]bool),
-	}
+	return &Network{e: e, usual: usual, local: local}
 }
 
 // SetLink makes the way from one host to another, not back, like l.
-func (n *Network) SetLink(from, to *Host, l Link) { n.links[route{from, to}] = &l }
+func (n *Network) SetLink(from, to *Host, l Link) {
+	way := route{from, to}
+	n.links = slices.DeleteFunc(n.links, func(o ownLink) bool { return o.way == way })
+	n.links = append(n.links, ownLink{way, l})
+}
 
 // Cut has nothing get from one host to the other any more; the way back stays.
 func (n *Network) Cut(from, to *Host) {
 	n.note(from, "is cut off from "+to.name)
-	n.cut[route{from, to}] = true
+	if way := (route{from, to}); !slices.Contains(n.cut, way) {
+		n.cut = append(n.cut, way)
+	}
 }
 
 // Heal undoes Cut.
 func (n *Network) Heal(from, to *Host) {
 	n.note(from, "reaches "+to.name+" again")
-	delete(n.cut, route{from, to})
+	n.cut = slices.DeleteFunc(n.cut, func(way route) bool { return way == route{from, to} })
 	n.retry()
 }
 
@@ -66,7 +75,7 @@ func (n *Network) Reaches(from, to *Host) bool {
 
 // passes reports whether what is on its way gets there.
 func (n *Network) passes(from, to *Host) bool {
-	return to.runs() && (len(n.cut) == 0 || !n.cut[route{from, to}])
+	return to.runs() && !slices.Contains(n.cut, route{from, to})
 }
 
 // Send has f run in the engine when a datagram gets from one host to the other:
@@ -98,9 +107,9 @@ func (n *Network) oneIn(thousandth int) bool {
 }
 
 func (n *Network) link(from, to *Host) *Link {
-	if len(n.links) > 0 {
-		if l := n.links[route{from, to}]; l != nil {
-			return l
+	for i := range n.links {
+		if l := &n.links[i]; l.way == (route{from, to}) {
+			return &l.Link
 		}
 	}
 	if from == to {
