@@ -34,6 +34,7 @@ type Bus struct {
 	server *Server
 	tokens map[string]uint64
 	idle   []*engine.Conn[*client] // the last one used last
+	rooms  []*cluster.Snapshot     // for answers, that no call uses
 	// listening are the subscriptions' present sessions.
 	listening []*session
 }
@@ -67,6 +68,11 @@ type result[T any] struct {
 
 // call has run happen at the server. The error is that of the transport alone.
 func call[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus.Wake, error)) (result[T], error) {
+	return carry(ctx, b, run, nil)
+}
+
+// carry is call of run or of change, of which one is nil.
+func carry[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus.Wake, error), change func(s *Server) ([]redisbus.Wake, error)) (result[T], error) {
 	c, err := b.conn(ctx)
 	if err != nil {
 		return result[T]{}, err
@@ -75,7 +81,11 @@ func call[T any](ctx context.Context, b *Bus, run func(s *Server) (T, []redisbus
 	until := b.p.Now() + patience
 	r, err := engine.AskAtOnce(ctx, patience, c, func(at *client) (r result[T], answers bool) {
 		var said []redisbus.Wake
-		r.value, said, r.err = run(s)
+		if run != nil {
+			r.value, said, r.err = run(s)
+		} else {
+			said, r.err = change(s)
+		}
 		s.publish(said)
 		return r, !s.keepsAnswer(at)
 	})
@@ -174,13 +184,28 @@ func (b *Bus) Resign(ctx context.Context, u cluster.UniqSign, id string) error {
 // Snapshot reads everything. What it holds is shared: nobody may change it.
 func (b *Bus) Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error) {
 	b.of(u)
-	r, err := call(ctx, b, func(s *Server) (cluster.Snapshot, []redisbus.Wake, error) {
-		return s.store.Snapshot(s.Now()), nil, nil
+	room := b.room()
+	_, err := b.change(ctx, func(s *Server) ([]redisbus.Wake, error) {
+		*room = s.store.Snapshot(s.Now())
+		return nil, nil
 	})
 	if err != nil {
+		// The room is given up: the server may still write to it.
 		return cluster.Snapshot{}, b.lost(err, "read everything of %s", u)
 	}
-	return r.value, nil
+	b.rooms = append(b.rooms, room)
+	return *room, nil
+}
+
+// room is one for the answer to a Snapshot, which is too large to be handed on.
+func (b *Bus) room() *cluster.Snapshot {
+	last := len(b.rooms) - 1
+	if last < 0 {
+		return &cluster.Snapshot{}
+	}
+	room := b.rooms[last]
+	b.rooms = b.rooms[:last]
+	return room
 }
 
 // Assignment reads the record alone.
@@ -209,10 +234,7 @@ func (b *Bus) Transition(ctx context.Context, u cluster.UniqSign, id string, tok
 
 // change is a call that answers with an error alone.
 func (b *Bus) change(ctx context.Context, run func(s *Server) ([]redisbus.Wake, error)) (answer, lost error) {
-	r, err := call(ctx, b, func(s *Server) (struct{}, []redisbus.Wake, error) {
-		said, err := run(s)
-		return struct{}{}, said, err
-	})
+	r, err := carry[struct{}](ctx, b, nil, run)
 	return r.err, err
 }
 
