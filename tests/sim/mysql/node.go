@@ -170,14 +170,40 @@ func ask[T any](ctx context.Context, c *Conn, op string, run func(now time.Durat
 		run(s.m.p.Now(), s.x, reply)
 		s.served()
 	})
+	if err := c.asked(ctx, op, err); err != nil {
+		return none, err
+	}
+	return v, nil
+}
+
+// asked ends a round trip with this error.
+func (c *Conn) asked(ctx context.Context, op string, err error) error {
 	c.asking = false
 	if err == nil {
-		return v, nil
+		return nil
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		c.stream.Close()
 	}
-	return none, c.n.word(op, err)
+	return c.n.word(op, err)
+}
+
+// read is ask of what the server can always say at once.
+func read[T any](ctx context.Context, c *Conn, op string, take func(now time.Duration) T) (T, error) {
+	var none T
+	if err := c.usable(ctx, op); err != nil {
+		return none, err
+	}
+	c.asking = true
+	v, err := engine.AskAtOnce(ctx, Never, c.stream, func(s *client) (T, bool) {
+		v := take(s.m.p.Now())
+		s.served()
+		return v, true
+	})
+	if err := c.asked(ctx, op, err); err != nil {
+		return none, err
+	}
+	return v, nil
 }
 
 // tell is ask without an answer but an error.
@@ -190,35 +216,34 @@ func tell(ctx context.Context, c *Conn, op string, run func(now time.Duration, x
 
 // Ping makes one round trip.
 func (c *Conn) Ping(ctx context.Context) error {
-	return tell(ctx, c, "ping", func(_ time.Duration, _ *Session, done func(error)) { done(nil) })
+	_, err := read(ctx, c, "ping", func(time.Duration) struct{} { return struct{}{} })
+	return err
 }
 
 // Observe takes a full sample.
 func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
-	return ask(ctx, c, "observe", func(now time.Duration, _ *Session, done func(cluster.Server, error)) {
-		done(c.n.m.Observe(now, exclude, c.n.o.Table, c.n.o.UniqSign), nil)
+	return read(ctx, c, "observe", func(now time.Duration) cluster.Server {
+		return c.n.m.Observe(now, exclude, c.n.o.Table, c.n.o.UniqSign)
 	})
 }
 
 // Channel takes the light sample.
 func (c *Conn) Channel(ctx context.Context) (cluster.Channel, error) {
-	return ask(ctx, c, "read the replication channel of", func(now time.Duration, _ *Session, done func(cluster.Channel, error)) {
-		done(c.n.m.Channel(now), nil)
-	})
+	return read(ctx, c, "read the replication channel of", c.n.m.Channel)
 }
 
 // ReadOnly reads the switches.
 func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error) {
-	got, err := ask(ctx, c, "read read_only of", func(_ time.Duration, _ *Session, done func([2]cluster.Tri, error)) {
+	got, err := read(ctx, c, "read read_only of", func(time.Duration) [2]cluster.Tri {
 		ro, super := c.n.m.ReadOnly()
-		done([2]cluster.Tri{ro, super}, nil)
+		return [...]cluster.Tri{ro, super}
 	})
 	return got[0], got[1], err
 }
 
 // Missing is empty: the model has no privileges to lack.
 func (c *Conn) Missing(ctx context.Context) ([]string, error) {
-	return ask(ctx, c, "read the grants of", func(_ time.Duration, _ *Session, done func([]string, error)) { done(nil, nil) })
+	return read(ctx, c, "read the grants of", func(time.Duration) []string { return nil })
 }
 
 // Sessions lists all sessions but this one.

@@ -80,7 +80,8 @@ var uuids = func() (all [Servers]string) {
 
 // mysql prints the set as MySQL does, without its line breaks.
 func (s *set) mysql() string {
-	var b []byte
+	var room [128]byte
+	b := room[:0]
 	for i, p := range s {
 		if p.hi == 0 {
 			continue
@@ -118,11 +119,13 @@ func (p pos) append(b []byte) []byte {
 	return strconv.AppendUint(b, p.seq, 10)
 }
 
-func (p pos) String() string { return string(p.append(nil)) }
+func (p pos) String() string {
+	var room [64]byte
+	return string(p.append(room[:0]))
+}
 
-// state prints the set as gtid_binlog_state does: the newest entry comes last.
-func (s *set) state(last pos) []byte {
-	var b []byte
+// state adds the set as gtid_binlog_state prints it: the newest entry comes last.
+func (s *set) state(b []byte, last pos) []byte {
 	for i, p := range s {
 		if p.hi != 0 && uint32(i+1) != last.id {
 			b = pos{uint32(i + 1), p.hi}.append(b)

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -359,7 +360,7 @@ func (s *Server) ApplyOne(now time.Duration) bool {
 		s.log(t)
 		c.applied = pos{t.Origin, t.Seq}
 	}
-	c.relay = c.relay[1:]
+	c.relay = slices.Delete(c.relay, 0, 1)
 	s.touch()
 	s.settle(now)
 	return true

@@ -130,7 +130,8 @@ func (s *Server) refreshExecuted() {
 	if s.opt.Flavor == cluster.MySQL {
 		m.server.Executed = s.done.mysql()
 	} else {
-		m.server.Executed = string(s.ch.applied.append(s.done.state(s.last)))
+		var room [128]byte
+		m.server.Executed = string(s.ch.applied.append(s.done.state(room[:0], s.last)))
 	}
 	m.parsed = true
 	m.executed = gtid.Set{}
