@@ -54,8 +54,9 @@ func surfaced(f func()) (value any) {
 }
 
 // chatter is a world of processes that wake, call, cancel, pause and kill each other.
-func chatter(seed uint64, last int) string {
-	e := engine.New(seed)
+func chatter(seed uint64, last int) string { return chatterIn(engine.New(seed), last) }
+
+func chatterIn(e *engine.Engine, last int) string {
 	defer e.Close()
 	trace := e.Record(last)
 	const n = 50
@@ -122,6 +123,35 @@ func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
 	short := chatter(7, 100)
 	if !strings.HasSuffix(one, short) || strings.Count(short, "\n") < 100 || strings.Count(short, "\n") > 200 {
 		t.Errorf("the last 100:\n%s", short)
+	}
+}
+
+func TestAWorldDoesNotShowWhatWasLeftToIt(t *testing.T) {
+	var s engine.Spare
+	defer s.Close()
+	for seed := uint64(8); seed >= 7; seed-- {
+		if chatterIn(s.New(seed), 0) != chatter(seed, 0) {
+			t.Errorf("seed %d is another world after others", seed)
+		}
+	}
+}
+
+func TestLeft(t *testing.T) {
+	var s engine.Spare
+	defer s.Close()
+	take := func() (first, second *[]string) {
+		e := s.New(1)
+		defer e.Close()
+		h := e.Network(engine.Link{}, engine.Link{}).Host("h")
+		return engine.Left[[]string](h), engine.Left[[]string](h)
+	}
+	first, second := take()
+	if first == second {
+		t.Fatal("one world has the same twice")
+	}
+	*first = append(*first, "left")
+	if again, other := take(); again != first || other != second || len(*again) != 1 {
+		t.Error("the next world has others")
 	}
 }
 

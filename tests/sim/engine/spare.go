@@ -1,6 +1,9 @@
 package engine
 
-import "iter"
+import (
+	"iter"
+	"reflect"
+)
 
 // Spare is what worlds leave behind for those after them, which are then cheaper
 // to make: goroutines and room. One world at a time uses it. A Spare that is done
@@ -15,6 +18,26 @@ type Spare struct {
 	dials      slab[dialling]
 	streams    slab[[2]End]
 	processes  slab[Process]
+	left       map[reflect.Type]renewed // slabs of what Left gives out
+}
+
+// renewed is a slab whose things go to the next world.
+type renewed interface{ renew() }
+
+// Left is a T that nothing else of the world of h has, as a world before left it,
+// or a zero one: who takes it clears it and keeps the room that it has grown.
+func Left[T any](h *Host) *T {
+	s := h.n.e.spare
+	kind := reflect.TypeFor[T]()
+	all, ok := s.left[kind].(*slab[T])
+	if !ok {
+		if s.left == nil {
+			s.left = map[reflect.Type]renewed{}
+		}
+		all = &slab[T]{}
+		s.left[kind] = all
+	}
+	return all.take()
 }
 
 // slab is room for things of one kind that live as long as their world.
@@ -25,9 +48,11 @@ type slab[T any] struct {
 
 // A slab has blocks of so many things, and room for so many of one world.
 const (
-	slabBlock = 32
-	slabMost  = 64 * slabBlock
+	slabBlock = 16
+	slabMost  = 128 * slabBlock
 )
+
+func (s *slab[T]) renew() { s.used = 0 }
 
 // take is a thing as its last user left it, so that it can keep what it has grown.
 func (s *slab[T]) take() *T {
@@ -53,7 +78,12 @@ type strand struct {
 
 // New is the function New for a world that uses s.
 func (s *Spare) New(seed uint64) *Engine {
-	s.contexts.used, s.signals.used, s.dials.used, s.streams.used, s.processes.used = 0, 0, 0, 0, 0
+	for _, all := range [...]renewed{&s.contexts, &s.signals, &s.dials, &s.streams, &s.processes} {
+		all.renew()
+	}
+	for _, all := range s.left {
+		all.renew()
+	}
 	e := begin(seed, s)
 	e.kept = true
 	return e

@@ -24,7 +24,8 @@ type Machine struct {
 
 // NewMachine puts a server on a host; it does not run yet.
 func NewMachine(host *engine.Host, c engine.Clock, o Options) *Machine {
-	m := &Machine{Server: New(o), host: host, clock: c}
+	m := &Machine{Server: engine.Left[Server](host), host: host, clock: c}
+	m.empty(o)
 	m.run()
 	m.p.Kill()
 	pump := m.pump

@@ -103,6 +103,13 @@ type Server struct {
 
 // New makes a server without any transaction, which does not run yet.
 func New(o Options) *Server {
+	s := &Server{}
+	s.empty(o)
+	return s
+}
+
+// empty makes s new, which may have served another world.
+func (s *Server) empty(o Options) {
 	if o.ID < 1 || o.ID > Servers {
 		panic(fmt.Sprintf("mysql: server id %d", o.ID))
 	}
@@ -112,12 +119,13 @@ func New(o Options) *Server {
 	if o.Replicator == "" {
 		o.Replicator = "repl"
 	}
-	s := &Server{opt: o, tables: map[string]bool{}, marks: map[markKey]cluster.Mark{}}
+	*s = Server{opt: o, tables: map[string]bool{}, marks: map[markKey]cluster.Mark{},
+		binlog: s.binlog[:0], rows: s.rows[:0], accounts: s.accounts[:0], sessions: s.sessions[:0], waits: s.waits[:0],
+		ch: channel{relay: s.ch.relay[:0]}}
 	for _, a := range append([]cluster.Account{{User: Root, Host: "localhost"}, {User: o.Manager, Host: "%"}, {User: o.Replicator, Host: "%"}}, o.Accounts...) {
 		s.accounts = append(s.accounts, cluster.AccountState{Account: a})
 	}
 	slices.SortFunc(s.accounts, func(a, b cluster.AccountState) int { return a.Account.Compare(b.Account) })
-	return s
 }
 
 // Addr is its address.

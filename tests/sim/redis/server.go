@@ -38,7 +38,8 @@ type client struct {
 
 // NewServer is a running Redis without data for the pair u.
 func NewServer(h *engine.Host, u cluster.UniqSign) *Server {
-	s := &Server{host: h, store: NewStore(u), clock: epoch, runs: new(int)}
+	s := &Server{host: h, store: engine.Left[Store](h), clock: epoch, runs: new(int)}
+	s.store.begin(u)
 	s.begin()
 	return s
 }

@@ -91,6 +91,21 @@ type says struct {
 
 // NewStore is an empty Redis as the pair u sees it.
 func NewStore(u cluster.UniqSign) *Store {
+	s := &Store{}
+	s.begin(u)
+	return s
+}
+
+// begin empties s, which may have served another world.
+func (s *Store) begin(u cluster.UniqSign) {
+	all := s.says
+	if all == nil || s.u != u {
+		all = sayings(u)
+	}
+	*s = Store{u: u, state: state{record: noRecord}, history: s.history[:0], says: all}
+}
+
+func sayings(u cluster.UniqSign) *says {
 	look := func(kinds ...string) []redisbus.Wake {
 		all := make([]redisbus.Wake, len(kinds))
 		for i, k := range kinds {
@@ -98,7 +113,7 @@ func NewStore(u cluster.UniqSign) *Store {
 		}
 		return all
 	}
-	return &Store{u: u, state: state{record: noRecord}, says: &says{
+	return &says{
 		view:       look(redisbus.KindView),
 		assignment: look(redisbus.KindAssignment),
 		report:     look(redisbus.KindReport),
@@ -106,7 +121,7 @@ func NewStore(u cluster.UniqSign) *Store {
 		pause:      look(redisbus.KindPause),
 		verdict:    look(redisbus.KindVerdict),
 		both:       look(redisbus.KindAssignment, redisbus.KindRequest),
-	}}
+	}
 }
 
 // Clone is another Redis that holds the same and goes its own way from here.
