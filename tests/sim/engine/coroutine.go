@@ -50,7 +50,8 @@ type coroutine struct {
 	how     how
 	ctx     context.Context // of its wait
 	until   time.Duration   // of its wait, on the clock of the process; noLimit
-	timer   int             // its event in the queue; none when zero
+	due     key             // when until is, in the order of events; none when its seq is zero
+	timer   int             // its event in the queue, at due or before; none when zero
 }
 
 // noLimit is later than everything.
@@ -91,17 +92,10 @@ func (c *coroutine) arm() {
 	}
 	e := c.p.e
 	if at := c.p.clock.when(c.until); at > e.now {
-		c.timer = e.queue.put(at, event{p: c.p, co: c})
+		e.queue.arm(c, at)
 		return
 	}
 	c.end(timeUp)
-}
-
-func (c *coroutine) disarm() {
-	if c.timer != 0 {
-		c.p.e.queue.remove(c.timer)
-		c.timer = 0
-	}
 }
 
 // end has the present wait end at this instant, unless something else does before.
@@ -134,7 +128,7 @@ func (c *coroutine) wake(wait uint64, how how) {
 		c.arm()
 		return
 	}
-	c.disarm()
+	c.due = key{}
 	c.waiting, c.how = false, how
 	c.wait++
 	if p.e.trace != nil {
@@ -173,6 +167,10 @@ func (c *coroutine) over() {
 
 func (c *coroutine) gone() {
 	c.waiting = false
+	if c.timer != 0 {
+		c.p.e.queue.remove(c.timer)
+		c.timer = 0
+	}
 	if i := slices.Index(c.p.cos, c); i >= 0 {
 		c.p.cos = slices.Delete(c.p.cos, i, i+1)
 	}
@@ -184,7 +182,7 @@ func (c *coroutine) unwind() {
 		return
 	}
 	e := c.p.e
-	c.disarm()
+	c.due = key{}
 	if c.f != nil {
 		c.gone()
 		return

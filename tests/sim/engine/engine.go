@@ -100,7 +100,7 @@ func (e *Engine) count() {
 func (e *Engine) due(ev event) {
 	e.count()
 	if ev.co != nil {
-		ev.co.timer = 0
+		ev.co.timer, ev.co.due = 0, key{}
 		ev.co.wake(ev.co.wait, timeUp)
 		return
 	}

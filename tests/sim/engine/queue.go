@@ -37,8 +37,8 @@ func (k key) before(o key) bool { return k.at < o.at || k.at == o.at && k.seq < 
 
 // queue is a list of events in their order, the last to happen first: a world has
 // some forty, most new ones are due soon, and to move keys up is cheap. A coroutine
-// with an event in it knows which, so that a wait that ends otherwise takes its
-// timer away.
+// knows its event in it. A wait that ends otherwise leaves that for the next wait,
+// which most often ends later: an event that comes too early is put again.
 type queue struct {
 	keys   []key
 	events []event
@@ -47,15 +47,41 @@ type queue struct {
 }
 
 func (q *queue) next() (at time.Duration, any bool) {
-	n := len(q.keys)
-	if n == 0 {
-		return 0, false
+	for last := len(q.keys) - 1; last >= 0; last = len(q.keys) - 1 {
+		k := q.keys[last]
+		c := q.events[k.event].co
+		if c == nil || c.due.seq == k.seq {
+			return k.at, true
+		}
+		q.pop()
+		c.timer = 0
+		if c.due.seq != 0 {
+			c.timer = q.insert(c.due, event{p: c.p, co: c})
+		}
 	}
-	return q.keys[n-1].at, true
+	return 0, false
+}
+
+// arm has the wait of c be over at that time.
+func (q *queue) arm(c *coroutine, at time.Duration) {
+	q.seq++
+	c.due = key{at: at, seq: q.seq}
+	if c.timer != 0 {
+		if q.events[c.timer-1].key.before(c.due) {
+			return
+		}
+		q.remove(c.timer)
+	}
+	c.timer = q.insert(c.due, event{p: c.p, co: c})
 }
 
 // put returns the number of the event, which is above zero, for remove.
 func (q *queue) put(at time.Duration, ev event) int {
+	q.seq++
+	return q.insert(key{at: at, seq: q.seq}, ev)
+}
+
+func (q *queue) insert(k key, ev event) int {
 	n := q.free
 	if n == 0 {
 		q.events = append(q.events, event{})
@@ -63,13 +89,13 @@ func (q *queue) put(at time.Duration, ev event) int {
 	} else {
 		q.free = q.events[n-1].free
 	}
-	q.seq++
-	ev.key = key{at: at, seq: q.seq, event: int32(n - 1)}
+	k.event = int32(n - 1)
+	ev.key = k
 	q.events[n-1] = ev
-	i := q.find(ev.key)
+	i := q.find(k)
 	q.keys = append(q.keys, key{})
 	copy(q.keys[i+1:], q.keys[i:])
-	q.keys[i] = ev.key
+	q.keys[i] = k
 	return n
 }
 
@@ -114,6 +140,9 @@ func (q *queue) clear() {
 
 // shift moves everything that p waits for by d of the world's time.
 func (q *queue) shift(p *Process, d time.Duration) {
+	for _, c := range p.cos {
+		c.due.at += d
+	}
 	for i := range q.keys {
 		if k := &q.keys[i]; q.events[k.event].p == p {
 			k.at += d
