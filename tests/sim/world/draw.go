@@ -23,29 +23,29 @@ func Draw(seed uint64) Spec {
 			Failback: pick(r, failover.FailbackManual, failover.FailbackFollow, failover.FailbackAuto), FailbackAfter: time.Second,
 			TryTimes: pick(r, 1, 2), ConnectTimeout: pick(r, 500*time.Millisecond, time.Second), Interval: time.Second,
 		},
-		Steady: !one(12), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
+		Steady: !one(16), Home: one(2), Recovers: one(2), AutoReplicate: one(2), Blocks: one(4),
 		Clients: pick(r, 1, 1, 1, 2), WriteEvery: pick(r, ms(50, 300), ms(200, 600), ms(200, 600)), Apply: pick(r, 0, time.Millisecond, 30*time.Millisecond, 400*time.Millisecond),
 		Clocks: map[string]engine.Clock{},
 	}
 	// Most worlds are short, since much happens at once in them; some last until
 	// what is waited for has come.
-	s.Until, s.Settles = ms(300, 1000), 200*time.Millisecond
-	if one(6) {
+	s.Until, s.Settles = ms(150, 600), 100*time.Millisecond
+	if one(12) {
 		s.Until, s.Settles = ms(1000, 4000), time.Second
 	}
-	long := one(60)
+	long := one(120)
 	if long {
 		s.Until += 13 * time.Second
-		s.Heartbeat = pick(r, 0, 0, 30*time.Second) // so seldom that a replica tells nothing of its source
+		s.Heartbeat = pick(r, 0, 30*time.Second) // so seldom that a replica tells nothing of its source
 	}
-	begin := ms(50, 300)
+	begin := ms(40, 160)
 	if s.Steady {
 		s.StartsOpen = one(12)
 	} else {
 		begin = ms(0, 2800)
-		s.Until += 2500 * time.Millisecond
 	}
-	if one(9) {
+	s.Until += begin
+	if one(12) {
 		s.lease(r)
 	}
 	if one(8) {
@@ -66,7 +66,7 @@ func Draw(seed uint64) Spec {
 		return &s.Faults[len(s.Faults)-1]
 	}
 	// Many worlds have a reason for a failover: what the rest meets.
-	if one(3) {
+	if long || one(3) {
 		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2], &kinds[3], kindOf(cutOff)), time.Second)
 		f.On, f.At = s.active(), begin+(f.At-begin)/2
 		if long {

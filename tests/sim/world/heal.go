@@ -18,8 +18,10 @@ const (
 	// schedule says otherwise, and mostHealing how long the world may take to be well after the faults.
 	settled     = time.Second
 	mostHealing = 90 * time.Second
-	// lookEvery is how often the pair is looked at meanwhile.
+	// lookEvery is how often the pair is looked at meanwhile, and lookAgain when
+	// nothing but the end is waited for.
 	lookEvery = 50 * time.Millisecond
+	lookAgain = 5 * time.Millisecond
 	// identifyLease is the life of identify's lease.
 	identifyLease = 3 * time.Second
 )
@@ -73,6 +75,9 @@ func (w *world) check() {
 	case w.writing && now-w.wellFrom >= w.settles():
 		// The passive must come to have everything.
 		w.writing, w.wellFrom = false, 0
+		for _, s := range w.db {
+			s.Slow(func() time.Duration { return 0 })
+		}
 	case !w.writing && w.level():
 		w.end("")
 		return
@@ -81,7 +86,11 @@ func (w *world) check() {
 		w.end(missing)
 		return
 	}
-	w.e.After(lookEvery, w.check)
+	again := lookEvery
+	if !w.writing {
+		again = lookAgain
+	}
+	w.e.After(again, w.check)
 }
 
 func (w *world) settles() time.Duration {
@@ -123,7 +132,7 @@ func (w *world) missing() string {
 
 // quarantined reports whether an agent that is there says so of a server, and it is so.
 func (w *world) quarantined(s *server) bool {
-	return w.report(s).Deed == cluster.DeedQuarantine && s.other.Lacks(s.Server) > 0
+	return s.other.Lacks(s.Server) > 0 && w.report(s).Deed == cluster.DeedQuarantine
 }
 
 // report is the newest of an agent that runs now.
