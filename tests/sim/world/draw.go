@@ -66,7 +66,7 @@ func Draw(seed uint64) Spec {
 		return &s.Faults[len(s.Faults)-1]
 	}
 	// Many worlds have a reason for a failover: what the rest meets.
-	if long || one(3) {
+	if long || one(3) || s.Lease > 0 && one(2) {
 		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2], &kinds[3], kindOf(cutOff)), time.Second)
 		f.On, f.At = s.active(), begin+(f.At-begin)/2
 		if long {
@@ -76,6 +76,7 @@ func Draw(seed uint64) Spec {
 			f.Kind, f.At, s.Policy.Unfenced = cutOff, begin, failover.UnfencedAuto
 		}
 		if s.Lease > 0 && r.IntN(2) == 0 {
+			f.At = begin + (f.At-begin)/2 // it takes long until the lease is over, and is seen to be
 			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(r.Int64N(int64(2*s.Lease))))
 			switch r.IntN(4) {
 			case 0: // the lock is left to it
@@ -128,8 +129,11 @@ func (s *Spec) lease(r *rand.Rand) {
 	s.Agents, s.Local = 2, true
 	s.Lease = time.Duration(1000+r.IntN(1000)) * time.Millisecond
 	s.Policy.Unfenced = pick(r, failover.UnfencedWait, failover.UnfencedWait, failover.UnfencedAuto)
-	s.Until += 2 * s.Lease
+	s.Until += s.takes()
 }
+
+// takes is how long it takes at least until a lease is over that nobody renews.
+func (s *Spec) takes() time.Duration { return 2*s.Lease + s.Lease/4 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
