@@ -30,6 +30,7 @@ var (
 func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	start := w.now()
 	learned := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, w.p.ledger.learn(ctx, w.self) })
+	theirs := w.rowOfPeer(ctx, in)
 	var conn Conn
 	err := w.timed(in, "dial", func() (err error) {
 		conn, err = w.links.node.Connect(ctx)
@@ -63,6 +64,18 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	})
 	if err != nil {
 		return err
+	}
+	if theirs != nil {
+		err := w.timed(in, "check epoch row of the other", func() error {
+			row, err := theirs.Get(ctx, -1)
+			if err != nil {
+				return nil // it is gone, or has no row: the own one is left
+			}
+			return newerRow(row, in.Record)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Open) }); err != nil && !safeguard.Off(safeguard.RecordCheck) {
 		return err
@@ -217,11 +230,38 @@ func (w *worker) noNewerRow(ctx context.Context, in *reconcile.Input, conn Conn)
 		ctx, cancel := w.call(ctx)
 		defer cancel()
 		found, err := conn.Mark(ctx, in.Record.EpochTable, w.p.u)
-		if err == nil && found.Epoch > in.Record.Epoch && found.Epoch.Credible() {
-			err = fmt.Errorf("%w: it says %d with %s active, the record %s", errNewerRow, found.Epoch, found.Active, in.Record.Order())
+		if err == nil {
+			err = newerRow(found, in.Record)
 		}
 		return err
 	})
+}
+
+// rowOfPeer reads the epoch row of the other server, if that answers, for an opening in
+// a pair at rest: one of a later epoch this server may have received and not applied,
+// or not received at all. It is nil where nobody is asked.
+func (w *worker) rowOfPeer(ctx context.Context, in *reconcile.Input) *sched.Result[cluster.Mark] {
+	if in.Record.Phase != cluster.PhaseSteady || in.Record.EpochTable == "" || !in.Theirs.Answers() || safeguard.Off(safeguard.NewerRow) {
+		return nil
+	}
+	return sched.Begin(w.rt, func() (cluster.Mark, error) {
+		ctx, cancel := w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
+		defer cancel()
+		conn, err := w.other.links.node.Connect(ctx)
+		if err != nil {
+			return cluster.Mark{}, err
+		}
+		defer conn.Close()
+		return conn.Mark(ctx, in.Record.EpochTable, w.p.u)
+	})
+}
+
+// newerRow returns errNewerRow when row is of a later epoch than the record.
+func newerRow(row cluster.Mark, rec cluster.Assignment) error {
+	if row.Epoch <= rec.Epoch || !row.Epoch.Credible() {
+		return nil
+	}
+	return fmt.Errorf("%w: it says %d with %s active, the record %s", errNewerRow, row.Epoch, row.Active, rec.Order())
 }
 
 // reseal sets super_read_only again on a server that was not opened after all.
