@@ -59,6 +59,10 @@ func conform(t *testing.T) {
 	w := newWalk(t, ctx, lab, pair, "everything")
 	steps := w.through(everything, done)
 	w.close()
+	must(t, pair.Renew(ctx))
+	w = newWalk(t, ctx, lab, pair, "apart")
+	steps += w.through(apart, done)
+	w.close()
 	for _, o := range ops {
 		if done[o.name] == 0 {
 			t.Errorf("the walk through everything leaves %q out", o.name)
@@ -100,6 +104,13 @@ const everything = `
 	B errant, start, stop, start
 	A take lock, take lock twice, ask nothing, take lock, kill keeper, take lock, close keeper, take lock, kill, start server, take lock, close
 	B take lock, take lock twice`
+
+// apart has each server make the epoch row itself.
+const apart = `
+	B stop
+	A stop, open, log in, write, mark, close
+	B open, mark, start
+	A start`
 
 func number(t *testing.T, name string, otherwise int) int {
 	t.Helper()

@@ -116,12 +116,13 @@ func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign,
 			s.write(now, &Txn{makes: table})
 		}
 		key := markKey{table, u}
-		if s.marks[key].Epoch >= m.Epoch && s.marks[key].Epoch != 0 {
+		was, there := s.marks[key]
+		if was.Epoch >= m.Epoch && there {
 			x.over(now)
 			done(nil)
 			return
 		}
-		x.commit(now, &Txn{mark: &marked{key, m}}, func(o Outcome) {
+		x.commit(now, &Txn{mark: &marked{key, m, !there}}, func(o Outcome) {
 			if o.Result == Acknowledged {
 				done(nil)
 			}

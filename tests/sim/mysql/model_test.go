@@ -392,6 +392,35 @@ func TestMarksAreRaisedAndReplicate(t *testing.T) {
 	})
 }
 
+// Where each server has made the row itself, neither applies that of the other.
+func TestARowThatBothHaveMadeStopsTheApplier(t *testing.T) {
+	a, b, _ := pair(t, cluster.MySQL)
+	for _, s := range []*Server{a, b} {
+		x := login(t, s, "mmm")
+		x.Limit(now, time.Second)
+		if err := x.SetWritable(now); err != nil {
+			t.Fatal(err)
+		}
+		x.WriteMark(now, "mmm.epoch", "u", cluster.Mark{Epoch: 3, Active: s.Addr()}, func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	m := login(t, b, "mmm")
+	m.StopThreads(now, true, true, func(error) {})
+	m.StartThreads(now, true, true, func(error) {})
+	receive(t, a, b)
+	for b.ApplyOne(now) {
+	}
+	if ch := b.Channel(now); ch.SQL != cluster.ThreadNo || ch.SQLErrno != ErrDuplicate {
+		t.Errorf("%+v", ch)
+	}
+	if got := b.MarkOf("mmm.epoch", "u"); got.Active != b.Addr() {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDivergedServersOfMariaDBStopApplying(t *testing.T) {
 	a, b, _ := pair(t, cluster.MariaDB)
 	root := login(t, b, Root)

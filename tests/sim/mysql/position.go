@@ -30,6 +30,8 @@ type Txn struct {
 type marked struct {
 	markKey
 	mark cluster.Mark
+	// first: there was no row before. Where there is one it cannot be applied.
+	first bool
 }
 
 type markKey struct {

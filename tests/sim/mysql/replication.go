@@ -346,14 +346,16 @@ func (s *Server) ApplyOne(now time.Duration) bool {
 	}
 	t := c.relay[0]
 	switch {
-	case s.opt.Flavor == cluster.MySQL:
-		if !s.done.has(t) {
-			s.log(t)
-		}
-	case t.Seq <= s.last.seq:
+	case s.opt.Flavor == cluster.MySQL && s.done.has(t):
+	case s.opt.Flavor == cluster.MariaDB && t.Seq <= s.last.seq:
 		c.sql = cluster.ThreadNo
 		c.sqlErr = fault{ErrOutOfOrder, fmt.Sprintf("An attempt was made to binlog GTID 0-%d-%d which would create an out-of-order sequence number "+
 			"with existing GTID %s, and gtid strict mode is enabled", t.Origin, t.Seq, s.last)}
+		s.touch()
+		return true
+	case s.made(t):
+		c.sql = cluster.ThreadNo
+		c.sqlErr = fault{ErrDuplicate, "Could not execute Write_rows event; Duplicate entry for key 'PRIMARY'"}
 		s.touch()
 		return true
 	default:
@@ -364,6 +366,15 @@ func (s *Server) ApplyOne(now time.Duration) bool {
 	s.touch()
 	s.settle(now)
 	return true
+}
+
+// made reports whether t makes an epoch row that is there already.
+func (s *Server) made(t *Txn) bool {
+	if t.mark == nil || !t.mark.first {
+		return false
+	}
+	_, there := s.marks[t.mark.markKey]
+	return there
 }
 
 // WaitApplied waits until target is applied, at most so long. On MariaDB what

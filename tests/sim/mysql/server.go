@@ -40,6 +40,7 @@ const Never = time.Duration(1<<63 - 1)
 // Error numbers of servers, as far as the model gives them.
 const (
 	ErrAccessDenied  = 1045
+	ErrDuplicate     = 1062
 	ErrNoTable       = 1146
 	ErrNoThread      = 1094
 	ErrNotReplica    = 1200
