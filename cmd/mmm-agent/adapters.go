@@ -85,7 +85,8 @@ func (c *connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 		case mysqlnode.KindOwnUser:
 			kind = agent.SessionOwnUser
 		}
-		all = append(all, agent.Session{ID: s.ID, User: s.User, Command: s.Command, Kind: kind, Stopping: s.Stopping()})
+		all = append(all, agent.Session{ID: s.ID, User: s.User, Command: s.Command, Kind: kind, Stopping: s.Stopping(),
+			Killed: s.Killed(), Awaits: s.Awaits(), Queues: s.Queues()})
 	}
 	return all, err
 }

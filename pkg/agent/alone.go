@@ -14,9 +14,6 @@ import (
 func (w *worker) closeAlone(ctx context.Context, in *reconcile.Input) error {
 	began := w.now()
 	err := w.timed(in, string(reconcile.CloseAlone), func() error {
-		if err := w.killApplications(ctx); w.isLost(err) {
-			return err
-		}
 		if err := w.setReadOnly(ctx, in, reconcile.CloseAlone); err != nil {
 			return err
 		}

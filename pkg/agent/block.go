@@ -368,7 +368,7 @@ func (w *worker) marked(e cluster.Epoch) { w.memory.Marked, w.markedAt = e, w.no
 func (w *worker) endSessionsOf(ctx context.Context, list []cluster.Account) error {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
-	all, err := w.mortals(ctx)
+	all, err := w.mortals(ctx, w.links.work)
 	if err != nil {
 		return err
 	}

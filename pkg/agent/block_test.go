@@ -167,6 +167,7 @@ func TestASwitchoverThatDoesNotHappenReleasesWhatItLocked(t *testing.T) {
 				s.put(switching(5, 4, hostA, hostB))
 				s.pass(100 * time.Millisecond)
 				if busy {
+					s.pass(time.Second)
 					s.want(hostA, "one", cluster.DeedRefused)
 				}
 				s.wantLogIn(s.w.a(), "app@%", busy)

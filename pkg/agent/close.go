@@ -137,15 +137,21 @@ func (w *worker) refuse(in *reconcile.Input, why string) error {
 	return nil
 }
 
-// setReadOnly sets read_only; unless gently, what blocks it is killed.
+// setReadOnly sets read_only; unless gently, what holds it up is ended: at the second
+// attempt, and at the first one of a closing that asks nobody.
 func (w *worker) setReadOnly(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
+	over := kind == reconcile.CloseAlone
 	for attempt := 1; ; attempt++ {
-		err := w.timed(in, "set read_only", func() error {
+		name, set := "set read_only", w.orderReadOnly
+		if over {
+			name, set = "set read_only over what blocks", w.closeOver
+		}
+		err := w.timed(in, name, func() error {
 			wait := w.lockWait(kind)
 			ctx, cancel := w.rt.Timeout(ctx, wait+w.p.a.o.ConnectTimeout)
 			defer cancel()
 			w.closing = true
-			return w.links.work.SetReadOnly(ctx, wait)
+			return set(ctx, wait)
 		})
 		if err != nil && w.refused(err) && w.readsClosed(ctx) {
 			w.setNote(noteGrants, cluster.NoteGrants, fmt.Sprintf("read_only is set already and cannot be set: %v", err))
@@ -158,18 +164,12 @@ func (w *worker) setReadOnly(ctx context.Context, in *reconcile.Input, kind reco
 		if err := w.wants(ctx, in, kind); err != nil {
 			return err
 		}
-		// A session of ours may be it: one whose write of the epoch row was given up.
-		err = w.timed(in, "kill what blocks", func() error {
-			if err := w.killApplications(ctx); err != nil {
-				return err
-			}
-			_, err := w.killOwnUser(ctx, map[uint64]bool{})
-			return err
-		})
-		if err != nil {
-			return err
-		}
+		over = true
 	}
+}
+
+func (w *worker) orderReadOnly(ctx context.Context, wait time.Duration) error {
+	return w.links.work.SetReadOnly(ctx, wait)
 }
 
 // readsClosed reports whether the server is closed as setting it would leave it.
@@ -185,7 +185,7 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 func (w *worker) killApplications(ctx context.Context) error {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
-	all, err := w.mortals(ctx)
+	all, err := w.mortals(ctx, w.links.work)
 	if err != nil {
 		return err
 	}
@@ -225,12 +225,12 @@ func (w *worker) endSessions(ctx context.Context) error {
 // mortals lists the sessions that a closing may end: all but the one with the
 // pair's lock, of whichever user. That opens nothing, and is the right of the active
 // to stay open.
-func (w *worker) mortals(ctx context.Context) ([]Session, error) {
-	all, err := w.links.work.Sessions(ctx)
+func (w *worker) mortals(ctx context.Context, conn Conn) ([]Session, error) {
+	all, err := conn.Sessions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := w.links.work.Lock(ctx, LockName(w.p.u))
+	lock, err := conn.Lock(ctx, LockName(w.p.u))
 	return slices.DeleteFunc(all, func(s Session) bool { return s.ID == lock.Holder }), err
 }
 
@@ -243,7 +243,7 @@ func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive
 	ctx, cancel := w.call(ctx)
 	defer cancel()
 	first := len(killed) == 0
-	all, err := w.mortals(ctx)
+	all, err := w.mortals(ctx, w.links.work)
 	if err != nil {
 		return 0, err
 	}

@@ -11,6 +11,12 @@
 // session, leaves a value under a lock and sets the worker's one signal. No lock is
 // held across a call to a server, to Redis or to the store.
 //
+// Closing. What holds up setting read_only is ended over a connection of its own while
+// the order waits, which keeps others from beginning to write. Where somebody has set up
+// semi-synchronous replication, commits that wait for an acknowledgement are let go last,
+// when none of their clients is left to be told: nobody hears of a success that the other
+// server does not know of.
+//
 // Connections. A worker keeps one connection to work on and one spare, opened
 // beforehand, on which a closing order is left when the server hangs. Each
 // opening dials one of its own before it checks the record and never dials

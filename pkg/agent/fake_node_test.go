@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +78,13 @@ type fakeServer struct {
 	writers  []agent.Writer
 	locker   uint64 // the session that holds a table lock; 0 for none
 	killed   []uint64
-	stops    []string // which threads were stopped and started
+	// awaiting are the sessions whose commits wait for the other server's acknowledgement:
+	// the first asks for it, the others wait for the first. told are those whose clients
+	// heard of a success without one.
+	awaiting, told []uint64
+	// kept is a session that we may not kill.
+	kept  uint64
+	stops []string // which threads were stopped and started
 	// beforeWritable runs before read_only is cleared, without any lock.
 	beforeWritable func()
 	// slowStop: the receiving thread ends 22 s after it was told to.
@@ -251,6 +258,7 @@ type fakeConn struct {
 	onBroken func() // unless we close it
 	dead     bool
 	queued   bool            // a closing order waits on it
+	queues   bool            // it waits for whoever writes
 	stopping bool            // it waits for the receiving thread
 	lacks    map[string]bool // as at its log-in
 	user     string          // empty for mmm
@@ -358,14 +366,36 @@ func (c *fakeConn) Missing(ctx context.Context) (names []string, err error) {
 }
 
 func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
-	return c.may(ctx, "close", func(s *fakeServer) error {
-		if s.locker != 0 {
+	until := time.Now().Add(max(wait, time.Second))
+	for {
+		err := c.may(ctx, "close", func(s *fakeServer) error {
+			if c.queues = s.written(); !c.queues {
+				s.close()
+				return nil
+			}
+			return errHeld
+		})
+		if !errors.Is(err, errHeld) {
+			return err
+		}
+		if !time.Now().Before(until) {
+			c.queues = false
 			return fmt.Errorf("set read_only: %w", agent.ErrLockWait)
 		}
-		s.close()
-		return nil
-	})
+		select {
+		case <-ctx.Done():
+			return causeError{cluster.CauseAnswerTimeout}
+		case <-c.broken:
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
+
+// errHeld: something keeps read_only from being set.
+var errHeld = errors.New("held up")
+
+// written reports whether something keeps read_only from being set; the lock is held.
+func (s *fakeServer) written() bool { return s.locker != 0 || len(s.awaiting) > 0 }
 
 func (c *fakeConn) QueueReadOnly(done func(error)) error {
 	c.s.w.mu.Lock()
@@ -374,7 +404,7 @@ func (c *fakeConn) QueueReadOnly(done func(error)) error {
 	go func() {
 		for held := true; held; {
 			err := c.do(context.Background(), func(s *fakeServer) error {
-				if held = s.locker != 0; !held {
+				if held = s.written(); !held {
 					s.close()
 				}
 				return nil
@@ -423,16 +453,18 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 		}
 		for id, x := range s.sessions {
 			if id != c.id {
-				one := agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping}
+				one := agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping, Queues: x.queues}
 				if x.user != "" {
 					one.User, one.Kind = x.user, agent.SessionApplication
 				}
 				all = append(all, one)
 			}
 		}
-		for _, x := range s.clients {
+		for id, x := range s.clients {
+			x.Awaits = len(s.awaiting) > 0 && s.awaiting[0] == id
 			all = append(all, x)
 		}
+		slices.SortFunc(all, func(a, b agent.Session) int { return cmp.Compare(a.ID, b.ID) })
 		return nil
 	})
 	return all, err
@@ -440,15 +472,46 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 
 func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
 	return c.may(ctx, "kill", func(s *fakeServer) error {
+		if s.kept == id {
+			return nil
+		}
 		if own := s.sessions[id]; own != nil {
 			own.end()
 		}
-		if _, ok := s.clients[id]; ok {
+		if x, ok := s.clients[id]; ok && slices.Contains(s.awaiting, id) {
+			x.Killed = true
+			s.clients[id] = x
+			s.killed = append(s.killed, id)
+			if s.flavor == cluster.MariaDB && s.awaiting[0] == id {
+				s.release()
+			}
+		} else if ok {
 			s.killed = append(s.killed, id)
 			delete(s.clients, id)
 		}
 		if s.locker == id {
 			s.locker = 0
+		}
+		return nil
+	})
+}
+
+// release ends the commits that wait; those who were not cut off are told of a success.
+func (s *fakeServer) release() {
+	for _, id := range s.awaiting {
+		if !s.clients[id].Killed {
+			s.told = append(s.told, id)
+		} else {
+			delete(s.clients, id)
+		}
+	}
+	s.awaiting = nil
+}
+
+func (c *fakeConn) ReleaseCommits(ctx context.Context) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if s.flavor == cluster.MySQL {
+			s.release()
 		}
 		return nil
 	})

@@ -60,6 +60,9 @@ type Closer interface {
 	QueueReadOnly(done func(error)) error
 	Sessions(ctx context.Context) ([]Session, error)
 	Kill(ctx context.Context, id uint64) error
+	// ReleaseCommits ends the waits for a replica's acknowledgement that the end of a
+	// session does not end. For a moment no commit waits for any.
+	ReleaseCommits(ctx context.Context) error
 	Writers(ctx context.Context) ([]Writer, error)
 }
 
@@ -132,6 +135,10 @@ type Session struct {
 	Kind    SessionKind
 	// Stopping reports that it has told a replication thread to stop and waits for it.
 	Stopping bool
+	// Killed reports that it was killed and is not gone yet, Awaits that it waits for a
+	// replica's acknowledgement of what it and others have committed, and Queues that it
+	// waits for a lock of the whole server, as one does that sets read_only.
+	Killed, Awaits, Queues bool
 }
 
 // Writer is a session that would lose work if the server were closed now.

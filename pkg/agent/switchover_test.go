@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -56,6 +57,7 @@ func TestASwitchoverIsRefusedWhileSomethingWrites(t *testing.T) {
 					busy(a)
 				})
 				s.put(switching(5, 4, hostA, hostB))
+				s.pass(1100 * time.Millisecond)
 				if r := s.want(hostA, "one", cluster.DeedRefused); r.Reason == "" {
 					s.Error("a refusal without a reason")
 				}
@@ -118,8 +120,79 @@ func TestAFailoverKillsWhatHoldsTheLock(t *testing.T) {
 			a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
 		})
 		s.put(revoked(6, hostA, hostB))
+		s.pass(1100 * time.Millisecond)
 		s.want(hostA, "one", cluster.DeedClosed)
 		s.wantOpen(false, false)
+	})
+}
+
+// Commits wait for the acknowledgement of a server that gives none any more. The closing
+// ends them, and none of their clients hears of a success.
+func TestAClosingEndsCommitsThatWaitForAnAcknowledgement(t *testing.T) {
+	for _, flavor := range []cluster.Flavor{cluster.MySQL, cluster.MariaDB} {
+		for name, begin := range map[string]func(s *stage){
+			"by order": func(s *stage) {
+				s.bus.put(steady(5, 3, hostA, hostB))
+				s.agent("one")
+				awaiting(s)
+				s.put(revoked(6, hostA, hostB))
+				s.pass(1500 * time.Millisecond)
+			},
+			"alone": func(s *stage) {
+				a, _ := leased(s)
+				awaiting(s)
+				a.cut(true)
+				s.until(s.w.a(), false, 7*time.Second)
+			},
+		} {
+			t.Run(string(flavor)+" "+name, func(t *testing.T) {
+				play(t, func(s *stage) {
+					if flavor == cluster.MariaDB {
+						for _, srv := range s.w.servers {
+							srv.flavor, srv.executed = cluster.MariaDB, "0-1-10"
+						}
+					}
+					begin(s)
+					s.wantOpen(false, false)
+					s.w.a().change(func(a *fakeServer) {
+						if len(a.told) > 0 || len(a.clients) > 0 {
+							s.Errorf("told of a success: %v, still there: %v", a.told, a.clients)
+						}
+					})
+				})
+			})
+		}
+	}
+}
+
+// The session of one who waits cannot be ended. The closing waits with it.
+func TestACommitWhoseClientIsThereWaitsOn(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		awaiting(s)
+		s.w.a().change(func(a *fakeServer) { a.kept = 8 })
+		s.put(revoked(6, hostA, hostB))
+		s.pass(10 * time.Second)
+		s.wantOpen(true, false)
+		s.w.a().change(func(a *fakeServer) {
+			if len(a.told) > 0 || !slices.Contains(a.killed, 7) {
+				s.Errorf("told of a success: %v, killed: %v", a.told, a.killed)
+			}
+			a.kept = 0
+		})
+		s.pass(3 * time.Second)
+		s.want(hostA, "one", cluster.DeedClosed)
+	})
+}
+
+// awaiting has two clients of a wait for an acknowledgement, the second behind the first.
+func awaiting(s *stage) {
+	s.w.a().change(func(a *fakeServer) {
+		for _, id := range []uint64{7, 8} {
+			a.clients[id] = agent.Session{ID: id, User: "app", Kind: agent.SessionApplication}
+			a.awaiting = append(a.awaiting, id)
+		}
 	})
 }
 

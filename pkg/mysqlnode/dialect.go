@@ -26,6 +26,9 @@ type dialect struct {
 	origins string
 	// superReadOnly: the server has super_read_only.
 	superReadOnly bool
+	// awaiting tells which switch has commits wait for a replica's acknowledgement, where
+	// a killed session waits on; empty where it does not.
+	awaiting string
 	// replica is the word for a replica in START and STOP.
 	replica string
 	// wait calls the wait function, ready reads its answer.
@@ -72,8 +75,9 @@ var mysql56 = &dialect{
 	sample: "SELECT @@global.read_only AS read_only, @@global.server_uuid AS identity, @@global.gtid_mode AS gtid_mode, " +
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_executed AS executed, @@global.gtid_purged AS purged",
-	status:  []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
-	replica: "SLAVE",
+	awaiting: "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled') AND Value = 'ON'",
+	status:   []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
+	replica:  "SLAVE",
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS(%s, %d)", literal(target), wholeSeconds(d))
 	},

@@ -32,6 +32,20 @@ type Session struct {
 // waits for its end: "Killing slave" of MariaDB, "Killing replica" of MySQL.
 func (s Session) Stopping() bool { return strings.HasPrefix(s.State, "Killing ") }
 
+// Killed reports whether the session was killed and is not gone yet; nobody is told
+// any more how its statement ends.
+func (s Session) Killed() bool { return s.Command == "Killed" }
+
+// Awaits reports whether the session waits for a replica's acknowledgement of what it
+// has committed, and of what those behind it have.
+func (s Session) Awaits() bool { return strings.HasPrefix(s.State, "Waiting for semi-sync ACK") }
+
+// Queues reports whether the session waits for a lock of the whole server: "Waiting for
+// global read lock" and "Waiting for commit lock" of MySQL, "Waiting for backup lock" of MariaDB.
+func (s Session) Queues() bool {
+	return strings.HasPrefix(s.State, "Waiting for ") && strings.HasSuffix(s.State, " lock")
+}
+
 // Sessions lists all sessions but our own. Without the PROCESS privilege the
 // server shows only those of our own user, and does not say so.
 func (c *Conn) Sessions(ctx context.Context) ([]Session, error) {

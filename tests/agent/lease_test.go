@@ -101,6 +101,57 @@ func TestTheActiveIsOpenByItsLeases(t *testing.T) {
 	s.lease(cluster.LeaseBoth)
 }
 
+// Somebody has commits wait for the passive's acknowledgement, without an end. Cut off, the
+// active is closed within its lease all the same, no client hears of a success, and
+// commits are to wait as before.
+func TestTheActiveClosesOverCommitsThatWait(t *testing.T) {
+	s := prepare(t, programs)
+	s.leased()
+	source := "rpl_semi_sync_master"
+	if harness.ChosenFlavor() == harness.MySQL {
+		source = "rpl_semi_sync_source"
+		s.must(s.a.Exec(s.within(5*time.Second), "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'"))
+	}
+	for _, name := range []string{"_wait_point = AFTER_SYNC", "_timeout = 3600000", "_enabled = 1"} {
+		s.must(s.a.Exec(s.within(5*time.Second), "SET GLOBAL "+source+name))
+	}
+	app, err := s.a.Open(harness.StrangerUser)
+	s.must(err)
+	defer app.Close()
+	const clients = 20
+	ended := make(chan error, clients)
+	for i := range clients {
+		go func() {
+			_, err := app.ExecContext(s.Context(), "INSERT INTO entry (client, seq) VALUES (?, 1)", i)
+			ended <- err
+		}()
+	}
+	s.must(harness.Until(s.within(5*time.Second), "commits wait", func(ctx context.Context) (bool, string) {
+		var n int
+		err := s.a.Admin().QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = ? AND state <> '' AND command <> 'Sleep'",
+			harness.StrangerUser).Scan(&n)
+		return n == clients, fmt.Sprint(n, " sessions, ", err)
+	}))
+	s.Redis.Kill()
+	s.must(s.b.Process().Freeze())
+	if took := s.becomes("closed without a lease", false); took > leaseOf*9/10 {
+		t.Errorf("closed after %s, with leases of %s", took, leaseOf)
+	} else {
+		t.Logf("closed %s after the loss", took)
+	}
+	for range clients {
+		if err := <-ended; err == nil {
+			t.Error("a client heard of a success that the passive does not know of")
+		}
+	}
+	s.must(harness.Until(s.within(5*time.Second), "set up as before", func(ctx context.Context) (bool, string) {
+		var name, value string
+		err := s.a.Admin().QueryRowContext(ctx, "SHOW GLOBAL VARIABLES LIKE '"+source+"_enabled'").Scan(&name, &value)
+		return value == "ON", fmt.Sprint(value, " ", err)
+	}))
+	s.must(s.b.Process().Thaw())
+}
+
 // The agent of the active is frozen with its sessions: the other agent says that the
 // lock is over a lease after its last question, not before. An agent that is killed
 // and started again takes over.

@@ -188,6 +188,21 @@ func TestACommitWaitsForItsAcknowledgement(t *testing.T) {
 		if !s.Has(4) {
 			t.Error("a commit whose session was killed while it waited is gone")
 		}
+		m.SetReadOnly(now, time.Second, got.err("close"))
+		if f == cluster.MariaDB {
+			got.are(t, "close done")
+			return
+		}
+		s.Advance(now + time.Second)
+		got.are(t, "close Error 1205:") // MySQL waits on for whom it has cut off
+		m.SetReadOnly(now, time.Second, got.err("close"))
+		login(t, s, "mmm").ReleaseCommits(now, got.err("release"))
+		got.are(t, "close done")
+		if !a.Ended() || s.Open() {
+			t.Errorf("ended: %v, open: %v", a.Ended(), s.Open())
+		}
+		s.Advance(now + releaseFor)
+		got.are(t, "release done")
 	})
 }
 

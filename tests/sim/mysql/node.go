@@ -262,7 +262,8 @@ func (c *Conn) Sessions(ctx context.Context) ([]agent.Session, error) {
 			if x.busy {
 				command = "Query"
 			}
-			all = append(all, agent.Session{ID: x.id, User: x.user, Command: command, Kind: kind, Stopping: x.stops})
+			all = append(all, agent.Session{ID: x.id, User: x.user, Command: command, Kind: kind, Stopping: x.stops,
+				Killed: x.killed, Awaits: x.waits(acking), Queues: x.waits(closing, queued)})
 		}
 		done(all, nil)
 	})
@@ -273,6 +274,13 @@ func (c *Conn) Kill(ctx context.Context, id uint64) error {
 	return tell(ctx, c, "kill a session on", func(now time.Duration, _ *Session, done func(error)) {
 		_ = c.n.m.KillSession(now, id)
 		done(nil)
+	})
+}
+
+// ReleaseCommits ends the waits for the replica's acknowledgement.
+func (c *Conn) ReleaseCommits(ctx context.Context) error {
+	return tell(ctx, c, "end the waits for acknowledgements on", func(now time.Duration, x *Session, done func(error)) {
+		x.ReleaseCommits(now, done)
 	})
 }
 

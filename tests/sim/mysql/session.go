@@ -22,6 +22,7 @@ type Session struct {
 	stops  bool          // it waits for the receiving thread to stop
 	until  time.Duration // an order that opens is void from then on
 	left   bool          // its client is gone; it ends with its statement
+	killed bool          // and was cut off
 	locks  []string      // that it has, by name
 	idle   time.Duration // for how long its client may ask nothing; 0 for ever
 	asked  time.Duration // when its client has asked something last
@@ -135,14 +136,45 @@ func (s *Server) Hangup(now time.Duration, x *Session) {
 }
 
 // KillSession ends the session with this number; the error is 1094 when there is none.
+// One of MySQL whose commit waits for the replica's acknowledgement loses its client and
+// waits on.
 func (s *Server) KillSession(now time.Duration, id uint64) error {
 	for _, x := range s.sessions {
 		if x.id == id {
+			if s.opt.Flavor == cluster.MySQL && x.waits(acking) {
+				s.cutOff(now, x)
+				return nil
+			}
 			s.end(now, x)
 			return nil
 		}
 	}
 	return fail(ErrNoThread, "Unknown thread id")
+}
+
+// cutOff takes its client from a session whose commit waits for the acknowledgement.
+func (s *Server) cutOff(now time.Duration, x *Session) {
+	if x.killed {
+		return
+	}
+	for _, w := range s.waits {
+		if w.x == x {
+			w.end(now, orphaned)
+			w.end = func(now time.Duration, how ending) {
+				s.degraded = s.degraded || how == late
+				x.over(now)
+			}
+		}
+	}
+	x.left, x.killed = true, true
+	if x.onEnd != nil {
+		x.onEnd()
+	}
+}
+
+// waits reports whether the session is in a wait of one of these kinds.
+func (x *Session) waits(kinds ...kind) bool {
+	return slices.ContainsFunc(x.s.waits, func(w *wait) bool { return w.x == x && slices.Contains(kinds, w.kind) })
 }
 
 // Sessions are all sessions, the oldest first; it must not be changed.
@@ -258,21 +290,48 @@ func (x *Session) Commit(now time.Duration, done func(Outcome)) {
 func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 	s := x.s
 	s.write(now, t)
-	if s.opt.AckWait == 0 || s.degraded {
+	if s.opt.AckWait == 0 || s.degraded || s.relaxed > 0 {
 		x.answer(now, Outcome{}, done)
 		return
 	}
 	seq := t.Seq
 	s.begin(&wait{x: x, kind: acking, until: now + s.opt.AckWait,
-		met: func() bool { return s.ch.acked >= seq },
+		met: func() bool { return s.ch.acked >= seq || s.relaxed > 0 },
 		end: func(now time.Duration, how ending) {
-			if how == cut {
+			switch how {
+			case orphaned:
+				done(Outcome{Result: Unknown})
+				return
+			case cut:
 				x.answer(now, Outcome{Result: Unknown}, done)
 				return
 			}
 			s.degraded = s.degraded || how == late
 			x.answer(now, Outcome{}, done)
 		}})
+}
+
+// releaseFor is for how long ReleaseCommits has commits wait for nobody.
+const releaseFor = 100 * time.Millisecond
+
+// ReleaseCommits ends, on MySQL, all waits for the replica's acknowledgement, as if it
+// had come. done is called when commits wait again, and not when the session ends before.
+func (x *Session) ReleaseCommits(now time.Duration, done func(error)) {
+	s := x.s
+	if s.opt.Flavor == cluster.MariaDB {
+		done(nil)
+		return
+	}
+	x.statement()
+	s.relaxed++
+	s.begin(&wait{x: x, kind: polling, until: now + releaseFor, met: func() bool { return false }, end: func(now time.Duration, how ending) {
+		s.relaxed--
+		x.over(now)
+		if how != cut {
+			done(nil)
+		}
+	}})
+	s.settle(now)
 }
 
 // Acknowledged takes the replica's word that it has received the server's own

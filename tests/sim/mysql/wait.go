@@ -31,7 +31,8 @@ type ending int
 const (
 	met ending = iota
 	late
-	cut // the session was ended
+	cut      // the session was ended
+	orphaned // its client is gone, and it goes on
 )
 
 // begin starts a wait of x.

@@ -1,0 +1,32 @@
+package mysqlnode
+
+import (
+	"context"
+	"errors"
+)
+
+// releaseFor is how long commits wait for no acknowledgement, in seconds: those who
+// wait go on within milliseconds.
+const releaseFor = "0.1"
+
+// ReleaseCommits ends the waits of commits for a replica's acknowledgement. With
+// semi-synchronous replication of MySQL a killed session waits on, and read_only cannot
+// be set meanwhile (tried on 9.7); MariaDB ends the wait with the session, and nothing is
+// done there. No client that may still be told of such a commit may be left, since for a
+// moment none waits. The server itself goes back to how it was set up, whether or not its
+// client is there; who kills its session then has us put it right over another.
+func (c *Conn) ReleaseCommits(ctx context.Context) error {
+	const op = "end the waits for acknowledgements on"
+	if c.dialect.awaiting == "" {
+		return nil
+	}
+	got, err := c.query(ctx, op, c.dialect.awaiting)
+	if err != nil || len(got) != 1 || len(got[0].rows) == 0 {
+		return err
+	}
+	turn := "SET GLOBAL " + got[0].row(0).text("Variable_name") + " = "
+	if err = c.exec(ctx, op, turn+"0", "DO SLEEP("+releaseFor+")", turn+"1"); err == nil {
+		return nil
+	}
+	return errors.Join(err, c.withdraw(context.WithoutCancel(ctx), turn+"1"))
+}
