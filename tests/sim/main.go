@@ -24,7 +24,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	seconds := flag.Int("seconds", 60, "how long to run; seeds are counted up from the first of -seeds")
-	seeds := flag.String("seeds", "", "the seeds from a to b, as a-b, and no others; a- runs from there for -seconds")
+	seeds := flag.String("seeds", "", "the worlds of the seeds from a to b, as a-b, and no others; a- runs from there for -seconds")
 	seed := flag.Uint64("seed", 0, "this seed alone")
 	spec := flag.String("spec", "", "the schedule in this file alone")
 	trace := flag.Bool("trace", false, "with -seed or -spec: print all that happens")
@@ -92,7 +92,7 @@ func one(spec world.Spec, trace bool) int {
 	}
 	out := run(spec)
 	fmt.Print(out.Trace)
-	fmt.Printf("%d events in %s of the world's time\n", out.Events, out.Took)
+	fmt.Printf("%d events and %d rounds in %s of the world's time\n", out.Events, out.Rounds, out.Took)
 	if out.Violation != nil {
 		fmt.Println(out.Violation)
 		return 1
@@ -128,7 +128,8 @@ type search struct {
 
 	n      atomic.Uint64 // seeds given out
 	mu     sync.Mutex
-	runs   uint64
+	worlds uint64
+	rounds uint64 // of all worlds; each is a schedule
 	events uint64
 	took   time.Duration // of the worlds' time
 	seen   world.Counters
@@ -149,7 +150,8 @@ func (s *search) work() {
 		}
 		out := world.Run(world.Draw(seed))
 		s.mu.Lock()
-		s.runs++
+		s.worlds++
+		s.rounds += uint64(out.Rounds)
 		s.events += out.Events
 		s.took += out.Took
 		s.seen.Add(&out.Seen)
@@ -173,9 +175,9 @@ func (s *search) enough() bool {
 func (s *search) tell(cores, shrink int) int {
 	took := time.Since(s.began)
 	fmt.Print(s.seen.String())
-	n := max(1, s.runs)
-	fmt.Printf("%d schedules from seed %d in %s: %.0f a second and core, %.0f a second of processor time; each %.0f events, %s of the world's time\n",
-		s.runs, s.next, took.Round(time.Millisecond), float64(s.runs)/took.Seconds()/float64(cores), float64(s.runs)/processor().Seconds(),
+	n := max(1, s.rounds)
+	fmt.Printf("%d schedules in %d worlds from seed %d in %s: %.0f a second and core, %.0f a second of processor time; each %.0f events, %s of the world's time\n",
+		s.rounds, s.worlds, s.next, took.Round(time.Millisecond), float64(s.rounds)/took.Seconds()/float64(cores), float64(s.rounds)/processor().Seconds(),
 		float64(s.events)/float64(n), (s.took / time.Duration(n)).Round(time.Millisecond))
 	if s.last != 0 {
 		fmt.Printf("the digest of what happened is %016x\n", s.digest)
@@ -203,7 +205,7 @@ func digest(seed uint64, out world.Outcome) uint64 {
 	if out.Violation != nil {
 		broken = out.Violation.String()
 	}
-	fmt.Fprintln(h, seed, out.Events, out.Took, broken, out.Seen)
+	fmt.Fprintln(h, seed, out.Rounds, out.Events, out.Took, broken, out.Seen)
 	return h.Sum64()
 }
 

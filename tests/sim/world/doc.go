@@ -5,7 +5,9 @@
 //
 // Draw makes a schedule of a seed, Run carries it out: what is in the schedule
 // goes wrong until its time is over, then everything heals, and the world runs on
-// until the pair is well again. The Judge is told of everything that changes and
+// until the pair is well again. Then the next round of faults begins in the same
+// world, if there is one: with daemons and servers that have a past, and the active
+// where the round before has left it. The Judge is told of everything that changes and
 // says whether a promise was broken. The same schedule gives the same events.
 //
 // A fault is a kind with what it happens to; it begins at a time, or some

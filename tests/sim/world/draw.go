@@ -29,7 +29,7 @@ func Draw(seed uint64) Spec {
 	}
 	// Most worlds are short, since much happens at once in them; some last until
 	// what is waited for has come.
-	s.Until, s.Settles = ms(150, 600), 100*time.Millisecond
+	s.Until, s.Settles = ms(150, 600), short
 	if one(12) {
 		s.Until, s.Settles = ms(1000, 4000), time.Second
 	}
@@ -59,67 +59,105 @@ func Draw(seed uint64) Spec {
 			}
 		}
 	}
-	add := func(k *kind, least time.Duration) *Fault {
-		f := Fault{Kind: k.name, At: begin + time.Duration(r.Int64N(int64(s.Until-begin))), For: max(least, span(r))}
-		k.draw(r, &s, &f)
-		s.Faults = append(s.Faults, f)
-		return &s.Faults[len(s.Faults)-1]
+	d := drawer{r, &s}
+	s.Round = d.round(begin, s.Until, s.Settles, long)
+	most := mostRounds
+	switch {
+	case long, s.Settles > short, !s.Steady:
+		most = 1
+	case s.Lease > 0:
+		most = 2
 	}
-	// Many worlds have a reason for a failover: what the rest meets.
-	if long || one(3) || s.Lease > 0 && one(2) {
-		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2], &kinds[3], kindOf(cutOff)), time.Second)
-		f.On, f.At = s.active(), begin+(f.At-begin)/2
+	for range r.IntN(most) {
+		until := ms(150, 500)
+		if one(10) {
+			until = ms(1000, 3500)
+		}
+		s.Rounds = append(s.Rounds, d.round(0, until+s.takes(), short, false))
+	}
+	return s
+}
+
+// drawer draws the rounds of a schedule.
+type drawer struct {
+	*rand.Rand
+	s *Spec
+}
+
+// one is true once in so many times.
+func (d drawer) one(in int) bool { return d.IntN(in) == 0 }
+
+// round draws one whose faults begin then, and that heals then.
+func (d drawer) round(begin, until, settles time.Duration, long bool) Round {
+	s, r := d.s, Round{Until: until, Settles: settles}
+	add := func(k *kind, least time.Duration) *Fault {
+		f := Fault{Kind: k.name, At: begin + time.Duration(d.Int64N(int64(until-begin))), For: max(least, span(d.Rand))}
+		k.draw(d.Rand, s, &f)
+		r.Faults = append(r.Faults, f)
+		return &r.Faults[len(r.Faults)-1]
+	}
+	// Many rounds have a reason for a failover: what the rest meets.
+	if long || d.one(3) || s.Lease > 0 && d.one(2) {
+		f := add(pick(d.Rand, &kinds[0], &kinds[1], &kinds[2], &kinds[3], kindOf(cutOff)), time.Second)
+		f.On, f.At = TheActive, begin+(f.At-begin)/2
 		if long {
-			f.For = s.Until
+			f.For = until
 		}
 		if s.Heartbeat > 0 {
 			f.Kind, f.At, s.Policy.Unfenced = cutOff, begin, failover.UnfencedAuto
 		}
-		if s.Lease > 0 && r.IntN(2) == 0 {
+		if s.Lease > 0 && d.one(2) {
 			f.At = begin + (f.At-begin)/2 // it takes long until the lease is over, and is seen to be
-			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(r.Int64N(int64(2*s.Lease))))
-			switch r.IntN(4) {
+			f.Kind, f.For = cutOff, max(f.For, s.Lease+time.Duration(d.Int64N(int64(2*s.Lease))))
+			switch d.IntN(4) {
 			case 0: // the lock is left to it
-				f.To = s.passive()
+				f.To = ThePassive
 			case 1: // the lock is lost before
 				f.At += s.Lease * 3 / 2
-				s.Faults = append(s.Faults, Fault{Kind: linkCut, On: s.active(), To: s.passive(), At: begin, For: s.Until})
+				r.Faults = append(r.Faults, Fault{Kind: linkCut, On: TheActive, To: ThePassive, At: begin, For: until})
 			}
 		}
 	}
 	// Who is to take over may go too, and be back before or after the other one.
-	if one(12) {
-		f := add(pick(r, &kinds[0], &kinds[1], &kinds[2]), 0)
-		f.On, f.At, f.When = s.passive(), 0, pick(r, cluster.PhaseRevoked, cluster.PhaseOpening)
-		f.After = time.Duration(r.Int64N(int64(10 * time.Millisecond)))
+	if d.one(12) {
+		f := add(pick(d.Rand, &kinds[0], &kinds[1], &kinds[2]), 0)
+		f.On, f.At, f.When = ThePassive, 0, pick(d.Rand, cluster.PhaseRevoked, cluster.PhaseOpening)
+		f.After = time.Duration(d.Int64N(int64(10 * time.Millisecond)))
 	}
 	// Few kinds at once go together more often than all.
-	some := make([]*kind, 1+r.IntN(6))
+	some := make([]*kind, 1+d.IntN(6))
 	for i := range some {
-		some[i] = &kinds[r.IntN(len(kinds))]
+		some[i] = &kinds[d.IntN(len(kinds))]
 		if some[i].name == errantWrite && !s.Steady {
 			some[i] = &kinds[0] // a pair that begins with rows on both sides has no way to begin
 		}
 	}
-	for range 1 + r.IntN(7) {
-		k := pick(r, some...)
+	for range 1 + d.IntN(7) {
+		k := pick(d.Rand, some...)
 		f := add(k, 0)
-		if one(3) || !k.trouble && one(2) {
-			f.When = pick(r, cluster.PhaseSwitching, cluster.PhaseRevoked, cluster.PhaseRevoked, cluster.PhaseOpening, cluster.PhaseSteady)
-			f.At = time.Duration(r.Int64N(int64(f.At)))
-			f.After = time.Duration(r.Int64N(int64(100 * time.Microsecond << r.IntN(10))))
+		if d.one(3) || !k.trouble && d.one(2) {
+			f.When = pick(d.Rand, cluster.PhaseSwitching, cluster.PhaseRevoked, cluster.PhaseRevoked, cluster.PhaseOpening, cluster.PhaseSteady)
+			f.At = time.Duration(d.Int64N(int64(f.At + 1)))
+			f.After = time.Duration(d.Int64N(int64(100 * time.Microsecond << d.IntN(10))))
 		}
 	}
-	for range pick(r, 0, 0, 1, 1, 2, 3) {
-		o := Order{At: begin + time.Duration(r.Int64N(int64(s.Until-begin))),
-			Verb: pick(r, Switchover, Switchover, Switchover, Override, ForceOverride, Pause, Resume, Withdraw)}
-		if one(4) {
-			o.To = servers[r.IntN(2)]
+	for range pick(d.Rand, 0, 0, 1, 1, 2, 3) {
+		o := Order{At: begin + time.Duration(d.Int64N(int64(until-begin))),
+			Verb: pick(d.Rand, Switchover, Switchover, Switchover, Override, ForceOverride, Pause, Resume, Withdraw)}
+		if d.one(4) {
+			o.To = servers[d.IntN(2)]
 		}
-		s.Operator = append(s.Operator, o)
+		r.Operator = append(r.Operator, o)
 	}
-	return s
+	return r
 }
+
+const (
+	// short is for how long a pair that heals soon must be well.
+	short = 100 * time.Millisecond
+	// mostRounds is how many rounds a world of short ones has.
+	mostRounds = 6
+)
 
 // mostDrift is how many millionths the clock of an agent with leases runs wrong at most.
 const mostDrift = 100_000
@@ -141,20 +179,4 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 func span(r *rand.Rand) time.Duration {
 	most := 60 * time.Millisecond << r.IntN(9)
 	return most/2 + time.Duration(r.Int64N(int64(most/2)))
-}
-
-// passive is the host of who is not.
-func (s *Spec) passive() string {
-	if s.Home {
-		return servers[1]
-	}
-	return servers[0]
-}
-
-// active is the host of who is active at a steady beginning.
-func (s *Spec) active() string {
-	if s.Home {
-		return servers[0]
-	}
-	return servers[1]
 }

@@ -43,15 +43,17 @@ type kind struct {
 type fault struct {
 	Fault
 	*kind
+	round int  // the one that it is of
 	armed bool // it waits for its phase
 	// changed is when it last began or ended; 0 for never.
 	changed time.Duration
 	end     func()
 }
 
-// plan has a fault begin and end in its time.
+// plan has a fault of this round begin and end in its time.
 func (w *world) plan(planned Fault) {
-	f := &fault{Fault: planned, kind: kindOf(planned.Kind)}
+	planned.On, planned.To = w.means(planned.On), w.means(planned.To)
+	f := &fault{Fault: planned, kind: kindOf(planned.Kind), round: w.round}
 	w.faults = append(w.faults, f)
 	w.e.At(w.began+f.At, func() {
 		if f.When == "" {
@@ -78,7 +80,7 @@ func (w *world) entered(phase cluster.Phase) {
 }
 
 func (w *world) happen(f *fault) {
-	if w.healed != 0 {
+	if !w.suffers(f.round) {
 		return
 	}
 	if d := w.named(f.On); d != nil && d.p == nil {

@@ -11,10 +11,10 @@ import (
 // calmAgain is how long after a fault all that it has delayed has come.
 const calmAgain = 2 * time.Second
 
-// lookAfter has the judge told, until the heal, for how long nobody has taken
-// writes although nothing is in the way of a failover.
-func (w *world) lookAfter() {
-	if w.healed != 0 || w.over {
+// lookAfter has the judge told, until the heal of a round, for how long nobody has
+// taken writes although nothing is in the way of a failover.
+func (w *world) lookAfter(round int) {
+	if !w.suffers(round) || w.over {
 		return
 	}
 	switch lost := w.lost(); {
@@ -25,7 +25,7 @@ func (w *world) lookAfter() {
 	case w.headless != 0:
 		w.judge.Headless(w.e.Now(), lost.Addr(), w.headless)
 	}
-	w.e.After(lookEvery, w.lookAfter)
+	w.e.After(lookEvery, func() { w.lookAfter(round) })
 }
 
 // lost is the server whose death is all that is wrong; nil while more is, or nobody is dead.
@@ -46,7 +46,11 @@ func (s *server) dead() bool {
 
 // calmBut reports whether all goes well but for s.
 func (w *world) calmBut(s *server) bool {
-	if w.redis.Process().Paused() || !w.redis.Up() || w.fork != nil || w.requests > 0 || w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
+	if w.redis.Process().Paused() || !w.redis.Up() || w.fork != nil || w.requested {
+		return false
+	}
+	snap := w.redis.Store().Snapshot(w.redis.Now())
+	if snap.Pause != nil || snap.Request != nil && !snap.Request.State.Ended() {
 		return false
 	}
 	for _, f := range w.faults {
@@ -65,5 +69,5 @@ func (w *world) ready(lost *server) bool {
 	return a.Phase == cluster.PhaseSteady && a.Active == lost.Addr() && a.IsEligible(lost.other.Addr()) && !a.Blocked &&
 		p.Unfenced != failover.UnfencedWait && p.MaxLoss < 0 && lost.other.Unapplied() == 0 && lost.Lacks(lost.other.Server) == 0 &&
 		(c.IO == cluster.ThreadYes || !lost.Up()) && c.SQL == cluster.ThreadYes &&
-		w.spec.Lease == 0 && !w.has(daemonLeap) && !w.has(redisLeap)
+		w.spec.Lease == 0 && !w.judge.p.Leaps
 }

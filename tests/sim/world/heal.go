@@ -49,13 +49,14 @@ func (w *world) heal() {
 		d.p.Resume()
 		d.start()
 	}
-	w.desk.Go(w.resume)
+	round := w.round
+	w.desk.Go(func() { w.resume(round) })
 	w.e.After(lookEvery, w.check)
 }
 
-// resume has the operator end every pause, a late one too.
-func (w *world) resume() {
-	for {
+// resume has the operator end every pause, a late one too, until the next round begins.
+func (w *world) resume(round int) {
+	for w.round == round {
 		if w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
 			_ = w.order(Order{Verb: Resume})
 		}
@@ -79,11 +80,13 @@ func (w *world) check() {
 			s.Slow(func() time.Duration { return 0 })
 		}
 	case !w.writing && w.level():
-		w.end("")
+		w.tell("")
+		w.over = !w.again()
 		return
 	}
 	if now-w.healed >= mostHealing {
-		w.end(missing)
+		w.tell(missing)
+		w.over = true
 		return
 	}
 	again := lookEvery
@@ -94,7 +97,7 @@ func (w *world) check() {
 }
 
 func (w *world) settles() time.Duration {
-	if d := w.spec.Settles; d > 0 {
+	if d := w.spec.at(w.round).Settles; d > 0 {
 		return d
 	}
 	return settled
@@ -151,12 +154,16 @@ func (w *world) report(s *server) cluster.Report {
 func (w *world) level() bool {
 	active := w.server(w.record().Active)
 	passive := active.other
-	return active.Open() && (w.quarantined(passive) || passive.Lacks(active.Server) == 0 && active.Lacks(passive.Server) == 0)
+	return active.Open() && (w.quarantined(passive) || w.same())
 }
 
-// end tells the judge what has become of the world.
-func (w *world) end(missing string) {
-	w.over = true
+// same reports whether both servers have the same.
+func (w *world) same() bool {
+	return w.db[0].Lacks(w.db[1].Server) == 0 && w.db[1].Lacks(w.db[0].Server) == 0
+}
+
+// tell tells the judge what has become of the round.
+func (w *world) tell(missing string) {
 	snap := w.redis.Store().Snapshot(w.redis.Now())
 	f := FinalFacts{Record: snap.Assignment, Verdict: missing}
 	if snap.Verdict != nil {
@@ -167,7 +174,7 @@ func (w *world) end(missing string) {
 		f.Servers[i] = FinalServer{Up: s.Up(), Open: s.Open(), Locked: s.Locked(appAccount), IO: c.IO == cluster.ThreadYes, SQL: c.SQL == cluster.ThreadYes,
 			Quarantined: r.Deed == cluster.DeedQuarantine, Reason: r.Reason}
 	}
-	w.e.Note("world", "ends: "+missing)
+	w.e.Note("world", fmt.Sprintf("ends round %d: %s", w.round, missing))
 	w.judge.Final(w.e.Now(), f)
 }
 
@@ -298,6 +305,6 @@ func run(s Spec, traced bool) (out Outcome) {
 	for !w.over && w.judge.Violation() == nil && w.e.Step() {
 		w.look()
 	}
-	out = Outcome{Violation: w.judge.Violation(), Events: w.e.Events(), Took: w.e.Now() - w.began, Seen: w.judge.Seen}
+	out = Outcome{Violation: w.judge.Violation(), Events: w.e.Events(), Took: w.e.Now() - w.start, Rounds: w.round, Seen: w.judge.Seen}
 	return out
 }

@@ -127,6 +127,8 @@ type Judge struct {
 	forked  bool
 	trouble bool
 	stalled bool
+	// disturbed is when something last happened of which either was told.
+	disturbed time.Duration
 	// overslept: one who keeps or takes back leases was held up for longer than they allow.
 	overslept bool
 	forgetful bool // an agent's disk has failed
@@ -217,11 +219,11 @@ func (j *Judge) RedisFault(now time.Duration, forked bool) {
 // Trouble tells of a fault that may justify an automatic change of role: of a
 // server, of its host, or of a link to one of them. Deaths and pauses of daemons and
 // faults of Redis are none.
-func (j *Judge) Trouble(now time.Duration) { j.trouble = true }
+func (j *Judge) Trouble(now time.Duration) { j.trouble, j.disturbed = true, now }
 
 // Stalled tells that an agent, its host or a link between it and a server was
 // paused or slowed, so that what it does may be old.
-func (j *Judge) Stalled(now time.Duration) { j.stalled = true }
+func (j *Judge) Stalled(now time.Duration) { j.stalled, j.disturbed = true, now }
 
 // Overslept tells that an agent with leases, its host or its server, or a clock that
 // leases count on, was or will be held up for longer than the leases allow.

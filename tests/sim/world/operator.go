@@ -9,12 +9,12 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
-// operate has the operator do what the order says; what Redis does not take is
+// operate has the operator do what an order of a round says; what Redis does not take is
 // tried again for a while.
-func (w *world) operate(o Order) {
+func (w *world) operate(o Order, round int) {
 	w.desk.Go(func() {
 		for range 5 {
-			if w.healed != 0 || w.order(o) == nil {
+			if !w.suffers(round) || w.order(o) == nil {
 				return
 			}
 			_ = sched.Sleep(context.Background(), w.desk.Runtime(), 200*time.Millisecond)
@@ -50,6 +50,7 @@ func (w *world) order(o Order) error {
 		to = w.pair.Primary
 	}
 	w.requests++
+	w.requested = true
 	r := cluster.Request{ID: w.requestID(), To: to, Actor: "dba", TimeoutMS: 3000, Verb: cluster.VerbSwitchover}
 	if o.Verb != Switchover {
 		r.Verb, r.Force = cluster.VerbFailover, o.Verb == ForceOverride

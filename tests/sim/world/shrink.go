@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Shrink makes spec smaller while fails holds of it: fewer faults and orders,
-// shorter ones, fewer daemons and clients, less that is unusual. It asks fails
+// Shrink makes spec smaller while fails holds of it: fewer rounds, fewer faults and
+// orders, shorter ones, fewer daemons and clients, less that is unusual. It asks fails
 // budget times at most and returns the smallest spec found; spec itself is taken to
 // fail and is not changed.
 func Shrink(spec Spec, fails func(Spec) bool, budget int) Spec {
@@ -15,10 +15,15 @@ func Shrink(spec Spec, fails func(Spec) bool, budget int) Spec {
 	for s.left > 0 {
 		was := s.left
 		s.better = false
-		fewer(&s, func(spec *Spec) *[]Fault { return &spec.Faults })
-		fewer(&s, func(spec *Spec) *[]Order { return &spec.Operator })
+		s.sooner()
+		for round := 1; round <= s.best.rounds(); round++ {
+			fewer(&s, func(spec *Spec) *[]Fault { return &spec.at(round).Faults })
+			fewer(&s, func(spec *Spec) *[]Order { return &spec.at(round).Operator })
+		}
 		s.simpler()
-		s.shorter()
+		for round := 1; round <= s.best.rounds(); round++ {
+			s.shorter(round)
+		}
 		if !s.better || s.left == was {
 			break
 		}
@@ -30,7 +35,7 @@ type shrinker struct {
 	best   Spec
 	fails  func(Spec) bool
 	left   int
-	better bool // since the round began
+	better bool // since it went through all of it last
 }
 
 // try takes what change makes of the best spec when that still fails.
@@ -50,10 +55,20 @@ func (s *shrinker) try(change func(*Spec)) bool {
 
 // clone copies what a change may touch.
 func clone(spec Spec) Spec {
-	spec.Faults = slices.Clone(spec.Faults)
-	spec.Operator = slices.Clone(spec.Operator)
+	spec.Rounds = slices.Clone(spec.Rounds)
+	for i := 1; i <= spec.rounds(); i++ {
+		r := spec.at(i)
+		r.Faults, r.Operator = slices.Clone(r.Faults), slices.Clone(r.Operator)
+	}
 	spec.Clocks = maps.Clone(spec.Clocks)
 	return spec
+}
+
+// sooner leaves out rounds after the first one, and then first ones.
+func (s *shrinker) sooner() {
+	fewer(s, func(spec *Spec) *[]Round { return &spec.Rounds })
+	for len(s.best.Rounds) > 0 && s.try(func(spec *Spec) { spec.Round, spec.Rounds = spec.Rounds[0], spec.Rounds[1:] }) {
+	}
 }
 
 // fewer leaves out runs of one list, long ones first.
@@ -114,26 +129,26 @@ func (s *shrinker) simpler() {
 // finest is below what a time is not made shorter.
 const finest = 10 * time.Millisecond
 
-// shorter halves times, and ends the faults when the last of them ends.
-func (s *shrinker) shorter() {
-	for i := range s.best.Faults {
-		s.halve(func(spec *Spec) *time.Duration { return &spec.Faults[i].For })
-		s.halve(func(spec *Spec) *time.Duration { return &spec.Faults[i].At })
+// shorter halves times of a round, and ends the faults when the last of them ends.
+func (s *shrinker) shorter(round int) {
+	for i := range s.best.at(round).Faults {
+		s.halve(func(spec *Spec) *time.Duration { return &spec.at(round).Faults[i].For })
+		s.halve(func(spec *Spec) *time.Duration { return &spec.at(round).Faults[i].At })
 	}
-	for i := range s.best.Operator {
-		s.halve(func(spec *Spec) *time.Duration { return &spec.Operator[i].At })
+	for i := range s.best.at(round).Operator {
+		s.halve(func(spec *Spec) *time.Duration { return &spec.at(round).Operator[i].At })
 	}
 	var end time.Duration
-	for _, f := range s.best.Faults {
+	for _, f := range s.best.at(round).Faults {
 		end = max(end, f.At+f.For)
 	}
-	for _, o := range s.best.Operator {
+	for _, o := range s.best.at(round).Operator {
 		end = max(end, o.At)
 	}
-	if end += finest; end < s.best.Until {
-		s.try(func(spec *Spec) { spec.Until = end })
+	if end += finest; end < s.best.at(round).Until {
+		s.try(func(spec *Spec) { spec.at(round).Until = end })
 	}
-	s.halve(func(spec *Spec) *time.Duration { return &spec.Until })
+	s.halve(func(spec *Spec) *time.Duration { return &spec.at(round).Until })
 }
 
 func (s *shrinker) halve(of func(*Spec) *time.Duration) {

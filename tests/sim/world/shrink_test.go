@@ -10,7 +10,7 @@ import (
 )
 
 func big() Spec {
-	s := Spec{Seed: 7, Monitors: 3, Identifies: 2, Agents: 2, Clients: 3, Local: true, Blocks: true, Until: 20 * time.Second,
+	s := Spec{Seed: 7, Monitors: 3, Identifies: 2, Agents: 2, Clients: 3, Local: true, Blocks: true, Round: Round{Until: 20 * time.Second},
 		Clocks: map[string]engine.Clock{"agent1": {}, "identify1": {}}}
 	for i := range 8 {
 		s.Faults = append(s.Faults, Fault{At: time.Duration(i) * time.Second, For: 4 * time.Second, Kind: "kill", N: i})
@@ -86,5 +86,33 @@ func TestShrinkKeepsTheAgentsOfLeases(t *testing.T) {
 	}
 	if got = Shrink(spec, func(Spec) bool { return true }, 10000); got.Lease != 0 || got.Agents != 1 || got.Local {
 		t.Errorf("lease %s, %d agents, local: %v", got.Lease, got.Agents, got.Local)
+	}
+}
+
+func TestShrinkLeavesOutRounds(t *testing.T) {
+	spec := big()
+	for range 3 {
+		spec.Rounds = append(spec.Rounds, big().Round)
+	}
+	was := spec.String()
+	// It needs one fault in each of two rounds, whichever these are.
+	fails := func(s Spec) bool {
+		n := 0
+		for i := 1; i <= s.rounds(); i++ {
+			if slices.ContainsFunc(s.at(i).Faults, has(i+2)) {
+				n++
+			}
+		}
+		return n >= 2
+	}
+	got := Shrink(spec, fails, 1000)
+	if !fails(got) || got.rounds() != 2 || len(got.Faults) != 1 || len(got.Rounds[0].Faults) != 1 || len(got.Operator)+len(got.Rounds[0].Operator) != 0 {
+		t.Errorf("left %s", got)
+	}
+	if got = Shrink(spec, func(s Spec) bool { return slices.ContainsFunc(s.at(s.rounds()).Faults, has(3)) }, 1000); got.rounds() != 1 || got.Until >= big().Until {
+		t.Errorf("left %s", got)
+	}
+	if spec.String() != was {
+		t.Error("the spec that was given has changed")
 	}
 }

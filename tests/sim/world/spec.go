@@ -49,14 +49,11 @@ type Spec struct {
 	Clients    int
 	WriteEvery time.Duration
 	// Apply is how long a transaction takes to be applied at most.
-	Apply    time.Duration `json:",omitempty"`
-	Operator []Order       `json:",omitempty"`
-	Faults   []Fault       `json:",omitempty"`
-	// Until is when the faults end and the heal begins.
-	Until time.Duration
-	// Settles is how long the pair must have been well after that to be believed;
-	// 1 s when zero.
-	Settles time.Duration `json:",omitempty"`
+	Apply time.Duration `json:",omitempty"`
+	Round
+	// Rounds are those that follow in the same world, each when the pair has come to
+	// be well after the one before.
+	Rounds []Round `json:",omitempty"`
 }
 
 // Policy is what the tag's configuration says.
@@ -97,7 +94,8 @@ type Fault struct {
 	// record to it, After that; empty: at At.
 	When  cluster.Phase `json:",omitempty"`
 	After time.Duration `json:",omitempty"`
-	// On is the host or daemon that it happens to, To the other end of a link.
+	// On is the host or daemon that it happens to, To the other end of a link;
+	// TheActive and ThePassive are the hosts of those as the round begins.
 	On string `json:",omitempty"`
 	To string `json:",omitempty"`
 	N  int    `json:",omitempty"`
@@ -133,6 +131,8 @@ func (s Spec) String() string {
 type Outcome struct {
 	// Violation is the first broken promise; nil when all were kept.
 	Violation *Violation
+	// Rounds is how many were begun. All but the last of a violation were completed.
+	Rounds int
 	// Events is how many events there were, Took the time of the world.
 	Events uint64
 	Took   time.Duration

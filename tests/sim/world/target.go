@@ -9,16 +9,22 @@ import (
 
 var servers = [2]string{"db-a", "db-b"}
 
+// The hosts of who is active and passive as a round begins.
+const (
+	TheActive  = "active"
+	ThePassive = "passive"
+)
+
 func onNothing(*rand.Rand, *Spec, *Fault) {}
 
 func onNumber(n int) func(*rand.Rand, *Spec, *Fault) {
 	return func(r *rand.Rand, _ *Spec, f *Fault) { f.N = 1 + r.IntN(n) }
 }
 
-func onServer(r *rand.Rand, s *Spec, f *Fault) {
+func onServer(r *rand.Rand, _ *Spec, f *Fault) {
 	f.On = servers[r.IntN(2)]
 	if r.IntN(4) == 0 {
-		f.On = s.active()
+		f.On = TheActive
 	}
 }
 
@@ -77,6 +83,24 @@ func (s *Spec) machines() []string {
 		}
 	}
 	return all
+}
+
+// means is the name of the host that a fault names in a round that begins now. A
+// pair that has no active yet has the one that it would have begun with.
+func (w *world) means(name string) string {
+	if name != TheActive && name != ThePassive {
+		return name
+	}
+	active := w.db[1]
+	if a := w.record().Active; a != "" {
+		active = w.server(a)
+	} else if w.spec.Home {
+		active = w.db[0]
+	}
+	if name == ThePassive {
+		return active.other.name
+	}
+	return active.name
 }
 
 func (w *world) on(f Fault) *server { return w.db[min(1, int(f.On[3]-'a'))] }

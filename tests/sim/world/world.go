@@ -2,7 +2,6 @@ package world
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -30,7 +29,7 @@ type world struct {
 	net   *engine.Network
 	judge *Judge
 	pair  cluster.Pair
-	began time.Duration // when the schedule begins, of the world's time
+	start time.Duration // when the schedule begins, of the world's time
 
 	hosts   []*engine.Host
 	db      [2]*server
@@ -41,16 +40,20 @@ type world struct {
 	desk    *engine.Process // the operator's
 	deskBus *redis.Bus
 
-	faults   []*fault
+	round    int                            // the present one, from 1 on
+	began    time.Duration                  // when it begins
+	faults   []*fault                       // of this one and of those before
 	froze    map[*engine.Host]time.Duration // when a host was frozen last
 	rows     uint64
 	writing  bool
 	requests int
-	asked    *cluster.Snapshot // what the last identify had read that asked for a change
-	healed   time.Duration     // 0 before
-	headless time.Duration     // since when an active is dead that could be replaced; 0 when none is
-	wellFrom time.Duration     // since when the pair has been well; 0 when it is not
-	over     bool
+	// requested: the operator has asked for something in this round.
+	requested bool
+	asked     *cluster.Snapshot // what the last identify had read that asked for a change
+	healed    time.Duration     // 0 before
+	headless  time.Duration     // since when an active is dead that could be replaced; 0 when none is
+	wellFrom  time.Duration     // since when the pair has been well; 0 when it is not
+	over      bool
 	// stood and away are how long those who keep leases stood still, or were not there.
 	stood, away time.Duration
 }
@@ -84,14 +87,14 @@ func (w *world) build() {
 	w.redis = w.newRedis("redis")
 	w.judge = NewJudge(Promise{
 		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss,
-		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: w.has(daemonLeap) || w.has(redisLeap), Blocks: spec.Blocks,
+		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: spec.leaps(), Blocks: spec.Blocks,
 		Leases: spec.Lease > 0, Monitors: spec.Monitors, Silence: w.policy().Silence(),
 	}, w)
 	w.startServers()
 	if spec.Steady {
 		w.settle()
 	}
-	w.began = w.e.Now()
+	w.start = w.e.Now()
 	w.begin()
 	for i := range spec.Monitors {
 		w.daemon(monitorName(i), "", monitorOf)
@@ -119,14 +122,7 @@ func (w *world) build() {
 	desk := w.host("desk")
 	w.desk = desk.Process("operator", engine.Clock{})
 	w.deskBus = redis.NewBus(w.desk, w.redis.Server)
-	for _, o := range spec.Operator {
-		w.e.At(w.began+o.At, func() { w.operate(o) })
-	}
-	for _, f := range spec.Faults {
-		w.plan(f)
-	}
-	w.e.At(w.began+spec.Until, w.heal)
-	w.e.After(lookEvery, w.lookAfter)
+	w.enter(spec.Round)
 }
 
 // host is the machine with a name, made when it is first asked for.
@@ -287,11 +283,6 @@ func (w *world) begin() {
 	}
 	w.watch(w.redis)
 	w.judge.Begin(w.record(), open...)
-}
-
-// has reports whether a kind of fault is in the schedule.
-func (w *world) has(kind string) bool {
-	return slices.ContainsFunc(w.spec.Faults, func(f Fault) bool { return f.Kind == kind })
 }
 
 func (w *world) count(c Counter) { w.judge.Seen.Count(c) }

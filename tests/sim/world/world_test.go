@@ -137,7 +137,7 @@ func TestAScheduleIsDataAlone(t *testing.T) {
 func TestNothingHappensWithoutAFault(t *testing.T) {
 	for seed := uint64(1); seed <= 10; seed++ {
 		spec := Draw(seed)
-		spec.Steady, spec.Home, spec.Faults, spec.Operator, spec.Clocks = true, true, nil, nil, nil
+		spec.Steady, spec.Home, spec.Faults, spec.Operator, spec.Rounds, spec.Clocks = true, true, nil, nil, nil, nil
 		w := newWorld(spec)
 		w.build()
 		for !w.over && w.e.Step() {
