@@ -20,7 +20,7 @@ var (
 	errNotApplied  = errors.New("not everything that the record demands is applied")
 	errNoGrant     = errors.New("the lease from redis is not held any more")
 	errStillClosed = errors.New("read_only was cleared and reads back 1")
-	errPulls       = errors.New("it receives from the server that it takes over from")
+	errHolds       = errors.New("it receives from the server that it takes over from, or has not applied what it received")
 	errNewerRow    = errors.New("the epoch row is newer than the record")
 )
 
@@ -49,9 +49,9 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 		if srv, err = conn.Observe(cctx, nil); err != nil {
 			return err
 		}
-		if in.PullsFromLost(srv.Channel) && !in.Record.Forced() {
+		if in.HoldsOfLost(srv) {
 			w.asked.Store(true) // restarted since the last sample: it is drained again
-			return errPulls
+			return errHolds
 		}
 		if s.Target == "" {
 			return nil

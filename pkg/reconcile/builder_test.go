@@ -73,6 +73,7 @@ func phase(p cluster.Phase, from, to cluster.Endpoint) func(*input) {
 func proof(p cluster.Proof) func(*input)  { return func(in *input) { in.Record.Proof = p } }
 func target(t string) func(*input)        { return func(in *input) { in.Record.Target = t } }
 func executed(t string) func(*input)      { return func(in *input) { in.Mine.Server.Executed = t } }
+func received(t string) func(*input)      { return func(in *input) { in.Mine.Server.Channel.Received = t } }
 func mineRO(t cluster.Tri) func(*input)   { return func(in *input) { in.Mine.Server.ReadOnly = t } }
 func theirsRO(t cluster.Tri) func(*input) { return func(in *input) { in.Theirs.Server.ReadOnly = t } }
 func threads(io, sql cluster.Thread) func(*input) {

@@ -244,10 +244,10 @@ func (in *Input) opening(target string) (p Plan, ok bool) {
 			return p.because(ReasonNotAppliedYet), false
 		}
 	}
-	switch pulls := in.PullsFromLost(in.Mine.Channel()); {
-	case pulls && in.Record.Forced():
+	switch {
+	case in.Record.Forced() && in.pullsFromLost(in.Mine.Channel()):
 		p = p.with(step(StopIO, "", whyUnverified))
-	case pulls, in.Record.Exists() && in.Memory.Behind == in.Record.Order():
+	case in.HoldsOfLost(in.Mine.Server), in.Record.Exists() && in.Memory.Behind == in.Record.Order():
 		return p.with(step(Drain, target, whyUnverified)), false
 	}
 	if r, must := in.mustWait(); must {
@@ -270,12 +270,31 @@ func (in *Input) mustWait() (cluster.Reason, bool) {
 	return cluster.Reason{}, false
 }
 
-// PullsFromLost reports whether the server that takes over from a lost one may
-// still receive from it, and hold what it has not applied: a restart since it was
-// drained starts the thread again.
-func (in *Input) PullsFromLost(ch cluster.Channel) bool {
-	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() &&
-		ch.Source == in.Peer && in.receives(ch)
+// HoldsOfLost reports whether the server that takes over from a lost one may still
+// receive from it, or is applying what it has received: a restart since it was drained
+// starts the threads again, and another agent may have stopped the one of them. Nothing is
+// waited for where the risk of a force was taken.
+func (in *Input) HoldsOfLost(s cluster.Server) bool {
+	switch ch := s.Channel; {
+	case in.Record.Forced():
+		return false
+	case in.pullsFromLost(ch):
+		return true
+	case !in.takesOverFrom(ch) || ch.SQL != cluster.ThreadYes || safeguard.Off(safeguard.Drain):
+		return false
+	default:
+		all, err := applied(s, ch.Received)
+		return err == nil && !all
+	}
+}
+
+// takesOverFrom reports whether ch is the channel to a lost server whose role this one takes.
+func (in *Input) takesOverFrom(ch cluster.Channel) bool {
+	return in.Record.Phase == cluster.PhaseOpening && !in.Record.Planned() && ch.Source == in.Peer
+}
+
+func (in *Input) pullsFromLost(ch cluster.Channel) bool {
+	return in.takesOverFrom(ch) && in.receives(ch)
 }
 
 // receives reports whether the channel receives or may do so at any moment.

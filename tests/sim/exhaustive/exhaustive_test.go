@@ -169,7 +169,7 @@ func believesDrained(st failover.State, v failover.View, p failover.Policy, now 
 
 // targetless decides as if the record demanded nothing of who is opened.
 func targetless(in reconcile.Input) reconcile.Plan {
-	in.Record.Target = ""
+	in.Record.Target, in.Mine.Server.Channel.Received = "", ""
 	return reconcile.Decide(in)
 }
 
