@@ -49,10 +49,11 @@ func TestAnActiveClosedWithAllItsSessionsStaysClosedForAWhile(t *testing.T) {
 		s.pass(2 * time.Second)
 		s.wantOpen(true, false)
 
-		// A new order is another matter.
+		// The next record says nothing of it, but one after a switchover does.
 		shut()
-		s.pass(time.Second)
 		s.put(steady(5, 4, hostA, hostB))
+		s.stays(false, time.Second)
+		s.put(steady(5, 5, hostA, hostB))
 		s.pass(100 * time.Millisecond)
 		s.wantOpen(true, false)
 	})

@@ -73,7 +73,9 @@ func TestLeases(t *testing.T) {
 		{name: "an active that somebody has just closed stays so", in: given(onActive, mineRO(cluster.Yes), shut(0)), reason: "shut"},
 		{name: "almost for the whole time", in: given(onActive, mineRO(cluster.Yes), shut(reconcile.ReopenAfter-1)), reason: "shut"},
 		{name: "and no longer", in: given(onActive, mineRO(cluster.Yes), shut(reconcile.ReopenAfter)), steps: kinds(reconcile.Open)},
-		{name: "nor under another order", in: given(onActive, mineRO(cluster.Yes), shut(0), func(in *input) { in.Record.Version++ }), steps: kinds(reconcile.Open)},
+		{name: "also under the next record", in: given(onActive, mineRO(cluster.Yes), shut(0), func(in *input) { in.Record.Version++ }), reason: "shut"},
+		{name: "nor when a switchover was taken back", in: given(onActive, mineRO(cluster.Yes), shut(0), func(in *input) { in.Record.Version += 2 }), steps: kinds(reconcile.Open)},
+		{name: "nor in another epoch", in: given(onActive, mineRO(cluster.Yes), shut(0), func(in *input) { in.Record.Epoch++ }), steps: kinds(reconcile.Open)},
 		{name: "an open one is none", in: given(onActive, shut(0)), deed: cluster.DeedOpen},
 	} {
 		t.Run(c.name, func(t *testing.T) {

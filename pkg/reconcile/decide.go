@@ -260,7 +260,7 @@ func (in *Input) opening(target string) (p Plan, ok bool) {
 func (in *Input) mustWait() (cluster.Reason, bool) {
 	rec := in.Record
 	switch left := in.Memory.ShutAt + ReopenAfter - in.Now; {
-	case in.Memory.Shut == rec.Order() && left > 0:
+	case in.shut() && left > 0:
 		return reasonShut(left), true
 	case in.Leases.Used && in.Leases.Granted != rec.Epoch:
 		return ReasonNoGrant, true
@@ -268,6 +268,13 @@ func (in *Input) mustWait() (cluster.Reason, bool) {
 		return ReasonNoLock, true
 	}
 	return cluster.Reason{}, false
+}
+
+// shut reports whether somebody else closed the server under this record or the one
+// before it: to be closed for a switchover that is taken back it takes a record between.
+func (in *Input) shut() bool {
+	was, is := in.Memory.Shut, in.Record.Order()
+	return was.Epoch == is.Epoch && was.Version <= is.Version && is.Version <= was.Version+1
 }
 
 // HoldsOfLost reports whether the server that takes over from a lost one may still
