@@ -160,6 +160,7 @@ func (s *search) work() {
 		}
 		if out.Violation != nil {
 			s.broken = append(s.broken, broken{seed, out})
+			fmt.Fprintf(os.Stderr, "%s after %d schedules: seed %d: %s\n", time.Since(s.began).Round(time.Second), s.rounds, seed, out.Violation)
 		}
 		s.mu.Unlock()
 	}
