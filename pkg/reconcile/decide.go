@@ -287,7 +287,7 @@ func (in *Input) HoldsOfLost(s cluster.Server) bool {
 		return false
 	case in.pullsFromLost(ch):
 		return true
-	case !in.takesOverFrom(ch) || ch.SQL != cluster.ThreadYes || safeguard.Off(safeguard.Drain):
+	case !in.takesOverFrom(ch) || ch.SQL != cluster.ThreadYes || safeguard.Off(safeguard.Drain) || safeguard.Off(safeguard.LateArrivals):
 		return false
 	default:
 		all, err := applied(s, ch.Received)

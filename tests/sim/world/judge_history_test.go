@@ -163,6 +163,17 @@ func (h *history) giveBack() {
 		From: ja, To: jb, Cause: "the old active is back", Proof: cluster.ProofGone})
 }
 
+// forgottenAndGivenBack has Redis forget that b took over, and the role go back to a, which
+// has a row that b has not.
+func (h *history) forgottenAndGivenBack() {
+	h.RedisFault(h.tick(), false)
+	h.change("rebuilt", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: ja, To: jb, Cause: "Redis lost the assignment"})
+	h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: ja, Passive: jb,
+		From: jb, To: ja, Cause: "the old active is back", Proof: cluster.ProofGone})
+	h.loses(ja, 1)
+	h.open(ja)
+}
+
 // failover takes the role from one to the other with this proof.
 func (h *history) failover(from, to cluster.Endpoint, p cluster.Proof) {
 	h.revoke(from, to)

@@ -27,6 +27,7 @@ type member struct {
 	// startedAt is when it was last started.
 	startedAt time.Duration
 	acked     bool // since it was opened
+	adopted   bool // it was named while its option file had it open, and no agent has opened it since
 	// risked: it was open when a record said risk and named the other; riskEnded is
 	// when it was closed after that.
 	risked    bool
@@ -67,7 +68,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 		j.closed(now, e, m, how)
 		return
 	}
-	m.how, m.openedAt, m.acked = how, now, false
+	m.how, m.openedAt, m.acked, m.adopted = how, now, false, false
 	other := j.at(j.other(e))
 	if how != ByAgent {
 		j.Seen.Count(SawOpenedBySomebodyElse)
@@ -165,8 +166,10 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		j.settled = max(j.settled, m.named.Epoch)
 		return
 	}
+	// Nobody can tell any more that the other, which its option file had opened, was the active.
+	untold := j.lost && other.adopted && m.named.Proof == cluster.ProofGone
 	if j.lastOpen != "" && m.named.Epoch != j.settled {
-		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(m.named, rival, rows) && !overridden(m.named) && !j.meddled(now) {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(now, m.named, rival, rows) && !overridden(m.named) && !j.meddled(now) && !untold {
 			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
 		}
 		j.settle(now, e, m)
@@ -231,11 +234,12 @@ func (j *Judge) waiting(e cluster.Endpoint) (n int) {
 	return n
 }
 
-// stray counts those of the rows that who is given the role back by a has and rival has
-// not that are of a time in which its option file had opened it, or were never
-// acknowledged: they cannot be undone, and nobody else is left.
-func (j *Judge) stray(a cluster.Assignment, rival cluster.Endpoint, rows int) int {
-	if a.Proof != cluster.ProofGone || a.Phase != cluster.PhaseOpening || !j.p.RestartsOpen {
+// stray counts those of the rows that a server has and rival has not, when a gives it the
+// role back, or a role that was lost, that are of a time in which its option file had opened it,
+// or were never acknowledged. They cannot be undone, and nobody else is left, or it has just been closed again.
+func (j *Judge) stray(now time.Duration, a cluster.Assignment, rival cluster.Endpoint, rows int) int {
+	unnoticed := a.Proof == cluster.ProofGone || now-j.at(a.Active).closedAt < unseen
+	if !unnoticed || a.Phase != cluster.PhaseOpening || !j.p.RestartsOpen {
 		return 0
 	}
 	for i, r := range j.rows {

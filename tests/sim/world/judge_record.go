@@ -236,7 +236,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 // adopted takes a server that a record names and that is open already for one
 // that an agent has opened.
 func (j *Judge) adopted(now time.Duration, after cluster.Assignment, m *member) {
-	m.how, m.risked = ByAgent, false
+	m.how, m.risked, m.adopted = ByAgent, false, m.adopted || m.how == ByBoot
 	if j.lastOpen != after.Active {
 		if j.lastOpen != "" {
 			j.settle(now, after.Active, m)

@@ -588,8 +588,40 @@ func TestJudge(t *testing.T) {
 			h.giveBack()
 			h.open(jb)
 		}},
-		{"promoted with rows of a time in which the option file opened it", restarts, "I4", func(h *history) {
+		{"promoted with rows of a time in which the option file opened it, just before", restarts, "", func(h *history) {
 			h.astray(1)
+			h.promote(cluster.RiskRefused)
+			h.open(jb)
+		}},
+		{"given back when Redis has lost that the other took over opened by its option file", restarts, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.promote(cluster.RiskRefused)
+			h.close(jb)
+			h.write(ja)
+			h.forgottenAndGivenBack()
+		}},
+		{"given back when Redis has lost that the other took over", restarts, "I4", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.promote(cluster.RiskRefused)
+			h.open(jb)
+			h.close(jb)
+			h.write(ja)
+			h.forgottenAndGivenBack()
+		}},
+		{"promoted with another row too", restarts, "I4", func(h *history) {
+			h.row++
+			h.g.has[jb][h.row] = true
+			h.Acked(h.tick(), ja, h.row)
+			h.astray(2)
+			h.promote(cluster.RiskRefused)
+			h.open(jb)
+		}},
+		{"promoted with rows of a time in which the option file opened it, seconds before", restarts, "I4", func(h *history) {
+			h.astray(1)
+			h.t += unseen
 			h.promote(cluster.RiskRefused)
 			h.open(jb)
 		}},
