@@ -54,7 +54,8 @@ type keeper struct {
 	all     map[cluster.UniqSign]cluster.Memory
 	version uint64                             // of all
 	saved   uint64                             // the version on disk
-	tried   uint64                             // the newest version that was written or could not be
+	begun   uint64                             // attempts to write
+	ended   uint64                             // the last of them that has ended
 	epochs  map[cluster.UniqSign]cluster.Epoch // on disk
 	urgent  bool
 	waiting []sched.Signal // of those who wait for an attempt to end
@@ -135,32 +136,32 @@ func (k *keeper) keeps(u cluster.UniqSign, e cluster.Epoch) bool {
 	return k.store == nil || k.epochs[u] >= e
 }
 
-// wait returns nil when everything up to now is on disk. It waits for diskWait
-// at most.
+// wait returns nil when everything up to now is on disk. It waits for diskWait at
+// most. What failed before it was called does not count: the disk may be well again.
 func (k *keeper) wait(ctx context.Context) error {
 	if k.store == nil {
 		return nil
 	}
 	until := k.rt.Now() + diskWait
-	ended := k.rt.NewSignal()
+	told := k.rt.NewSignal()
 	k.mu.Lock()
-	version := k.version
+	version, before := k.version, k.begun
 	k.urgent = true
-	k.waiting = append(k.waiting, ended)
+	k.waiting = append(k.waiting, told)
 	k.mu.Unlock()
-	defer k.leave(ended)
+	defer k.leave(told)
 	k.wake.Set()
 	for {
 		k.mu.Lock()
-		saved, tried, trouble := k.saved, k.tried, k.trouble
+		saved, ended, trouble := k.saved, k.ended, k.trouble
 		k.mu.Unlock()
 		switch {
 		case saved >= version:
 			return nil
-		case tried >= version:
+		case ended > before:
 			return errors.New(trouble)
 		}
-		switch ended.Wait(ctx, max(0, until-k.rt.Now())) {
+		switch told.Wait(ctx, max(0, until-k.rt.Now())) {
 		case sched.Set:
 		case sched.Late:
 			k.mu.Lock()
@@ -224,6 +225,9 @@ func (k *keeper) save() {
 	version, all := k.version, maps.Clone(k.all)
 	k.urgent = false
 	due := k.saved < version || k.trouble != ""
+	if due {
+		k.begun++
+	}
 	k.mu.Unlock()
 	if !due {
 		return
@@ -237,7 +241,6 @@ func (k *keeper) save() {
 		}
 	}
 	k.mu.Lock()
-	k.tried = max(k.tried, version)
 	if err == nil {
 		k.saved = max(k.saved, version)
 		for u, m := range all {
@@ -271,7 +274,7 @@ func (k *keeper) ending(err error) {
 	}
 	k.mu.Lock()
 	before := k.trouble
-	k.trouble = said
+	k.ended, k.trouble = k.begun, said
 	waiting := slices.Clone(k.waiting)
 	k.mu.Unlock()
 	for _, s := range waiting {
