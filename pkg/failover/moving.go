@@ -167,6 +167,17 @@ func (s *situation) rowsSayClosed(from, to *member) bool {
 		last.Active == from.node && !(other.Active == to.node && other.Epoch > last.Epoch)
 }
 
+// openedByRows reports whether an epoch row tells that to was opened in the epoch in
+// which it is to take over: Redis has gone back behind that.
+func (s *situation) openedByRows(from, to *member) bool {
+	for _, m := range []*member{from, to} {
+		if row := m.server.Mark; m.known && row.Active == to.node && row.Epoch >= s.rec.Epoch && row.Epoch.Credible() {
+			return true
+		}
+	}
+	return false
+}
+
 // wroteSince reports whether the old active of a record that was rebuilt is there,
 // closed, and has more than the other: it has been active since what is remembered,
 // and gets the role back.
@@ -239,7 +250,7 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 		_, able := s.promotable(from, to, ready)
 		failed = failed || !able || s.wroteSince(from, s.parse(to, ready.Executed))
 	}
-	if !ok || from.life != alive || to.life != dead && !failed {
+	if !ok || from.life != alive || to.life != dead && !failed || s.openedByRows(from, to) {
 		return Decision{}, false
 	}
 	if is, _ := s.overridden(); is && (to.life != alive || to.server.ReadOnly != cluster.Yes) {
@@ -291,6 +302,9 @@ func (s *situation) waitRevoked() (Decision, bool) {
 }
 
 func (s *situation) backed(from *member) string {
+	if to := s.member(s.rec.To); s.openedByRows(from, to) {
+		return fmt.Sprintf("an epoch row tells that it was opened, which Redis has forgotten: %s is waited for, or a person decides (mmmctl failover)", to.node)
+	}
 	if from.life == alive && s.rec.Cause == causeRebuilt {
 		return fmt.Sprintf("%s is back, and %s may have been open: %s is waited for, or a person decides (mmmctl failover)", from.node, s.rec.To, s.rec.To)
 	}
