@@ -131,7 +131,10 @@ type Judge struct {
 	disturbed time.Duration
 	// overslept: one who keeps or takes back leases was held up for longer than they allow.
 	overslept bool
-	forgetful bool // an agent's disk has failed
+	forgetful bool // an agent's disk has failed in this round
+	// unwritten: one has failed, now or in a round before, so that what is locked may be
+	// noted in Redis alone; unnoted: Redis has lost that in a round before.
+	unwritten, unnoted bool
 	// interfered is when a person last wrote to a server, below zero for never;
 	// foreign are the rows.
 	interfered time.Duration
@@ -231,7 +234,7 @@ func (j *Judge) Overslept(now time.Duration) { j.overslept = true }
 
 // Forgets tells that the disk of an agent fails: what it has locked is then known to
 // Redis alone.
-func (j *Judge) Forgets(now time.Duration) { j.forgetful = true }
+func (j *Judge) Forgets(now time.Duration) { j.forgetful, j.unwritten = true, true }
 
 // Interfered tells that a person has written the row to a server, read_only or not.
 func (j *Judge) Interfered(now time.Duration, row uint64) {

@@ -14,6 +14,7 @@ func (j *Judge) Again(now time.Duration, a cluster.Assignment, leaps bool) bool 
 	if j.forked || a.Order() != j.top.Order() || a.Order().Before(j.newest) {
 		return false
 	}
+	j.unnoted = j.unnoted || j.unwritten && j.lost
 	if j.lost {
 		j.lost, j.record, j.holder = false, a, a.Active
 		j.actives[a.Epoch] = a.Active
@@ -22,8 +23,7 @@ func (j *Judge) Again(now time.Duration, a cluster.Assignment, leaps bool) bool 
 	if now-j.disturbed >= calmAgain {
 		j.trouble, j.stalled = false, false
 	}
-	j.overslept, j.split, j.foreign = false, false, nil
-	j.forgetful = j.forgetful && j.p.Blocks // what is locked may be noted nowhere but in a process
+	j.overslept, j.split, j.forgetful, j.foreign = false, false, false, nil
 	j.p.Leaps = j.p.Leaps || leaps
 	for i := range j.m {
 		j.m[i].halted, j.m[i].risked = false, false

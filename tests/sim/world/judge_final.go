@@ -44,7 +44,7 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 		j.fail(now, "I5", "a server is down after the heal: %+v", f.Servers)
 	case !active.Open && passive.Open:
 		j.fail(now, "I5", "%s is active under %s and closed, %s is open", a.Active, a.Order(), a.Passive)
-	case !active.Open || active.Locked && !(j.forgetful && j.lost):
+	case !active.Open || active.Locked && !j.unnoted && !(j.unwritten && j.lost):
 		j.fail(now, "L1", "%s is active under %s, and takes no writes: %+v; %s", a.Active, a.Order(), active, f.Verdict)
 	case passive.Open:
 		j.fail(now, "I5", "%s is passive under %s and open", a.Passive, a.Order())

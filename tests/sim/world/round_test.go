@@ -77,6 +77,13 @@ func TestAWorldEndsThatCannotBeHeldToItsPromisesAnew(t *testing.T) {
 }
 
 func TestWhatTheJudgeExcusesEndsWithTheRound(t *testing.T) {
+	locked := func(h *history) {
+		h.final(func(f *FinalFacts) { f.Servers[0].Locked, f.Servers[1].Locked = true, true })
+	}
+	forgets := func(h *history) {
+		h.RedisFault(h.tick(), false)
+		h.rebuild(h.rec, h.rec.Epoch+1)
+	}
 	for _, c := range []struct {
 		name  string
 		first func(h *history)
@@ -84,13 +91,28 @@ func TestWhatTheJudgeExcusesEndsWithTheRound(t *testing.T) {
 		next  func(h *history)
 		want  string // the invariant; empty: all are kept
 	}{
-		{"Redis forgot in the round before, and its record falls back in this one", func(h *history) {
-			h.RedisFault(h.tick(), false)
-			h.rebuild(h.rec, 6)
-		}, true, func(h *history) {
+		{"Redis forgot in the round before, and its record falls back in this one", forgets, true, func(h *history) {
 			h.rec = cluster.Assignment{Epoch: 5, Version: 3, Phase: cluster.PhaseSteady, Active: ja, Passive: jb, Cause: "first start"}
 			h.eligible(jb)
 		}, "I3"},
+		{"a disk failed in the round before, and who is opened in this one is on none", func(h *history) { h.Forgets(h.tick()) }, true, func(h *history) {
+			h.die(ja)
+			h.recorded("")
+			h.Row(h.t, jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+			h.openOnly(jb)
+		}, "I7"},
+		{"a disk and Redis have lost in the round before why the application is kept out", func(h *history) {
+			h.Forgets(h.tick())
+			forgets(h)
+		}, true, locked, ""},
+		{"a disk has lost it in the round before, and Redis in this one", func(h *history) { h.Forgets(h.tick()) }, true, func(h *history) {
+			forgets(h)
+			locked(h)
+		}, ""},
+		{"Redis forgot in the round before, and a disk fails in this one", forgets, true, func(h *history) {
+			h.Forgets(h.tick())
+			locked(h)
+		}, "L1"},
 		{"the record is older than one that an agent may remember", func(h *history) {
 			h.Obeys(h.tick(), "agent", cluster.Assignment{Epoch: 6, Version: 1, Active: ja})
 		}, false, nil, ""},
@@ -110,7 +132,7 @@ func TestWhatTheJudgeExcusesEndsWithTheRound(t *testing.T) {
 		}, "I4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := begin(Promise{MaxLoss: -1})
+			h := begin(Promise{MaxLoss: -1, Blocks: true})
 			c.first(h)
 			if again := h.Again(h.tick(), h.rec, false); again != c.again {
 				t.Fatalf("again: %v", again)
