@@ -253,11 +253,13 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	if !ok || from.life != alive || to.life != dead && !failed || s.openedByRows(from, to) {
 		return Decision{}, false
 	}
-	if is, _ := s.overridden(); is && (to.life != alive || to.server.ReadOnly != cluster.Yes) {
-		return Decision{}, false // who was active before is not always known to it
+	override, _ := s.overridden()
+	if override && to.server.ReadOnly != cluster.Yes {
+		return Decision{}, false
 	}
-	if s.rec.Cause == causeRebuilt && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
-		return Decision{}, false // it may have been open since
+	// Who was active before is not always known to these: to may have been open since.
+	if (override || s.rec.Cause == causeRebuilt) && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
+		return Decision{}, false
 	}
 	if lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
 		return Decision{}, false

@@ -62,7 +62,7 @@ func init() {
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
 
 		{cluster.PhaseRevoked, "promote", "the old active is closed (proof) or counted as a risk, the other has applied all it received", "opening", rulePromote},
-		{cluster.PhaseRevoked, "give-back", "the other is dead or cannot apply, the old active is back, closed, and has everything (after a rebuild: both are seen)", "opening the old active, epoch+1", ruleGiveBack},
+		{cluster.PhaseRevoked, "give-back", "the other is dead or cannot apply, the old active is back, closed, and has everything (after a rebuild or an override both are seen, and the other has nothing of its own, or the epoch rows tell that it was not opened since)", "opening the old active, epoch+1", ruleGiveBack},
 		{cluster.PhaseRevoked, "wait", "otherwise", "hold, with the reason", ruleRevoked},
 
 		{cluster.PhaseOpening, "opened", "an agent read back that the active is open", "steady", ruleOpened},
