@@ -157,6 +157,20 @@ func (h *history) astray(n int) {
 	h.close(jb)
 }
 
+// barred has the server that is to take over from a hung one restart open, write own rows, and
+// receive one that it has not applied when it takes over, so late.
+func (h *history) barred(own int, late time.Duration) {
+	h.Trouble(h.tick())
+	h.revoke(ja, jb)
+	h.Open(h.tick(), jb, true, ByBoot)
+	h.Started(h.t, jb)
+	h.loses(jb, own)
+	h.Received(h.tick(), jb, h.write(ja))
+	h.t += late
+	h.close(ja)
+	h.promote(cluster.ProofFenced)
+}
+
 // giveBack gives the role to b, from which it was to be taken.
 func (h *history) giveBack() {
 	h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: jb, Passive: ja,

@@ -49,6 +49,8 @@ type member struct {
 	// halted: a person has stopped its replication, last at haltedAt.
 	halted   bool
 	haltedAt time.Duration
+	// astray are the rows that it has received since its option file opened it last.
+	astray []uint64
 }
 
 // excused reports whether m may be open beside another.
@@ -70,6 +72,9 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	}
 	m.how, m.openedAt, m.acked, m.adopted = how, now, false, false
 	other := j.at(j.other(e))
+	if how == ByBoot {
+		m.astray = nil
+	}
 	if how != ByAgent {
 		j.Seen.Count(SawOpenedBySomebodyElse)
 	} else if j.stalled && j.risky(other.named.Proof) && m.named.Epoch < other.named.Epoch {

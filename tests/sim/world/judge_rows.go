@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -21,6 +22,9 @@ const (
 func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	received, rival := j.receivedBy(e), j.at(j.other(e))
 	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
+	own, _ := j.god.Extra(e, j.other(e))
+	// Nobody has noticed yet that what was written to it after its start keeps it from applying.
+	barred := own > 0 && j.god.Stuck(e) && now-m.startedAt < unseen
 	var lost, had int
 	var first uint64
 	for i, r := range j.rows {
@@ -35,7 +39,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			first = uint64(i)
 		}
 		lost++
-		if r&received != 0 {
+		if r&received != 0 && !(barred && slices.Contains(m.astray, uint64(i))) {
 			had++
 		}
 	}
@@ -91,6 +95,9 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 		return
 	}
 	*j.row(row) |= j.receivedBy(e)
+	if m := j.at(e); m.how == ByBoot {
+		m.astray = append(m.astray, row)
+	}
 }
 
 // Discarded tells that e throws away received transactions that it has not applied,

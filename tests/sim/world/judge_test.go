@@ -518,6 +518,26 @@ func TestJudge(t *testing.T) {
 			h.applied(jb, 1)
 			h.open(jb)
 		}},
+		{"taken over by who cannot apply what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.g.stuck = true
+			h.barred(1, 0)
+		}},
+		{"taken over by who could apply what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.barred(1, 0)
+		}},
+		{"taken over by who cannot apply what it received after its option file had opened it, and wrote nothing", restarts, "I2", func(h *history) {
+			h.g.stuck = true
+			h.barred(0, 0)
+		}},
+		{"taken over by who cannot apply what it received before its option file opened it", restarts, "I2", func(h *history) {
+			h.g.stuck = true
+			h.Received(h.tick(), jb, h.write(ja))
+			h.barred(1, 0)
+		}},
+		{"taken over by who cannot apply what it received after its option file had opened it long ago", restarts, "I2", func(h *history) {
+			h.g.stuck = true
+			h.barred(1, unseen)
+		}},
 		{"opened with what a person wrote just now", async, "", func(h *history) {
 			h.die(ja)
 			h.Interfered(h.tick(), 99)
