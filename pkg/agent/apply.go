@@ -98,19 +98,32 @@ func (w *worker) stopReceiving(ctx context.Context, in *reconcile.Input, target 
 	if target, err = w.join(target, ch.Received); err != nil {
 		return "", err
 	}
-	if safeguard.Off(safeguard.ApplierFirst) {
-		if err := w.stopReceiver(ctx, ch.IO); err != nil {
+	if ch.SQL != cluster.ThreadYes && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
+		// An applying thread that is started behind a stop that still lasts starts after it. A stop of
+		// both shows that one first: it is among the sessions now, or over when the threads are looked at again.
+		stops, err := w.listed(ctx, func(s Session) bool { return s.Stopping })
+		if err != nil {
 			return "", err
 		}
-	}
-	if ch.SQL != cluster.ThreadYes {
-		// An applying thread that is started behind a stop that still lasts starts after it.
-		if (ch.IO == cluster.ThreadNo || w.stopping != nil) && w.sample.Server.Flavor == cluster.MariaDB && !safeguard.Off(safeguard.DiscardCheck) {
+		if ch, err = w.channel(ctx); err != nil {
+			return "", err
+		}
+		if target, err = w.join(target, ch.Received); err != nil {
+			return "", err
+		}
+		if ch.SQL != cluster.ThreadYes && (stops || ch.IO == cluster.ThreadNo || w.stopping != nil) {
 			err := w.nothingToDiscard(ctx, target)
 			if errors.Is(err, errWouldDiscard) && ch.SQLErrno != 0 {
 				err = stuck(ch)
 			}
 			return target, err
+		}
+	}
+	if ch.SQL != cluster.ThreadYes {
+		if safeguard.Off(safeguard.ApplierFirst) {
+			if err := w.stopReceiver(ctx, ch.IO); err != nil {
+				return "", err
+			}
 		}
 		if err := w.startApplying(ctx); err != nil && !leaves(in, err) {
 			return "", err
@@ -167,16 +180,19 @@ func (w *worker) stopReceiver(ctx context.Context, io cluster.Thread) error {
 
 // toldToStop sees that the server has told the thread to stop and waits for it.
 func (w *worker) toldToStop(ctx context.Context) error {
+	told, err := w.listed(ctx, func(s Session) bool { return s.ID == w.stoppingOn && s.Stopping })
+	if err == nil && !told {
+		err = errReceives
+	}
+	return err
+}
+
+// listed reports whether the server has such a session.
+func (w *worker) listed(ctx context.Context, such func(Session) bool) (bool, error) {
 	cctx, cancel := w.call(ctx)
 	defer cancel()
 	all, err := w.links.work.Sessions(cctx)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(all, func(s Session) bool { return s.ID == w.stoppingOn && s.Stopping }) {
-		return errReceives
-	}
-	return nil
+	return slices.ContainsFunc(all, such), err
 }
 
 func (w *worker) nothingToDiscard(ctx context.Context, target string) error {

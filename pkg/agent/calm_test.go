@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -26,6 +27,33 @@ func TestMariaDBIsNeverStartedOverUnappliedRelayLog(t *testing.T) {
 		s.w.a().kill()
 		s.bus.snap.Assignment = revoked(6, hostA, hostB)
 		s.bus.setAway(false)
+		s.pass(3 * time.Second)
+		if r := s.want(hostB, "one", cluster.DeedFailed); !strings.Contains(r.Reason, "throw the rest away") {
+			s.Errorf("reason %q", r.Reason)
+		}
+		if got := s.w.b().stops; len(got) != 0 {
+			s.Errorf("threads changed: %v", got)
+		}
+	})
+}
+
+// A person has stopped both threads, and the source hangs: the receiving one has not ended yet.
+func TestMariaDBIsNotStartedBehindAStopOfAPersonThatLasts(t *testing.T) {
+	play(t, func(s *stage) {
+		for _, srv := range s.w.servers {
+			srv.flavor, srv.executed = cluster.MariaDB, "0-1-10"
+		}
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(2 * time.Second)
+		s.w.a().kill()
+		s.w.b().change(func(b *fakeServer) {
+			b.held = true
+			b.ch.Received = "0-1-20"
+			b.ch.IO, b.ch.SQL = cluster.ThreadConnecting, cluster.ThreadNo
+			b.clients[7001] = agent.Session{ID: 7001, User: "root", Kind: agent.SessionApplication, Stopping: true}
+		})
+		s.put(revoked(6, hostA, hostB))
 		s.pass(3 * time.Second)
 		if r := s.want(hostB, "one", cluster.DeedFailed); !strings.Contains(r.Reason, "throw the rest away") {
 			s.Errorf("reason %q", r.Reason)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
 	"github.com/mmm-manager/mmm-manager/tests/sim/mysql"
@@ -21,7 +22,8 @@ func slowApplier(w *world, f Fault) func() {
 func stopThreads(w *world, f Fault) func() {
 	s := w.on(f)
 	if s.Up() {
-		w.judge.Halted(w.e.Now(), s.Addr())
+		c := s.Channel(w.e.Now())
+		w.judge.Halted(w.e.Now(), s.Addr(), f.N&2 != 0 && c.IO != cluster.ThreadNo && c.SQL == cluster.ThreadNo)
 		s.person(func(x *mysql.Session, now time.Duration) { x.StopThreads(now, f.N&2 != 0, f.N&1 != 0, func(error) {}) })
 	}
 	return nil

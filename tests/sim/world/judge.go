@@ -242,8 +242,9 @@ func (j *Judge) Interfered(now time.Duration, row uint64) {
 	j.foreign = append(j.foreign, row)
 }
 
-// Halted tells that a person has stopped the replication of e.
-func (j *Judge) Halted(now time.Duration, e cluster.Endpoint) {
+// Halted tells that a person has stopped the replication of e; behind when that is its
+// receiving thread, and the applying one stood before.
+func (j *Judge) Halted(now time.Duration, e cluster.Endpoint, behind bool) {
 	m := j.at(e)
-	m.halted, m.haltedAt = true, now
+	m.halted, m.haltedAt, m.behind = true, now, behind
 }

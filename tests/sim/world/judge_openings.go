@@ -46,9 +46,11 @@ type member struct {
 	mark cluster.Mark
 	// unapplied counts what it had received and not applied when it was promoted.
 	unapplied int
-	// halted: a person has stopped its replication, last at haltedAt.
+	// halted: a person has stopped its replication, last at haltedAt, and then
+	// its receiving thread behind an applying one that stood before.
 	halted   bool
 	haltedAt time.Duration
+	behind   bool
 	// astray are the rows that it has received since its option file opened it last.
 	astray []uint64
 }

@@ -105,7 +105,8 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
 	m := j.at(e)
 	ordered := m.halted && m.haltedAt < j.topAt && now < j.topAt+underWay // by the record before
-	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && !ordered {
+	crossed := m.halted && m.behind && now < m.haltedAt+underWay          // whoever starts the other had looked at both
+	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && !ordered && !crossed {
 		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
 	}
 	if m.halted {

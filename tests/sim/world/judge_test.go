@@ -382,14 +382,33 @@ func TestJudge(t *testing.T) {
 			h.Discarded(h.tick(), jb)
 		}},
 		{"it is long after a person had stopped both threads", async, "I2", func(h *history) {
-			h.Halted(h.tick(), jb)
+			h.Halted(h.tick(), jb, false)
 			h.die(ja)
 			h.revoke(ja, jb)
 			h.t += underWay
 			h.Discarded(h.tick(), jb)
 		}},
+		{"a person stops the receiving thread while the applying one, which stood, is being started", async, "", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), jb, true)
+			h.Discarded(h.tick(), jb)
+		}},
+		{"a person had stopped the receiving thread before", async, "I2", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), jb, true)
+			h.t += underWay
+			h.Discarded(h.tick(), jb)
+		}},
+		{"a person stops both threads at once", async, "I2", func(h *history) {
+			h.die(ja)
+			h.revoke(ja, jb)
+			h.Halted(h.tick(), jb, false)
+			h.Discarded(h.tick(), jb)
+		}},
 		{"it was being done when the role was taken, after a person had stopped both threads", async, "", func(h *history) {
-			h.Halted(h.tick(), jb)
+			h.Halted(h.tick(), jb, false)
 			h.die(ja)
 			h.revoke(ja, jb)
 			h.Discarded(h.tick(), jb)
@@ -405,7 +424,7 @@ func TestJudge(t *testing.T) {
 		{"the passive is, and its source is there", async, "", func(h *history) { h.Discarded(h.tick(), jb) }},
 		{"the passive is after a person has stopped both threads, and takes over", async, "", func(h *history) {
 			h.Received(h.tick(), jb, h.write(ja))
-			h.Halted(h.tick(), jb)
+			h.Halted(h.tick(), jb, false)
 			h.Discarded(h.tick(), jb)
 			h.die(ja)
 			h.failover(ja, jb, cluster.RiskRefused)
@@ -874,19 +893,19 @@ func TestJudge(t *testing.T) {
 		{"held at the end for a candidate whose applier a person stopped", async, "", func(h *history) {
 			h.die(ja)
 			h.revoke(ja, jb)
-			h.Halted(h.tick(), jb)
+			h.Halted(h.tick(), jb, false)
 			h.final(func(f *FinalFacts) { f.Servers[1].SQL = false })
 		}},
 		{"held at the end for a candidate that nobody stopped", async, "L1", func(h *history) {
 			h.die(ja)
 			h.revoke(ja, jb)
-			h.Halted(h.tick(), ja)
+			h.Halted(h.tick(), ja, false)
 			h.final(func(f *FinalFacts) { f.Servers[1].SQL = false })
 		}},
 		{"held at the end for a candidate that replicates again", async, "L1", func(h *history) {
 			h.die(ja)
 			h.revoke(ja, jb)
-			h.Halted(h.tick(), jb)
+			h.Halted(h.tick(), jb, false)
 			h.final(nil)
 		}},
 
