@@ -36,7 +36,7 @@ func (r *Round) leaps() bool {
 func (w *world) enter(r Round) {
 	w.round++
 	w.began, w.healed, w.wellFrom, w.headless = w.e.Now(), 0, 0, 0
-	w.stood, w.away, w.requested, w.writing = 0, 0, false, true
+	w.stood, w.away, w.shut, w.requested, w.writing = 0, 0, 0, false, true
 	round := w.round
 	for _, o := range r.Operator {
 		w.e.At(w.began+o.At, func() { w.operate(o, round) })

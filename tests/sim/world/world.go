@@ -54,8 +54,9 @@ type world struct {
 	headless  time.Duration     // since when an active is dead that could be replaced; 0 when none is
 	wellFrom  time.Duration     // since when the pair has been well; 0 when it is not
 	over      bool
-	// stood and away are how long those who keep leases stood still, or were not there.
-	stood, away time.Duration
+	// stood and away are how long those who keep leases stood still, or were not there;
+	// shut, for how long their servers let nobody in.
+	stood, away, shut time.Duration
 }
 
 // master is a Redis with what was last seen of its lease.
