@@ -87,7 +87,7 @@ func (w *worker) readAccounts(ctx context.Context, in *reconcile.Input) error {
 		w.clear(noteLock)
 	}
 	if !active || !w.sample.Open() {
-		w.suspects = nil
+		w.suspects, w.suspectsTick = nil, 0
 		var locked []cluster.Account
 		for _, s := range all {
 			if (s.Locked || s.Reversed) && slices.Contains(ours, s.Account) {
@@ -99,25 +99,26 @@ func (w *worker) readAccounts(ctx context.Context, in *reconcile.Input) error {
 		}
 		return nil
 	}
-	// Another agent may be locking and recording right now: what is its owner's
-	// still is at the second look.
+	// Another agent may be locking and recording right now, or about to release what
+	// Redis has forgotten: what is its owner's still is when that must be over.
 	found := reconcile.Owned(all, ours)
-	w.p.ledger.setOwned(w.self, in.OrderTick, common(found, w.suspects))
-	if w.suspects = found; len(without(found, w.p.ledger.ownedOn(w.self, in.OrderTick))) > 0 {
-		w.accounts.After = w.now() + sampleEvery
+	if in.OrderTick != w.suspectsTick || !slices.Equal(found, w.suspects) {
+		w.suspects, w.suspectsTick, w.suspectsAt = found, in.OrderTick, w.now()
+	}
+	left := w.suspectsAt + ownedAfter - w.now()
+	if left > 0 {
+		found = nil
+	}
+	w.p.ledger.setOwned(w.self, in.OrderTick, found)
+	if left > 0 && len(w.suspects) > 0 {
+		w.accounts.After = w.now() + left
 	}
 	return nil
 }
 
-func common(a, b []cluster.Account) []cluster.Account {
-	var both []cluster.Account
-	for _, x := range a {
-		if slices.Contains(b, x) {
-			both = append(both, x)
-		}
-	}
-	return both
-}
+// ownedAfter is how long an account that is locked on the active must have been so, under
+// one order and with no agent on record, to count as locked by its owner.
+const ownedAfter = 3 * time.Second
 
 func (w *worker) listAccounts(ctx context.Context, c Conn) ([]cluster.AccountState, error) {
 	ctx, cancel := w.call(ctx)

@@ -65,15 +65,19 @@ type worker struct {
 	closing    bool          // we have told the server to close since it was seen open last
 	cut        cluster.Order // under which our session was ended, until the server has answered
 
-	accounts    reconcile.Accounts
-	spared      [3]string         // who is never locked, as found last
-	exempt      []string          // of these, whom there is; replaced, never changed
-	suspects    []cluster.Account // seen locked on the active, not by us, at the last look
-	notes       map[string]cluster.Reason
-	noBlock     bool // a closing of noBlockTick goes without locking accounts
-	noBlockTick uint64
-	markedAt    time.Duration
-	openTries   int // openings of this order that failed
+	accounts reconcile.Accounts
+	spared   [3]string // who is never locked, as found last
+	exempt   []string  // of these, whom there is; replaced, never changed
+	// suspects are the accounts seen locked on the active, not by us, since
+	// suspectsAt under the order first read at suspectsTick.
+	suspects     []cluster.Account
+	suspectsTick uint64
+	suspectsAt   time.Duration
+	notes        map[string]cluster.Reason
+	noBlock      bool // a closing of noBlockTick goes without locking accounts
+	noBlockTick  uint64
+	markedAt     time.Duration
+	openTries    int // openings of this order that failed
 
 	steps      []cluster.Step
 	stepsOrder cluster.Order
