@@ -203,6 +203,19 @@ func (h *history) switching() {
 	h.change("switching", next)
 }
 
+// openedByAnother has a switchover close a, an agent open it, and the role go on to b; with
+// another Redis or not.
+func (h *history) openedByAnother(redis bool) {
+	if redis {
+		h.RedisFault(h.tick(), true)
+	}
+	h.switching()
+	h.close(ja)
+	h.openOnly(ja)
+	h.commit()
+	h.open(jb)
+}
+
 func (h *history) commit() {
 	next := h.rec.Clone()
 	next.Epoch, next.Version = next.Epoch+1, 1

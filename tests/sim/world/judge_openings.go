@@ -81,6 +81,8 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 		j.Seen.Count(SawOpenedBySomebodyElse)
 	} else if j.stalled && j.risky(other.named.Proof) && m.named.Epoch < other.named.Epoch {
 		m.risked = true // nobody could reach it, nor whoever was about to open it
+	} else if j.forked && now-m.startedAt < young {
+		m.risked = true // what another Redis has it closed for looks like a restart
 	}
 	switch {
 	case !other.open:
@@ -95,6 +97,10 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	}
 	m.unwanted = !wants(j.record, e)
 }
+
+// young is for how long a closing of a server that was started cannot be told from a
+// restart: uptimes are in seconds, and an agent looks twice a second.
+const young = 2 * time.Second
 
 // risky reports whether the old active of a proof may still be open: by the policy,
 // or since its lease rests on agents that were not held up, and on one Redis while

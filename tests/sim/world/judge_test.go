@@ -51,6 +51,19 @@ func TestJudge(t *testing.T) {
 			h.close(ja)
 			h.final(nil)
 		}},
+		{"by the agent of another Redis, a server that has just started is opened again in a switchover", async, "", func(h *history) {
+			h.Started(h.tick(), ja)
+			h.openedByAnother(true)
+		}},
+		{"by the agent of another Redis, a server that was started seconds before", async, "I1b", func(h *history) {
+			h.Started(h.tick(), ja)
+			h.t += young
+			h.openedByAnother(true)
+		}},
+		{"by an agent of the one Redis, a server that has just started", async, "I7", func(h *history) {
+			h.Started(h.tick(), ja)
+			h.openedByAnother(false)
+		}},
 		{"the old active of a risk is opened again after it was closed", async, "I1b", func(h *history) {
 			h.Trouble(0)
 			h.failover(ja, jb, cluster.RiskHung)
