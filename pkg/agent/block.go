@@ -179,6 +179,10 @@ func (w *worker) record(ctx context.Context, in *reconcile.Input, list []cluster
 	return err
 }
 
+// lateOrders is how long an order without an answer may still reach a server: its host
+// hands over what a network that was cut has held back, also for a connection that we have closed.
+const lateOrders = 3 * time.Minute
+
 // lock locks accounts that are on record.
 func (w *worker) lock(ctx context.Context, in *reconcile.Input, list []cluster.Account) error {
 	if len(list) == 0 {
@@ -190,6 +194,9 @@ func (w *worker) lock(ctx context.Context, in *reconcile.Input, list []cluster.A
 		return w.links.work.LockAccounts(ctx, list)
 	})
 	w.accounts.After = 0
+	if w.isLost(err) {
+		w.accounts.LateUntil = w.now() + lateOrders
+	}
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,8 @@ type Accounts struct {
 	// After is when they may be read again, WorkAfter when a locking or
 	// releasing that did not succeed may be tried again.
 	After, WorkAfter time.Duration
+	// LateUntil is until when a locking that was given up may still take place.
+	LateUntil time.Duration
 }
 
 // accountsConcern reports whether accounts are looked at.
@@ -167,19 +169,20 @@ func (in *Input) unmatched() []cluster.AccountState {
 }
 
 // toForget are the accounts on record as locked by us that are so no more. On
-// the active an account that can log in was released. Anywhere, one that does
+// the active an account that can log in was released, unless an order to lock it may
+// still be on its way. Anywhere, one that does
 // not exist is no matter of ours, and one that its owner has locked on the
 // active is its owner's wherever it is locked: the lock has reached the passive.
 func (in *Input) toForget(active bool) []cluster.AccountState {
 	var forget []cluster.AccountState
 	for _, account := range in.Accounts.Ours {
 		i := slices.IndexFunc(in.Accounts.All, func(s cluster.AccountState) bool { return s.Account == account })
+		free := i >= 0 && !in.Accounts.All[i].Locked && !in.Accounts.All[i].Reversed && in.Now >= in.Accounts.LateUntil
 		switch {
 		case i < 0:
-		case active && !in.Accounts.All[i].Locked && !in.Accounts.All[i].Reversed:
+		case active && free:
 		case !active && slices.Contains(in.Owned, account):
-		case !active && !in.Accounts.All[i].Locked && !in.Accounts.All[i].Reversed &&
-			!in.Blocking.Blocks(account) && slices.Contains(in.Accounts.Mine, account):
+		case !active && free && !in.Blocking.Blocks(account) && slices.Contains(in.Accounts.Mine, account):
 		default:
 			continue
 		}

@@ -122,6 +122,11 @@ func TestDecideAboutAccounts(t *testing.T) {
 
 		{name: "what was released is forgotten",
 			in: given(onActive, accounts(open(app)), ours(app)), steps: kinds(reconcile.Forget), which: []cluster.AccountState{open(app)}},
+		{name: "not while an order to lock it may be on its way",
+			in: given(onActive, accounts(open(app)), ours(app), func(in *input) { in.Accounts.LateUntil = in.Now + 1 })},
+		{name: "and then it is",
+			in:    given(onActive, accounts(open(app)), ours(app), func(in *input) { in.Accounts.LateUntil = in.Now }),
+			steps: kinds(reconcile.Forget), which: []cluster.AccountState{open(app)}},
 		{name: "an account that is gone is forgotten",
 			in: given(accounts(locked(app)), ours(app, app2)), steps: kinds(reconcile.Forget), which: []cluster.AccountState{open(app2)}},
 		{name: "an account that its owner has locked on the active is no longer ours on the passive",
