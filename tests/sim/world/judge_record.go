@@ -160,9 +160,10 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 	}
 }
 
-// restored judges a record that was made because Redis had lost it.
+// restored judges a record that was made because Redis had lost it. Of two masters each
+// has a record of its own.
 func (j *Judge) restored(now time.Duration, after cluster.Assignment) {
-	if after.Active == "" || after.Active == j.holder || after.Active == j.lastOpen {
+	if after.Active == "" || after.Active == j.holder || after.Active == j.lastOpen || j.forked {
 		return
 	}
 	if j.lastOpen == "" && !j.believed(j.at(j.holder).named) {
@@ -202,7 +203,7 @@ func (j *Judge) blocks(now time.Duration, before, after cluster.Assignment, ev c
 func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
 	m, rival := j.at(after.Active), j.other(after.Active)
 	x := j.at(rival)
-	kept := ev.Kind == kindRebuilt && j.lastOpen == after.Active
+	kept := ev.Kind == kindRebuilt && (j.lastOpen == after.Active || j.forked)
 	if !kept && (before.Phase == cluster.PhaseRevoked || j.holder != after.Active) {
 		j.proved(now, after, rival, x)
 	}

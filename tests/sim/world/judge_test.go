@@ -1152,6 +1152,12 @@ func TestJudge(t *testing.T) {
 			next.Active, next.Passive = jb, ja
 			h.rebuild(next, 6)
 		}},
+		{"one of two empty masters names another", async, "", func(h *history) {
+			h.RedisFault(h.tick(), true)
+			next := h.rec
+			next.Active, next.Passive, next.Proof = jb, ja, ""
+			h.rebuild(next, 6)
+		}},
 		{"an empty Redis is filled with what was", async, "", func(h *history) {
 			h.RedisFault(h.tick(), false)
 			h.rebuild(h.rec, 6)
