@@ -151,12 +151,21 @@ func (w *world) daemon(name, host string, begin starter) {
 	d.disk = &disk{saved: func(m cluster.Memory) { w.judge.Obeys(w.e.Now(), name, m.Record) }}
 	if w.spec.Steady {
 		m := cluster.Memory{Record: w.record()}
-		if w.spec.Blocks && name == "agent1" {
+		if w.spec.Blocks && name == w.locksOut(m.Record.Passive) {
 			m.Locked = map[cluster.Endpoint][]cluster.Account{m.Record.Passive: {appAccount}}
 		}
 		d.disk.kept = map[cluster.UniqSign]cluster.Memory{sign: m}
 	}
 	w.daemons = append(w.daemons, d)
+}
+
+// locksOut is the agent that has locked the application's account on e: with leases
+// only its own may.
+func (w *world) locksOut(e cluster.Endpoint) string {
+	if w.spec.Lease > 0 && w.db[1].Addr() == e {
+		return "agent2"
+	}
+	return "agent1"
 }
 
 func (w *world) named(name string) *daemon {
