@@ -11,7 +11,8 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 	if s.rec.Exists() {
 		return Decision{}, false
 	}
-	if waited := s.now - s.st.ledSince; waited < StartGrace {
+	// In an empty Redis agents find the pair when its monitor does, and are not heard before.
+	if waited := s.now - max(s.st.ledSince, s.st.seenSince); waited < StartGrace {
 		s.again(StartGrace - waited)
 		return hold(why(Starting, "first start: listening for agents that remember an assignment"))
 	}

@@ -46,6 +46,7 @@ type State struct {
 	remember  cluster.Assignment // newest record ever seen
 	inForce   time.Duration      // when it was last seen in force
 	ledSince  time.Duration      // leading since; 0 when not leading
+	seenSince time.Duration      // since when samples are in Redis; 0 when none is
 	led       time.Duration      // when it last led
 	token     uint64             // under which it led then
 	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
@@ -183,6 +184,12 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 				st.views.put(k, heard{o.Run, o.Seq, at})
 			}
 		}
+	}
+	switch {
+	case heardOf == 0:
+		st.seenSince = 0
+	case st.seenSince == 0:
+		st.seenSince = now
 	}
 	reported := 0
 	for node, byAgent := range s.Reports {
