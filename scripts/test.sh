@@ -29,7 +29,7 @@ trap 'rm -rf "$work"' EXIT
 # Simulated worlds, always the same ones, so that a failure comes again: about a
 # minute on two cores.
 go build -o "$work/sim" ./tests/sim
-"$work/sim" -seeds "${MMM_SIM_SEEDS:-1-60000}"
+"$work/sim" -seeds "${MMM_SIM_SEEDS:-1-40000}"
 for package in harness agent e2e sim/mysql; do
   go test -c -o "$work/${package//\//-}.test" "./tests/$package"
 done

@@ -70,7 +70,7 @@ func (r row) by() string {
 	return r.violation
 }
 
-const head = "| mutant | the safeguard that is left out | caught by | schedules | seconds |\n|---|---|---|---|---|\n"
+const head = "| mutant | the safeguard that is left out | caught by | worlds | seconds |\n|---|---|---|---|---|\n"
 
 func (r row) String() string {
 	return fmt.Sprintf("| `%s` | %s | %s | %d | %.1f |\n", r.name, r.words, r.by(), r.ran, r.took.Seconds())
