@@ -190,8 +190,9 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	if best.mark {
 		who = fmt.Sprintf("the epoch row of a server names %s for epoch %d", best.record.Active, best.record.Epoch)
 	}
-	if waited := s.now - s.st.lostSince; waited < StartGrace {
-		s.again(StartGrace - waited)
+	// In an empty Redis nobody is heard before its monitor has published the pair.
+	if waited := s.now - max(s.st.lostSince, s.st.seenSince); waited < StartGrace || s.st.seenSince == 0 {
+		s.again(max(0, StartGrace-waited))
 		return hold(why(Amnesia, "Redis has %s, %s: nothing moves while the others are heard", describe(s.rec), who))
 	}
 	if e := s.stranger(best.record); e != "" {

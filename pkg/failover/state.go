@@ -186,7 +186,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 		}
 	}
 	switch {
-	case heardOf == 0:
+	case heardOf+len(s.Checks) == 0:
 		st.seenSince = 0
 	case st.seenSince == 0:
 		st.seenSince = now
