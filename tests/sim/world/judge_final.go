@@ -52,7 +52,13 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 		j.fail(now, "I5", "%s is passive under %s and lets the application log in", a.Passive, a.Order())
 	}
 	j.whole(now, a, active, passive)
+	own, _ := j.god.Extra(a.Active, a.Passive)
+	applying := active.SQL && j.god.Unapplied(a.Active) > 0
+	barred := own > 0 && j.god.Stuck(a.Active)
 	for n, r := range j.rows {
+		if r&waits != 0 && (applying || barred) {
+			continue
+		}
 		if r&(acked|gone) == acked && !j.god.Has(a.Active, uint64(n)) {
 			j.fail(now, "I2", "row %d was acknowledged, no change of role has left it behind, and %s, the active under %s, lacks it", n, a.Active, a.Order())
 			return

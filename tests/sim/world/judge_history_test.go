@@ -171,6 +171,14 @@ func (h *history) barred(own int, late time.Duration) {
 	h.promote(cluster.ProofFenced)
 }
 
+// applying has the server that is to take over from a hung one restart open, and receive a row
+// that it is still to apply when it takes over.
+func (h *history) applying() (row uint64) {
+	h.barred(0, 0)
+	h.steady()
+	return h.row
+}
+
 // giveBack gives the role to b, from which it was to be taken.
 func (h *history) giveBack() {
 	h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: jb, Passive: ja,

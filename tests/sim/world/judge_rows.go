@@ -16,6 +16,7 @@ const (
 	received0     // by the first member, and not destroyed since
 	received1
 	byBoot // acknowledged by a server that its option file had opened
+	waits  // to be applied by a server that its option file had opened when it was named
 )
 
 // settle counts what is not there when the role has moved to e.
@@ -23,12 +24,20 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	received, rival := j.receivedBy(e), j.at(j.other(e))
 	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
 	own, _ := j.god.Extra(e, j.other(e))
-	// Nobody has noticed yet that what was written to it after its start keeps it from applying.
-	barred := own > 0 && j.god.Stuck(e) && now-m.startedAt < unseen
+	// Nobody has noticed yet that it was started: it is still applying what it has received since,
+	// or what was written to it keeps it from that.
+	unseenStart, stuck := now-m.startedAt < unseen, j.god.Stuck(e)
+	applying := unseenStart && !stuck && m.adopted && !m.planned && !overridden(m.named)
+	barred := unseenStart && stuck && own > 0
 	var lost, had int
 	var first uint64
 	for i, r := range j.rows {
 		if r&(acked|gone) != acked || j.god.Has(e, uint64(i)) {
+			continue
+		}
+		since := r&received != 0 && slices.Contains(m.astray, uint64(i))
+		if applying && since {
+			j.rows[i] |= waits
 			continue
 		}
 		j.rows[i] |= gone
@@ -39,7 +48,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			first = uint64(i)
 		}
 		lost++
-		if r&received != 0 && !(barred && slices.Contains(m.astray, uint64(i))) {
+		if r&received != 0 && !(barred && since) {
 			had++
 		}
 	}
@@ -121,13 +130,16 @@ func (j *Judge) RelayLost(now time.Duration, e cluster.Endpoint) {
 	}
 }
 
-// forget takes what e has received and not committed as not received; it reports
-// whether there was any.
+// forget takes what e has received and not committed as not received, and what it was still
+// to apply when it took over as left behind; it reports whether there was any.
 func (j *Judge) forget(e cluster.Endpoint) (was bool) {
 	received := j.receivedBy(e)
 	for i, r := range j.rows {
 		if r&received != 0 && !j.god.Has(e, uint64(i)) {
 			j.rows[i] &^= received
+			if r&waits != 0 {
+				j.rows[i] |= gone
+			}
 			was = true
 		}
 	}

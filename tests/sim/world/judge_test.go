@@ -554,8 +554,85 @@ func TestJudge(t *testing.T) {
 			h.g.stuck = true
 			h.barred(1, 0)
 		}},
-		{"taken over by who could apply what it received after its option file had opened it", restarts, "I2", func(h *history) {
-			h.barred(1, 0)
+		{"taken over by who has yet to apply what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.g.has[jb][h.applying()] = true
+			h.final(nil)
+		}},
+		{"taken over by who never applies what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.applying()
+			h.final(nil)
+		}},
+		{"taken over by who is still applying at the end what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.applying()
+			h.applied(jb, 1)
+			h.final(nil)
+		}},
+		{"taken over by who has stopped applying at the end what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.applying()
+			h.applied(jb, 1)
+			h.loses(ja, 1)
+			h.final(func(f *FinalFacts) {
+				f.Servers = [2]FinalServer{{Up: true, Quarantined: true, Reason: "so"}, {Up: true, Open: true}}
+			})
+		}},
+		{"taken over by who cannot apply beside its own rows what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.applying()
+			h.loses(jb, 1)
+			h.g.stuck = true
+			h.final(nil)
+		}},
+		{"taken over by who has written nothing and cannot apply what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.applying()
+			h.g.stuck = true
+			h.final(nil)
+		}},
+		{"taken over by who crashes before it has applied what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.applying()
+			h.RelayLost(h.tick(), jb)
+			h.final(nil)
+		}},
+		{"taken over by who has yet to apply what it received before its option file opened it", restarts, "I2", func(h *history) {
+			h.Received(h.tick(), jb, h.write(ja))
+			h.applying()
+		}},
+		{"taken over by who has yet to apply what it received after its option file had opened it long ago", restarts, "I2", func(h *history) {
+			h.barred(0, unseen)
+		}},
+		{"taken over by who has yet to apply what it received after its option file had opened it, and lost something else", restarts, "I2", func(h *history) {
+			h.applying()
+			h.loses(jb, 1)
+			h.g.stuck = true
+			delete(h.g.has[jb], h.write(jb))
+			h.final(nil)
+		}},
+		{"opened by an agent without what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.Trouble(h.tick())
+			h.revoke(ja, jb)
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.Started(h.t, jb)
+			h.Received(h.tick(), jb, h.write(ja))
+			h.close(ja)
+			h.close(jb)
+			h.promote(cluster.ProofFenced)
+			h.open(jb)
+		}},
+		{"taken over by force by who never applies what it received after its option file had opened it", restarts, "", func(h *history) {
+			h.override(ja, jb, causeForced)
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.Started(h.t, jb)
+			h.Received(h.tick(), jb, h.write(ja))
+			h.close(ja)
+			h.promote(cluster.ProofFenced)
+			h.steady()
+			h.final(nil)
+		}},
+		{"the active of a planned change has yet to apply what it received after its option file had opened it", restarts, "I2", func(h *history) {
+			h.switching()
+			h.Open(h.tick(), jb, true, ByBoot)
+			h.Started(h.t, jb)
+			h.Received(h.tick(), jb, h.write(ja))
+			h.close(ja)
+			h.commit()
 		}},
 		{"taken over by who cannot apply what it received after its option file had opened it, and wrote nothing", restarts, "I2", func(h *history) {
 			h.g.stuck = true
