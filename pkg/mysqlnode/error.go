@@ -80,6 +80,7 @@ const (
 	errNotReplica           = 1200
 	errTooManyOfUser        = 1203
 	errLockWait             = 1205
+	errDeadlock             = 1213
 	errUserLimit            = 1226
 	errSpecificDenied       = 1227
 	errWrongValue           = 1231

@@ -109,8 +109,18 @@ func (c *Conn) WriteMark(ctx context.Context, at EpochAt, m cluster.Mark) error 
 	if absent(number(err)) {
 		err = c.exec(ctx, op, append(at.create(), at.write(m))...)
 	}
+	// InnoDB undoes one of those who write a new row at once, and says so; another has got on.
+	for range mostDeadlocks {
+		if number(err) != errDeadlock {
+			break
+		}
+		err = c.exec(ctx, op, at.write(m))
+	}
 	return err
 }
+
+// mostDeadlocks is how often a write that was undone for a deadlock is repeated.
+const mostDeadlocks = 10
 
 // optionalAgain is how long a row that could not be read, and what else may be
 // refused in a sample, is not asked for.
