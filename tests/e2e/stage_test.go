@@ -136,7 +136,8 @@ func (s *stage) short() context.Context {
 // halt stops a server cleanly.
 func (s *stage) halt(server *harness.Server) error {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 30*time.Second)
+	// MySQL takes ten seconds and more to stop when its source is gone, longer on a busy machine.
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	return server.Stop(ctx)
 }
