@@ -220,9 +220,10 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 }
 
 // wasNamed reports whether all of own are of the time in which to had the role: its
-// record was lost after it was opened, and no row names the other since.
+// record was lost after it was opened, or Redis has gone back behind that, and no row
+// names the other since.
 func (s *situation) wasNamed(from, to *member, own gtid.Set) bool {
-	return s.rec.Cause == causeRebuilt && s.namedLast(from, to) && own.WithoutOrigin(to.server.Identity).IsEmpty()
+	return (s.rec.Cause == causeRebuilt || s.openedByRows(from, to)) && s.namedLast(from, to) && own.WithoutOrigin(to.server.Identity).IsEmpty()
 }
 
 // namedLast reports whether the epoch rows of both tell that nobody was opened since

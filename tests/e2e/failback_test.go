@@ -279,7 +279,9 @@ func TestFailbackWithBlockedUsers(t *testing.T) {
 	before, restarted := s.lost(apps)
 	s.whole(s.b)
 	s.told("fail-back-locked")
-	// A server that was killed while it was open returns with its accounts open.
+	// A server that was killed while it was open returns with its accounts open: who
+	// got in before they were locked has to leave first.
+	s.allOn(apps, s.b, time.Now())
 	locked := time.Now()
 	s.unmoved(4*time.Second, before)
 	// At the switch itself accounts are released before the server is opened.

@@ -70,7 +70,7 @@ type jdbcConn struct {
 
 	at   int // index of the host in use
 	conn driver.Conn
-	// node is the server behind the connection, as it names itself by its port.
+	// node is the server behind the connection, as it names itself by its port; none without one.
 	node     cluster.Endpoint
 	failedAt time.Time
 	queries  int
@@ -241,7 +241,7 @@ func (c *jdbcConn) dial(ctx context.Context, host cluster.Endpoint) (driver.Conn
 func (c *jdbcConn) close() {
 	if c.conn != nil {
 		_ = c.conn.Close()
-		c.conn = nil
+		c.conn, c.node = nil, ""
 	}
 }
 
