@@ -130,6 +130,51 @@ func TestMarksFromManySides(t *testing.T) {
 	})
 }
 
+// Who waits for a row that then vanishes is left with a lock on its gap. When another
+// session has locked that gap, too, neither can insert before the other has ended; InnoDB
+// undoes the one that has changed less, which is ours.
+func TestAMarkUndoneForADeadlockIsWrittenAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		s.do("SET GLOBAL read_only = 0")
+		for _, text := range shop.create() {
+			s.do(text)
+		}
+		deadlocks := func() string {
+			t.Helper()
+			return s.value("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'")
+		}
+		if n := deadlocks(); n != "0" {
+			t.Fatalf("%s deadlocks before any", n)
+		}
+		first, c := s.connect(agentUser), s.connect(agentUser)
+		must(t, first.exec(t.Context(), "write to", "BEGIN", shop.write(mark(1))))
+		s.do("BEGIN")
+		s.do("INSERT INTO app.t (v) VALUES (0)" + strings.Repeat(", (0)", 99))
+		s.do("SELECT epoch FROM mmm_meta.epoch WHERE uniqsign = 'z' FOR UPDATE")
+
+		// The usual limit could end the wait on a busy machine, and with it the deadlock.
+		must(t, c.exec(t.Context(), "set up", "SET innodb_lock_wait_timeout = 60"))
+		ctx, written := within(t, 30*time.Second), make(chan error, 1)
+		go func() { written <- c.WriteMark(ctx, shop, mark(7)) }()
+		eventually(t, 10*time.Second, "the mark waits for the first row", func() bool {
+			var name, waits string
+			must(t, s.admin.QueryRow("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'").Scan(&name, &waits))
+			return waits == "1"
+		})
+		must(t, first.exec(t.Context(), "write to", "ROLLBACK"))
+		s.do(shop.write(mark(5)))
+		if n := deadlocks(); n != "1" {
+			t.Errorf("%s deadlocks", n)
+		}
+		s.do("COMMIT")
+		must(t, <-written)
+		if got, err := s.connect(monitorUser).Mark(t.Context(), shop); err != nil || got != mark(7) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 func TestMarksOfOddPairsStayApart(t *testing.T) {
 	onEach(t, func(t *testing.T, kind *brand) {
 		s := startServer(t, kind, 1)
