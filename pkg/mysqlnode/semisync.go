@@ -2,7 +2,7 @@ package mysqlnode
 
 import (
 	"context"
-	"errors"
+	"fmt"
 )
 
 // releaseFor is how long commits wait for no acknowledgement, in seconds: those who
@@ -24,9 +24,13 @@ func (c *Conn) ReleaseCommits(ctx context.Context) error {
 	if err != nil || len(got) != 1 || len(got[0].rows) == 0 {
 		return err
 	}
-	turn := "SET GLOBAL " + got[0].row(0).text("Variable_name") + " = "
+	name := got[0].row(0).text("Variable_name")
+	turn := "SET GLOBAL " + name + " = "
 	if err = c.exec(ctx, op, turn+"0", "DO SLEEP("+releaseFor+")", turn+"1"); err == nil {
 		return nil
 	}
-	return errors.Join(err, c.withdraw(context.WithoutCancel(ctx), turn+"1"))
+	if left := c.withdraw(context.WithoutCancel(ctx), turn+"1"); left != nil {
+		return fmt.Errorf("%w; unless the server went on by itself, %s is left switched off: %w", err, name, left)
+	}
+	return err
 }
