@@ -3,12 +3,15 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
+
+var errRelease = errors.New("the waits of commits were not ended as they should")
 
 // closeOver sets read_only and meanwhile, over a connection of its own, ends what holds
 // that up. The order comes first: while it waits nobody begins to write, so that whoever
@@ -18,9 +21,15 @@ func (w *worker) closeOver(ctx context.Context, wait time.Duration) error {
 	order := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, work.SetReadOnly(ctx, wait) })
 	fault := w.endBlockers(ctx, order, work.ID())
 	_, err := order.Get(context.Background(), -1)
+	if errors.Is(fault, errRelease) {
+		w.log.Error().Err(fault).Msg("commits may wait for no acknowledgement from now on")
+	}
 	if errors.Is(err, ErrLockWait) && fault != nil {
 		// A server that is full has no place for another connection.
-		return errors.Join(err, w.killBlockersOn(ctx, work))
+		if kept := w.killBlockersOn(ctx, work); kept != nil {
+			// What keeps sessions from being ended is the cause, and perhaps the want of a privilege.
+			return fmt.Errorf("%w; %w", kept, err)
+		}
 	}
 	return err
 }
@@ -73,7 +82,7 @@ func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}],
 		told := oldest != 0 && oldest <= newest || w.now()-began > closeLockWait/2
 		if !told && slices.ContainsFunc(all, func(s Session) bool { return s.Awaits }) {
 			if err := conn.ReleaseCommits(ctx); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errRelease, err)
 			}
 		}
 	}

@@ -19,12 +19,22 @@ type fakeAccount struct {
 	owners           bool // the lock is its owner's
 }
 
-var (
-	errDenied = errors.New("access denied; you need a privilege for this operation")
-	errBroken = errors.New("table is marked as crashed")
+// answer is an error that the server gives.
+type answer string
+
+func (a answer) Error() string { return string(a) }
+
+const (
+	errDenied = answer("access denied; you need a privilege for this operation")
+	errBroken = answer("table is marked as crashed")
+	errWaited = answer("lock wait timeout exceeded")
 )
 
-func refused(err error) bool { return errors.Is(err, errDenied) }
+// refused looks at the first answer in err, as that of the real servers does.
+func refused(err error) bool {
+	var first answer
+	return errors.As(err, &first) && first == errDenied
+}
 
 // superReadOnly is what the server says of it; MariaDB has none.
 func (s *fakeServer) superReadOnly() cluster.Tri {

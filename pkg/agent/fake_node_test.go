@@ -380,7 +380,7 @@ func (c *fakeConn) SetReadOnly(ctx context.Context, wait time.Duration) error {
 		}
 		if !time.Now().Before(until) {
 			c.queues = false
-			return fmt.Errorf("set read_only: %w", agent.ErrLockWait)
+			return fmt.Errorf("set read_only: %w: %w", agent.ErrLockWait, errWaited)
 		}
 		select {
 		case <-ctx.Done():
@@ -509,7 +509,7 @@ func (s *fakeServer) release() {
 }
 
 func (c *fakeConn) ReleaseCommits(ctx context.Context) error {
-	return c.do(ctx, func(s *fakeServer) error {
+	return c.special(ctx, "release", func(s *fakeServer) error {
 		if s.flavor == cluster.MySQL {
 			s.release()
 		}

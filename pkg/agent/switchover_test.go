@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +126,43 @@ func TestAFailoverKillsWhatHoldsTheLock(t *testing.T) {
 		s.wantOpen(false, false)
 	})
 }
+
+// What a person has to mend is the want of a privilege, not who writes.
+func TestAClosingThatMayNotKillWhatHoldsTheLockTellsOfTheGrant(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.w.a().change(func(a *fakeServer) {
+			a.lacks, a.locker = map[string]bool{"kill": true}, 7
+			a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+		})
+		s.agent("one", tells)
+		s.put(revoked(6, hostA, hostB))
+		s.pass(6 * time.Second)
+		if r := s.want(hostA, "one", cluster.DeedFailed); !hasNote(r, cluster.NoteGrants) || strings.Contains(r.Reason, "\n") {
+			s.Errorf("reason %q, notes %v", r.Reason, r.Notes)
+		}
+		s.w.a().grant()
+		s.pass(6 * time.Second)
+		s.want(hostA, "one", cluster.DeedClosed)
+	})
+}
+
+// A switch that was perhaps not put back is told, whatever becomes of the closing.
+func TestWaitsThatWereNotEndedAsTheyShouldAreTold(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		awaiting(s)
+		s.w.a().change(func(a *fakeServer) { a.broken["release"] = true })
+		s.put(revoked(6, hostA, hostB))
+		s.pass(3 * time.Second)
+		if said := s.logs.String(); !strings.Contains(said, errRelease+": release: "+string(errBroken)) {
+			s.Error("nothing is said")
+		}
+	})
+}
+
+const errRelease = "the waits of commits were not ended as they should"
 
 // Commits wait for the acknowledgement of a server that gives none any more. The closing
 // ends them, and none of their clients hears of a success.
