@@ -29,6 +29,9 @@ type dialect struct {
 	// awaiting tells which switch has commits wait for a replica's acknowledgement, where
 	// a killed session waits on; empty where it does not.
 	awaiting string
+	// twoLists: the server may be set up to show a list of sessions that does not tell
+	// who was killed.
+	twoLists bool
 	// replica is the word for a replica in START and STOP.
 	replica string
 	// wait calls the wait function, ready reads its answer.
@@ -54,10 +57,13 @@ type dialect struct {
 }
 
 const (
-	statusQuery   = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period')"
-	processQuery  = "SHOW PROCESSLIST"
-	accountQuery  = "SELECT CURRENT_USER() AS account"
-	variableQuery = "SHOW GLOBAL VARIABLES"
+	statusQuery  = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period')"
+	processQuery = "SHOW PROCESSLIST"
+	// What shows the other list of dialect.twoLists, and the list that does tell.
+	otherListQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'performance_schema_show_processlist' AND Value = 'ON'"
+	tellingQuery   = "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, STATE AS State FROM information_schema.PROCESSLIST"
+	accountQuery   = "SELECT CURRENT_USER() AS account"
+	variableQuery  = "SHOW GLOBAL VARIABLES"
 	// With the privileges of the roles in use.
 	grantQuery = "SHOW GRANTS"
 )
@@ -123,6 +129,7 @@ var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
 		"WHERE VARIABLE_NAME IN ('read_only', 'super_read_only') AND @@global.persisted_globals_load"
 	d.status = []string{"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"}
 	d.replica = "REPLICA"
+	d.twoLists = true
 	d.writers = []string{writersOfMySQL8, writersOfMySQL}
 	d.grants = grantsMySQL8
 	d.implied = func(version) []string { return superOfMySQL8 }

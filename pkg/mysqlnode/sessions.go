@@ -50,11 +50,19 @@ func (s Session) Queues() bool {
 // server shows only those of our own user, and does not say so.
 func (c *Conn) Sessions(ctx context.Context) ([]Session, error) {
 	const op = "list the sessions of"
-	got, err := c.query(ctx, op, processQuery)
+	ask := []string{processQuery}
+	if c.dialect.twoLists {
+		ask = append(ask, otherListQuery)
+	}
+	got, err := c.query(ctx, op, ask...)
+	if err == nil && len(got) == 2 && len(got[1].rows) > 0 {
+		ask = []string{tellingQuery}
+		got, err = c.query(ctx, op, ask...)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(got) != 1 {
+	if len(got) != len(ask) {
 		return nil, c.fault(op, errors.New("the server gave no list"))
 	}
 	return c.sessions(got[0]), nil
