@@ -191,8 +191,11 @@ func ruleRebuild(s *situation) (Decision, bool) {
 		who = fmt.Sprintf("the epoch row of a server names %s for epoch %d", best.record.Active, best.record.Epoch)
 	}
 	// In an empty Redis nobody is heard before its monitor has published the pair.
-	if waited := s.now - max(s.st.lostSince, s.st.seenSince); waited < StartGrace || s.st.seenSince == 0 {
-		s.again(max(0, StartGrace-waited))
+	if s.st.seenSince == 0 {
+		return hold(why(Amnesia, "Redis has %s, %s: nothing moves before a monitor has published a sample of the pair", describe(s.rec), who))
+	}
+	if waited := s.now - max(s.st.lostSince, s.st.seenSince); waited < StartGrace {
+		s.again(StartGrace - waited)
 		return hold(why(Amnesia, "Redis has %s, %s: nothing moves while the others are heard", describe(s.rec), who))
 	}
 	if e := s.stranger(best.record); e != "" {
