@@ -223,8 +223,16 @@ func (w *worker) release(ctx context.Context, in *reconcile.Input, c Conn, list 
 	if err := w.letIn(ctx, in, c, list); err != nil {
 		return err
 	}
-	w.p.ledger.drop(w.self, accountsOf(list))
+	w.released(accountsOf(list))
 	return nil
+}
+
+// released takes accounts that can log in again off the record; while an order to lock
+// them may still arrive they stay on it, and are forgotten when it no longer can.
+func (w *worker) released(list []cluster.Account) {
+	if w.now() >= w.accounts.LateUntil {
+		w.p.ledger.drop(w.self, list)
+	}
 }
 
 // letIn lets accounts log in again.

@@ -100,6 +100,31 @@ func TestAccountsAreLockedOnThePassiveOnly(t *testing.T) {
 	})
 }
 
+// The network has held back an order to lock accounts. They were locked by a later one
+// and have been released with the opening when it arrives.
+func TestALockThatComesAfterTheReleaseIsUndone(t *testing.T) {
+	play(t, func(s *stage) {
+		application(s)
+		disk := &fakeStore{}
+		s.w.b().change(func(b *fakeServer) { b.stuck["lock"] = true })
+		s.agent("one", blocks, on(disk))
+		s.pass(2 * time.Second)
+		s.w.b().change(func(b *fakeServer) { b.stuck = map[string]bool{} })
+		s.pass(40 * time.Second)
+		s.wantLogIn(s.w.b(), "app@%", false)
+		s.w.a().kill()
+		failover(s, hostA, hostB, 6)
+		s.wantLogIn(s.w.b(), "app@%", true)
+		s.w.b().change(func(b *fakeServer) { b.accounts[account("app@%")].locked = true })
+		s.pass(10 * time.Second)
+		s.wantLogIn(s.w.b(), "app@%", true)
+		s.pass(3 * time.Minute)
+		if left := disk.memory().Locked[hostB]; len(left) != 0 {
+			s.Errorf("on record long after: %v", left)
+		}
+	})
+}
+
 func TestAccountsFollowTheRole(t *testing.T) {
 	play(t, func(s *stage) {
 		application(s)
