@@ -11,6 +11,23 @@ const (
 	jb cluster.Endpoint = "b:3306"
 )
 
+// What most stories are held to.
+var (
+	async    = Promise{MaxLoss: -1}
+	leasing  = Promise{MaxLoss: -1, Leases: true}
+	blocking = Promise{MaxLoss: -1, FailoverBlock: time.Second}
+	strict   = Promise{MaxLoss: 0}
+	restarts = Promise{MaxLoss: -1, RestartsOpen: true}
+)
+
+// story is one history and what the judge says of it.
+type story struct {
+	name    string
+	promise Promise
+	want    string // the invariant; empty: all are kept
+	tell    func(h *history)
+}
+
 // gods is a world of two servers as a test says it is.
 type gods struct {
 	has       map[cluster.Endpoint]map[uint64]bool
