@@ -135,11 +135,8 @@ type Judge struct {
 	// unwritten: one has failed, now or in a round before, so that what is locked may be
 	// noted in Redis alone; unnoted: Redis has lost that in a round before.
 	unwritten, unnoted bool
-	// interfered is when a person last wrote to a server, below zero for never;
-	// foreign are the rows.
-	interfered time.Duration
-	foreign    []uint64
-	split      bool // two servers were open, or may have been, by a risk
+	foreign            []foreign
+	split              bool // two servers were open, or may have been, by a risk
 
 	leader string
 	token  uint64
@@ -152,7 +149,7 @@ type Judge struct {
 
 // NewJudge makes the judge of one schedule.
 func NewJudge(p Promise, god God) *Judge {
-	return &Judge{p: p, god: god, interfered: -unseen,
+	return &Judge{p: p, god: god,
 		actives: map[cluster.Epoch]cluster.Endpoint{},
 		marks:   map[cluster.Epoch]cluster.Endpoint{},
 		obeyed:  map[string]cluster.Assignment{},
@@ -238,8 +235,7 @@ func (j *Judge) Forgets(now time.Duration) { j.forgetful, j.unwritten = true, tr
 
 // Interfered tells that a person has written the row to a server, read_only or not.
 func (j *Judge) Interfered(now time.Duration, row uint64) {
-	j.interfered = now
-	j.foreign = append(j.foreign, row)
+	j.foreign = append(j.foreign, foreign{row, now})
 }
 
 // Halted tells that a person has stopped the replication of e; behind when that is its

@@ -85,8 +85,8 @@ func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 // brokenByPerson reports whether the pair is held by what a person has broken and
 // left so: a row that only one server has, or a candidate that does not replicate.
 func (j *Judge) brokenByPerson(f FinalFacts) bool {
-	for _, row := range j.foreign {
-		if j.god.Has(j.p.Members[0], row) != j.god.Has(j.p.Members[1], row) {
+	for _, f := range j.foreign {
+		if j.god.Has(j.p.Members[0], f.row) != j.god.Has(j.p.Members[1], f.row) {
 			return true
 		}
 	}

@@ -111,6 +111,12 @@ func (h *history) write(e cluster.Endpoint, on ...cluster.Endpoint) uint64 {
 	return h.row
 }
 
+// interferes has a person write a row to e.
+func (h *history) interferes(e cluster.Endpoint, row uint64) {
+	h.Interfered(h.tick(), row)
+	h.g.has[e][row] = true
+}
+
 // change changes the record as a script does.
 func (h *history) change(kind string, next cluster.Assignment) {
 	before := h.rec

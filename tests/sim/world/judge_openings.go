@@ -163,13 +163,13 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// have started open.
 	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
 	byItself := stray || (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
-	// It cannot apply what a person wrote to the other: it is as it was when it was open,
-	// or when it was to be.
+	// It cannot apply what a person wrote to the other, and is as it was when it was open,
+	// or when it was to be; or nobody has noticed yet.
 	n := j.god.Unapplied(e)
-	asBefore := n <= j.waiting(e) && (j.lastOpen == e || j.god.Stuck(e))
+	asBefore := n <= j.waiting(e) && (j.lastOpen == e || j.god.Stuck(e) || j.meddled(now))
 	// It receives by itself when it starts, and cannot apply what came since it was to be opened.
 	since := j.p.AutoReplicate && m.unapplied == 0 && (m.halted || j.god.Stuck(e))
-	if n > 0 && !forced && !byItself && !asBefore && !since && !j.meddled(now) {
+	if n > 0 && !forced && !byItself && !asBefore && !since {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {
@@ -182,7 +182,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	// Nobody can tell any more that the other, which its option file had opened, was the active.
 	untold := j.lost && other.adopted && m.named.Proof == cluster.ProofGone
 	if j.lastOpen != "" && m.named.Epoch != j.settled {
-		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(e, rival)+j.stray(now, m.named, rival, rows) && !overridden(m.named) && !j.meddled(now) && !untold {
+		if rows, _ := j.god.Extra(e, rival); rows > j.smuggled(now, e, rival)+j.stray(now, m.named, rival, rows) && !overridden(m.named) && !untold {
 			j.fail(now, "I4", "%s is opened under %s with %d transactions that %s never had", e, m.named.Order(), rows, rival)
 		}
 		j.settle(now, e, m)
@@ -222,14 +222,22 @@ func (j *Judge) marked(now time.Duration, e cluster.Endpoint, m *member) {
 // unseen is how long it may take until the daemons have seen what a person did.
 const unseen = 3 * time.Second
 
-// smuggled counts the rows that a person wrote to e, and rival has not, if that was
-// while nobody was open, or after the last decision: that could not know of them.
-func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
-	if j.interfered < j.at(rival).closedAt && j.interfered < j.topAt {
-		return 0
-	}
-	for _, row := range j.foreign {
-		if j.god.Has(e, row) && !j.god.Has(rival, row) {
+// foreign is a row that a person has written.
+type foreign struct {
+	row uint64
+	at  time.Duration
+}
+
+// smuggled counts the rows that a person wrote to e, and rival has not, just now, while
+// nobody was open, or after the last decision: that could not know of them.
+func (j *Judge) smuggled(now time.Duration, e, rival cluster.Endpoint) int {
+	return j.writtenSince(min(now-unseen+1, j.at(rival).closedAt, j.topAt), e, rival)
+}
+
+// writtenSince counts the rows that a person has written to e since then, and rival has not.
+func (j *Judge) writtenSince(then time.Duration, e, rival cluster.Endpoint) (n int) {
+	for _, f := range j.foreign {
+		if f.at >= then && j.god.Has(e, f.row) && !j.god.Has(rival, f.row) {
 			n++
 		}
 	}
@@ -239,8 +247,8 @@ func (j *Judge) smuggled(e, rival cluster.Endpoint) (n int) {
 // waiting counts the rows of a person that e lacks: as many it may have received and
 // not applied.
 func (j *Judge) waiting(e cluster.Endpoint) (n int) {
-	for _, row := range j.foreign {
-		if !j.god.Has(e, row) {
+	for _, f := range j.foreign {
+		if !j.god.Has(e, f.row) {
 			n++
 		}
 	}
@@ -264,7 +272,10 @@ func (j *Judge) stray(now time.Duration, a cluster.Assignment, rival cluster.End
 }
 
 // meddled reports whether a person wrote to a server just now.
-func (j *Judge) meddled(now time.Duration) bool { return now-j.interfered < unseen }
+func (j *Judge) meddled(now time.Duration) bool {
+	n := len(j.foreign)
+	return n > 0 && now-j.foreign[n-1].at < unseen
+}
 
 // forgotten reports whether Redis has lost the record that named m before anybody
 // went about opening m: the epoch row would tell.
@@ -280,7 +291,7 @@ func overridden(a cluster.Assignment) bool { return strings.HasPrefix(a.Cause, c
 
 // Threads tells that an agent has started the IO thread of e towards source.
 func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
-	if j.record.Active == "" || j.lost || j.meddled(now) {
+	if j.record.Active == "" || j.lost {
 		return
 	}
 	passive := j.other(j.record.Active)
@@ -290,7 +301,7 @@ func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
 	case p.how == ByBoot && p.open && now-p.openedAt < unseen:
 		return // it was closed when both were compared
 	}
-	if rows, _ := j.god.Extra(passive, j.record.Active); rows > 0 {
+	if rows, _ := j.god.Extra(passive, j.record.Active); rows > j.writtenSince(now-unseen+1, passive, j.record.Active) {
 		j.fail(now, "I8", "%s is made to replicate from %s, and %s has %d transactions that %s, the active under %s, lacks",
 			e, source, passive, rows, j.record.Active, j.record.Order())
 	}

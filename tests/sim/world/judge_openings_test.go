@@ -123,9 +123,34 @@ var storiesOfOpenings = []story{
 	}},
 	{"opened with what a person wrote just now", async, "", func(h *history) {
 		h.die(ja)
-		h.Interfered(h.tick(), 99)
+		h.interferes(jb, 99)
 		h.loses(jb, 1)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"opened with what a person wrote just now and another row", async, "I4", func(h *history) {
+		h.die(ja)
+		h.interferes(jb, 99)
+		h.loses(jb, 2)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"opened with what a person wrote just now and what one wrote long ago", async, "I4", func(h *history) {
+		h.interferes(jb, 98)
+		h.t += unseen
+		h.interferes(jb, 99)
+		h.die(ja)
+		h.loses(jb, 2)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"opened with what a person wrote to the other just now unapplied", async, "", func(h *history) {
+		h.interferes(ja, 99)
 		h.applied(jb, 1)
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"opened with more unapplied than what a person wrote to the other just now", async, "I4", func(h *history) {
+		h.interferes(ja, 99)
+		h.applied(jb, 2)
+		h.die(ja)
 		h.failover(ja, jb, cluster.RiskRefused)
 	}},
 	{"opened with what a person wrote long ago", async, "I4", func(h *history) {
@@ -382,8 +407,19 @@ var storiesOfOpenings = []story{
 		h.Threads(h.tick(), ja, jb)
 	}},
 	{"made to replicate what a person wrote just now", async, "", func(h *history) {
-		h.Interfered(h.tick(), 99)
+		h.interferes(jb, 99)
 		h.loses(jb, 1)
+		h.Threads(h.tick(), jb, ja)
+	}},
+	{"made to replicate what a person wrote just now and another row", async, "I8", func(h *history) {
+		h.interferes(jb, 99)
+		h.loses(jb, 2)
+		h.Threads(h.tick(), jb, ja)
+	}},
+	{"made to replicate what a person wrote long ago", async, "I8", func(h *history) {
+		h.interferes(jb, 99)
+		h.loses(jb, 1)
+		h.t += unseen
 		h.Threads(h.tick(), jb, ja)
 	}},
 	{"made to replicate when it wakes after a risk", async, "", func(h *history) {
