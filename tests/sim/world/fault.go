@@ -2,6 +2,7 @@ package world
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,23 +12,31 @@ import (
 
 // Kinds of faults that others must know of.
 const (
-	errantWrite   = "a person writes to"
-	daemonLeap    = "the clock leaps of"
-	redisLeap     = "Redis's clock leaps"
-	keptAnswers   = "Redis keeps its answers"
-	cutOff        = "the host is cut off:"
-	linkCut       = "the link is cut:"
-	serverKilled  = "mysqld is killed on"
-	serverHangs   = "mysqld hangs on"
-	powerGoes     = "power goes at"
-	hostFreezes   = "the host freezes:"
-	hostSuspended = "the host is suspended:"
-	daemonKilled  = "the daemon is killed:"
-	daemonStopped = "the daemon is stopped:"
-	daemonPaused  = "the daemon is paused:"
-	diskHangs     = "the disk hangs of"
-	firewall      = "a firewall is before"
+	errantWrite     = "a person writes to"
+	slowedApplier   = "the applier is slow on"
+	stoppedThreads  = "replication is stopped on"
+	lockedTable     = "a table is locked on"
+	longWriting     = "a long write runs on"
+	openTransaction = "a transaction stays open on"
+	daemonLeap      = "the clock leaps of"
+	redisLeap       = "Redis's clock leaps"
+	keptAnswers     = "Redis keeps its answers"
+	cutOff          = "the host is cut off:"
+	linkCut         = "the link is cut:"
+	serverKilled    = "mysqld is killed on"
+	serverHangs     = "mysqld hangs on"
+	powerGoes       = "power goes at"
+	hostFreezes     = "the host freezes:"
+	hostSuspended   = "the host is suspended:"
+	daemonKilled    = "the daemon is killed:"
+	daemonStopped   = "the daemon is stopped:"
+	daemonPaused    = "the daemon is paused:"
+	diskHangs       = "the disk hangs of"
+	firewall        = "a firewall is before"
 )
+
+// harmless are the kinds of which a server neither dies nor falls silent.
+var harmless = []string{slowedApplier, stoppedThreads, lockedTable, longWriting, openTransaction, errantWrite}
 
 // kind is one kind of fault.
 type kind struct {
@@ -36,7 +45,7 @@ type kind struct {
 	draw func(r *rand.Rand, s *Spec, f *Fault)
 	// begin makes it happen and returns what undoes it; nil when nothing is left to undo.
 	begin func(w *world, f Fault) (end func())
-	// trouble: it may justify that the role moves. stalls: an agent may be late.
+	// trouble: it may justify that the role moves, unless it is harmless. stalls: an agent may be late.
 	trouble, stalls bool
 }
 
@@ -103,7 +112,10 @@ func (w *world) happen(f *fault) {
 
 func (w *world) told(f *fault) {
 	f.changed = w.e.Now()
-	if f.trouble {
+	switch {
+	case slices.Contains(harmless, f.Kind):
+		w.judge.Disturbed(w.e.Now())
+	case f.trouble:
 		w.judge.Trouble(w.e.Now())
 	}
 	if f.stalls {
@@ -178,11 +190,11 @@ var kinds = []kind{
 	{"the link is slow:", onLink, slowLink, true, true},
 	{"the link loses:", onLink, lossyLink, true, true},
 	{firewall, onDoor, door, true, true},
-	{"the applier is slow on", onServer, slowApplier, true, false},
-	{"replication is stopped on", onThreads, stopThreads, true, false},
-	{"a table is locked on", onServer, lockTable, true, false},
-	{"a long write runs on", onServer, longWrite, true, false},
-	{"a transaction stays open on", onServer, longTransaction, true, false},
+	{slowedApplier, onServer, slowApplier, true, false},
+	{stoppedThreads, onThreads, stopThreads, true, false},
+	{lockedTable, onServer, lockTable, true, false},
+	{longWriting, onServer, longWrite, true, false},
+	{openTransaction, onServer, longTransaction, true, false},
 	{errantWrite, onServer, writeErrant, true, false},
 	{"Redis is killed", onNothing, killRedis, false, false},
 	{"Redis hangs", onNothing, hangRedis, false, false},

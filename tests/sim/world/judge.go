@@ -221,6 +221,9 @@ func (j *Judge) RedisFault(now time.Duration, forked bool) {
 // faults of Redis are none.
 func (j *Judge) Trouble(now time.Duration) { j.trouble, j.disturbed = true, now }
 
+// Disturbed tells of a fault that justifies no automatic change of role.
+func (j *Judge) Disturbed(now time.Duration) { j.disturbed = now }
+
 // Stalled tells that an agent, its host or a link between it and a server was
 // paused or slowed, so that what it does may be old.
 func (j *Judge) Stalled(now time.Duration) { j.stalled, j.disturbed = true, now }

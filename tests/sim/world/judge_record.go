@@ -248,17 +248,17 @@ func (j *Judge) adopted(now time.Duration, after cluster.Assignment, m *member) 
 
 // proved judges the proof on record that rival is closed.
 func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluster.Endpoint, x *member) {
+	since := x.how != ByAgent && x.openedAt > j.topAt
 	switch after.Proof {
 	case cluster.ProofNone:
 		if j.holder != "" {
 			j.fail(now, "I7", "%s names %s after %s without a proof", after.Order(), after.Active, rival)
 		}
 	case cluster.ProofLease:
-		if x.open && x.how == ByAgent && !j.risky(after.Proof) {
+		if x.open && !since && !j.risky(after.Proof) {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	case cluster.ProofFenced, cluster.ProofGone:
-		since := x.how != ByAgent && x.openedAt > j.topAt
 		if x.open && !since && !j.forked {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}

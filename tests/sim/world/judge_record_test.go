@@ -155,6 +155,19 @@ var storiesOfRecord = []story{
 		h.open(jb)
 		h.open(ja)
 	}},
+	{"the lease over, and its option file has opened the old active since", Promise{MaxLoss: -1, Leases: true, RestartsOpen: true}, "", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.promote(cluster.ProofLease)
+		h.open(jb)
+	}},
+	{"the lease over, and its option file opened the old active long before", Promise{MaxLoss: -1, Leases: true, RestartsOpen: true}, "I7", func(h *history) {
+		h.die(ja)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.revoke(ja, jb)
+		h.promote(cluster.ProofLease)
+	}},
 	{"the lease over, and the agent of the old active overslept", leasing, "", func(h *history) {
 		h.Trouble(0)
 		h.Overslept(0)
@@ -173,6 +186,10 @@ var storiesOfRecord = []story{
 	}},
 
 	{"a failover for nothing", async, "I6", func(h *history) { h.revoke(ja, jb) }},
+	{"a failover since a table is locked", async, "I6", func(h *history) {
+		h.Disturbed(h.tick())
+		h.revoke(ja, jb)
+	}},
 	{"a failover for nothing after Redis lost something", async, "I10", func(h *history) {
 		h.RedisFault(h.tick(), false)
 		h.revoke(ja, jb)
