@@ -29,6 +29,7 @@ func (j *Judge) Again(now time.Duration, a cluster.Assignment, leaps bool) bool 
 		j.m[i].halted, j.m[i].risked = false, false
 	}
 	j.at(a.Active).how = ByAgent
+	j.keeps(a.Active)
 	j.lastOpen, j.settled = a.Active, max(j.settled, a.Epoch)
 	return true
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -52,15 +53,20 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 		j.fail(now, "I5", "%s is passive under %s and lets the application log in", a.Passive, a.Order())
 	}
 	j.whole(now, a, active, passive)
-	own, _ := j.god.Extra(a.Active, a.Passive)
-	applying := active.SQL && j.god.Unapplied(a.Active) > 0
-	barred := own > 0 && j.god.Stuck(a.Active)
+	j.present(now, a.Active, active.SQL, a.Order())
+}
+
+// present judges that e, which was the last to have the role, has what was acknowledged.
+func (j *Judge) present(now time.Duration, e cluster.Endpoint, applies bool, o cluster.Order) {
+	own, _ := j.god.Extra(e, j.other(e))
+	applying := applies && j.god.Unapplied(e) > 0
+	barred := own > 0 && j.god.Stuck(e)
 	for n, r := range j.rows {
 		if r&waits != 0 && (applying || barred) {
 			continue
 		}
-		if r&(acked|gone) == acked && !j.god.Has(a.Active, uint64(n)) {
-			j.fail(now, "I2", "row %d was acknowledged, no change of role has left it behind, and %s, the active under %s, lacks it", n, a.Active, a.Order())
+		if r&(acked|gone) == acked && !j.god.Has(e, uint64(n)) {
+			j.fail(now, "I2", "row %d was acknowledged, no change of role has left it behind, and %s, the last active under %s, lacks it", n, e, o)
 			return
 		}
 	}
@@ -69,6 +75,9 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 // unsettled judges a pair that has no active after the heal.
 func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 	a, b := j.p.Members[0], j.p.Members[1]
+	if i := slices.Index(j.p.Members[:], j.lastOpen); i >= 0 {
+		j.present(now, j.lastOpen, f.Servers[i].SQL, f.Record.Order())
+	}
 	_, ab := j.god.Extra(a, b)
 	_, ba := j.god.Extra(b, a)
 	if ab > 0 && ba > 0 && j.split && f.Verdict != "" {

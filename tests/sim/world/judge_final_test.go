@@ -82,6 +82,20 @@ var storiesOfFinal = []story{
 		h.g.has[jb][99] = true
 		h.final(nil)
 	}},
+	{"held at the end for a row of a person, and an acknowledged one is missing", async, "I2", func(h *history) {
+		delete(h.g.has[ja], h.write(ja))
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.interferes(jb, 99)
+		h.final(nil)
+	}},
+	{"held at the end for a row of a person, and one that the passive never had is there", async, "", func(h *history) {
+		h.write(ja)
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.interferes(jb, 99)
+		h.final(nil)
+	}},
 	{"held at the end though the row of a person is on both servers", async, "L1", func(h *history) {
 		h.die(ja)
 		h.revoke(ja, jb)

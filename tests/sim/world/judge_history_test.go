@@ -117,6 +117,19 @@ func (h *history) interferes(e cluster.Endpoint, row uint64) {
 	h.g.has[e][row] = true
 }
 
+// strayKept has the old active of a switchover start open and write a row, and the role come
+// back to it before the other was opened.
+func (h *history) strayKept() {
+	h.switching()
+	h.close(ja)
+	h.commit()
+	h.Open(h.tick(), ja, true, ByBoot)
+	h.write(ja)
+	h.close(ja)
+	h.revoke(jb, ja)
+	h.promote(cluster.ProofFenced)
+}
+
 // change changes the record as a script does.
 func (h *history) change(kind string, next cluster.Assignment) {
 	before := h.rec

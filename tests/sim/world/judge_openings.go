@@ -125,7 +125,7 @@ func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How
 	case ByDeath:
 		j.Seen.Count(SawClosedByCrash)
 	case ByAgent:
-		if !m.unwanted && now >= m.lateUntil && !j.lost && !j.stalled && !j.p.Leases {
+		if !m.unwanted && now >= m.lateUntil && !j.lost && !j.stalled && !(j.p.Leases && j.trouble) {
 			j.fail(now, "I13", "%s is closed by an agent, and the record has wanted it open since it was opened (%s)", e, j.record.Order())
 		}
 	}
@@ -173,6 +173,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {
+		j.keeps(e)
 		if m.named.Epoch == j.settled {
 			j.Seen.Count(SawOpeningRepeated)
 		}
@@ -264,7 +265,7 @@ func (j *Judge) stray(now time.Duration, a cluster.Assignment, rival cluster.End
 		return 0
 	}
 	for i, r := range j.rows {
-		if r&(acked|byBoot) == acked && j.god.Has(a.Active, uint64(i)) && !j.god.Has(rival, uint64(i)) {
+		if r&acked != 0 && r&j.bootedBy(a.Active) == 0 && j.god.Has(a.Active, uint64(i)) && !j.god.Has(rival, uint64(i)) {
 			rows--
 		}
 	}

@@ -216,6 +216,18 @@ var storiesOfOpenings = []story{
 		h.giveBack()
 		h.open(jb)
 	}},
+	{"given back with rows of a time in which the option file of the other opened that", restarts, "I4", func(h *history) {
+		h.astray(1)
+		h.die(ja)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.write(ja)
+		h.close(ja)
+		delete(h.g.has[ja], h.row)
+		h.g.has[jb][h.row] = true
+		h.loses(jb, 2)
+		h.giveBack()
+		h.open(jb)
+	}},
 	{"promoted with rows of a time in which the option file opened it, just before", restarts, "", func(h *history) {
 		h.astray(1)
 		h.promote(cluster.RiskRefused)
@@ -441,6 +453,11 @@ var storiesOfOpenings = []story{
 	}},
 
 	{"an agent closes the active for nothing", async, "I13", func(h *history) { h.close(ja) }},
+	{"an active closes itself for want of a lease", leasing, "", func(h *history) {
+		h.Trouble(h.tick())
+		h.close(ja)
+	}},
+	{"an active with leases closes itself for nothing", leasing, "I13", func(h *history) { h.close(ja) }},
 	{"an agent closes the active that was to be closed for a moment", async, "", func(h *history) {
 		h.switching()
 		next := h.rec

@@ -15,14 +15,17 @@ const (
 	gone          // written off
 	received0     // by the first member, and not destroyed since
 	received1
-	byBoot // acknowledged by a server that its option file had opened
-	waits  // to be applied by a server that its option file had opened when it was named
+	byBoot0 // acknowledged by the first member when its option file had opened it
+	byBoot1
+	waits // to be applied by a server that its option file had opened when it was named
 )
 
 // settle counts what is not there when the role has moved to e.
 func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	received, rival := j.receivedBy(e), j.at(j.other(e))
 	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
+	stray := j.bootedBy(j.other(e))
+	j.keeps(e)
 	own, _ := j.god.Extra(e, j.other(e))
 	// Nobody has noticed yet that it was started: it is still applying what it has received since,
 	// or what was written to it keeps it from that.
@@ -41,7 +44,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			continue
 		}
 		j.rows[i] |= gone
-		if unnoticed && r&byBoot != 0 {
+		if unnoticed && r&stray != 0 && r&received == 0 {
 			continue
 		}
 		if lost == 0 {
@@ -72,6 +75,23 @@ func (j *Judge) receivedBy(e cluster.Endpoint) row {
 	return received1
 }
 
+func (j *Judge) bootedBy(e cluster.Endpoint) row {
+	if e == j.p.Members[0] {
+		return byBoot0
+	}
+	return byBoot1
+}
+
+// keeps takes what e has as it is given the role for what no later change may leave behind,
+// however it came there.
+func (j *Judge) keeps(e cluster.Endpoint) {
+	for i, r := range j.rows {
+		if r&acked != 0 && r&(gone|waits) != 0 && j.god.Has(e, uint64(i)) {
+			j.rows[i] &^= gone | waits
+		}
+	}
+}
+
 func (j *Judge) row(n uint64) *row {
 	for uint64(len(j.rows)) <= n {
 		j.rows = append(j.rows, 0)
@@ -87,7 +107,7 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	m, other := j.at(e), j.at(j.other(e))
 	m.acked = m.acked || m.open
 	if m.how == ByBoot {
-		*r |= byBoot
+		*r |= j.bootedBy(e)
 	}
 	switch {
 	case m.excused() && (j.lastOpen != e || m.named.Order().Before(other.named.Order())), m.risked, m.riskEnded == now:
@@ -119,6 +139,7 @@ func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
 		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
 	}
 	if m.halted {
+		m.halted = false // it runs again
 		j.forget(e)
 	}
 }

@@ -226,6 +226,14 @@ var storiesOfRows = []story{
 		h.die(ja)
 		h.failover(ja, jb, cluster.RiskRefused)
 	}},
+	{"the passive is after a person has stopped both threads, and again by itself, and takes over", async, "I2", func(h *history) {
+		h.Halted(h.tick(), jb, false)
+		h.Discarded(h.tick(), jb)
+		h.Received(h.tick(), jb, h.write(ja))
+		h.Discarded(h.tick(), jb)
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
 	{"opened again with rows of the time for which it started open as the active", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
 		h.switching()
 		h.close(ja)
@@ -357,6 +365,60 @@ var storiesOfRows = []story{
 		h.close(ja)
 		h.Open(h.tick(), ja, true, ByBoot)
 		h.write(ja)
+		h.commit()
+		h.open(jb)
+	}},
+	{"acknowledged by an old active that its option file opened, received, and nobody has noticed", restarts, "I2", func(h *history) {
+		h.switching()
+		h.close(ja)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.Received(h.tick(), jb, h.write(ja))
+		h.commit()
+		h.open(jb)
+	}},
+	{"acknowledged by the active before its option file opened it, and nobody has noticed", restarts, "I2", func(h *history) {
+		h.write(ja)
+		h.switching()
+		h.close(ja)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.commit()
+		h.open(jb)
+	}},
+	{"what an old active wrote by its option file and kept when the role came back is lost", restarts, "I2", func(h *history) {
+		h.strayKept()
+		h.open(ja)
+		h.steady()
+		h.switching()
+		h.close(ja)
+		h.commit()
+		h.open(jb)
+	}},
+	{"what who takes over wrote before by its option file is lost", restarts, "I2", func(h *history) {
+		h.astray(1)
+		h.promote(cluster.RiskRefused)
+		h.open(jb)
+		h.steady()
+		h.switching()
+		h.close(jb)
+		h.commit()
+		h.open(ja)
+	}},
+	{"what an old active wrote by its option file, and both had as the round ended, is lost", restarts, "I2", func(h *history) {
+		h.Open(h.tick(), jb, true, ByBoot)
+		h.write(jb)
+		h.g.has[ja][h.row] = true
+		h.close(jb)
+		h.Again(h.tick(), h.rec, false)
+		delete(h.g.has[ja], h.row)
+		h.final(nil)
+	}},
+	{"what an old active wrote by its option file is lost with it", restarts, "", func(h *history) {
+		h.strayKept()
+		delete(h.g.has[ja], h.row)
+		h.open(ja)
+		h.steady()
+		h.switching()
+		h.close(ja)
 		h.commit()
 		h.open(jb)
 	}},
