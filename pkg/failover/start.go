@@ -47,7 +47,10 @@ func ruleFirstStart(s *situation) (Decision, bool) {
 	}
 	aOpen, bOpen := a.server.ReadOnly == cluster.No, b.server.ReadOnly == cluster.No
 	aHas, bHas := a.executed.Contains(b.executed), b.executed.Contains(a.executed)
-	if a.legacy && !a.known || b.legacy && !b.known {
+	if no, ok := unasked(a, b); !ok {
+		if aOpen == bOpen {
+			return hold(no)
+		}
 		aHas, bHas = true, true
 	}
 	if !aHas && !bHas {
@@ -90,10 +93,24 @@ func (s *situation) startByMark(mark cluster.Mark, a, b *member) (Decision, bool
 		return hold(why(Unseen, "first start: %s was active in epoch %d, as its epoch row says, and %s is not seen: it may hold a newer one, so it is waited for, or a person decides (mmmctl failover): %s",
 			named.node, mark.Epoch, other.node, orUnseen(other)))
 	}
+	if no, ok := unasked(named, other); !ok {
+		return hold(no)
+	}
 	if no, ok := s.undisputed(mark, named, other); !ok {
 		return hold(why(no.Code, "first start: nobody is opened: %s", no.Text))
 	}
 	return s.elect(named, other, fmt.Sprintf("the newest epoch row names it, for epoch %d", mark.Epoch))
+}
+
+// unasked refuses servers of which nothing is known but the predecessor's check, or what
+// a monitor of ours has left of it: that tells who is writable, and not what he has.
+func unasked(ms ...*member) (cluster.Reason, bool) {
+	for _, m := range ms {
+		if m.legacy && !m.known {
+			return why(Unreadable, "first start: what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", m.node), false
+		}
+	}
+	return cluster.Reason{}, true
 }
 
 func (s *situation) elect(chosen, other *member, because string) (Decision, bool) {
