@@ -75,7 +75,24 @@ func Draw(seed uint64) Spec {
 		}
 		s.Rounds = append(s.Rounds, d.round(0, until+s.takes(), short, false))
 	}
+	// Of a chance of its own: the other seeds stay what they are without these.
+	if r := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)); r.IntN(300) == 0 {
+		s.apart(r)
+	}
 	return s
+}
+
+// apart makes a world of s whose servers begin with rows of their own on either side: such a
+// pair has no way to begin by itself.
+func (s *Spec) apart(r *rand.Rand) {
+	s.Steady, s.AutoReplicate, s.AckWait, s.Rounds = false, false, 0, nil
+	s.Apart = 1 + r.IntN(3)
+	switch r.IntN(3) {
+	case 0: // applications have written to both
+		s.StartsOpen, s.Clients, s.Apart = true, 2, r.IntN(2)
+	case 1:
+		s.Forgotten = true
+	}
 }
 
 // drawer draws the rounds of a schedule.
@@ -129,7 +146,7 @@ func (d drawer) round(begin, until, settles time.Duration, long bool) Round {
 	for i := range some {
 		some[i] = &kinds[d.IntN(len(kinds))]
 		if some[i].name == errantWrite && !s.Steady {
-			some[i] = &kinds[0] // a pair that begins with rows on both sides has no way to begin
+			some[i] = &kinds[0] // it may have no way to begin, see apart
 		}
 	}
 	for range 1 + d.IntN(7) {

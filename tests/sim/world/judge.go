@@ -77,7 +77,8 @@ func (v *Violation) String() string {
 //	I3  epochs and tokens grow for each who sees them, each epoch has one active, and
 //	    the record changes step by step, by who leads
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by
-//	    itself, without being eligible
+//	    itself, without being eligible; a first start names nobody while a person has
+//	    written to both servers what the other lacks
 //	I5  after the heal the servers are as the record says
 //	I6  nothing but trouble with a server moves the role by itself, and not while a
 //	    majority of the monitors has its answers
@@ -98,9 +99,11 @@ func (v *Violation) String() string {
 // What is excused: two open servers while the record says risk, until the old one
 // has been closed; servers that a person or an option file opened, until they have
 // been closed; what an operator's override overruled; a pair that is held at the end
-// by what a person has written or stopped. After Redis has lost
-// something its record may be older than what was already decided: then agents'
-// memories, epoch rows and openings are held to I3, no longer the record.
+// by what a person has written or stopped, or by what both servers took while they
+// were open beside each other: no agent has one of them open, and where nobody was
+// ever active the reason names both. After Redis has lost something its record may be
+// older than what was already decided: then agents' memories, epoch rows and openings
+// are held to I3, no longer the record.
 type Judge struct {
 	Seen Counters
 
@@ -206,6 +209,7 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 			m.how = ByPerson
 		}
 	}
+	j.split = len(open) > 1
 }
 
 // RedisFault tells that what Redis holds was lost, set back or forked. After it
@@ -240,6 +244,9 @@ func (j *Judge) Forgets(now time.Duration) { j.forgetful, j.unwritten = true, tr
 func (j *Judge) Interfered(now time.Duration, row uint64) {
 	j.foreign = append(j.foreign, foreign{row, now})
 }
+
+// Parted tells that a person wrote the row to a server before the schedule begins.
+func (j *Judge) Parted(row uint64) { j.foreign = append(j.foreign, foreign{row, -unseen}) }
 
 // Halted tells that a person has stopped the replication of e; behind when that is its
 // receiving thread, and the applying one stood before.

@@ -2,6 +2,7 @@ package world
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -80,11 +81,22 @@ func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 	}
 	_, ab := j.god.Extra(a, b)
 	_, ba := j.god.Extra(b, a)
-	if ab > 0 && ba > 0 && j.split && f.Verdict != "" {
+	diverged := ab > 0 && ba > 0
+	for i, s := range f.Servers {
+		if e := j.p.Members[i]; s.Open && j.m[i].how == ByAgent {
+			j.fail(now, "I5", "nobody is active after the heal (%s %s), and %s is open", f.Record.Order(), f.Record.Phase, e)
+			return
+		} else if diverged && !f.Record.Exists() && !strings.Contains(f.Verdict, string(e)) {
+			j.fail(now, "L1", "nobody was ever active, both servers have what the other lacks, and the reason does not name %s: %s", e, f.Verdict)
+			return
+		}
+	}
+	switch {
+	case f.Verdict == "":
+	case diverged && j.split:
 		j.Seen.Count(SawHeldAtTheEnd)
 		return
-	}
-	if j.brokenByPerson(f) && f.Verdict != "" {
+	case j.brokenByPerson(f):
 		j.Seen.Count(SawHeldForAPerson)
 		return
 	}

@@ -110,6 +110,61 @@ var storiesOfFinal = []story{
 		h.g.has[jb][99] = true
 		h.final(func(f *FinalFacts) { f.Verdict = "" })
 	}},
+	{"held at the end with rows of a person on either side", async, "", func(h *history) {
+		h.apart()
+		h.final(func(f *FinalFacts) { f.Verdict = "only a:3306 has this, only b:3306 has that" })
+	}},
+	{"held at the end with rows of a person on either side, and one of them is not named", async, "L1", func(h *history) {
+		h.apart()
+		h.final(func(f *FinalFacts) { f.Verdict = "only a:3306 has this" })
+	}},
+	{"held at the end with rows on either side, by option files that had both open", async, "", func(h *history) {
+		h.rec = cluster.Assignment{}
+		h.Begin(h.rec, ja, jb)
+		h.loses(ja, 1)
+		h.loses(jb, 1)
+		h.final(func(f *FinalFacts) { f.Verdict = "only a:3306 has this, only b:3306 has that" })
+	}},
+	{"held at the end with rows on either side that nobody explains", async, "L1", func(h *history) {
+		h.rec = cluster.Assignment{}
+		h.Begin(h.rec, ja)
+		h.loses(ja, 1)
+		h.loses(jb, 1)
+		h.final(func(f *FinalFacts) { f.Verdict = "only a:3306 has this, only b:3306 has that" })
+	}},
+	{"held at the end for a row of a person, with a server open that an agent opened", async, "I5", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.Interfered(h.tick(), 99)
+		h.g.has[jb][99] = true
+		h.final(func(f *FinalFacts) { f.Servers[0].Open = true })
+	}},
+	{"held at the end for a row of a person, with a server open that the person opened", async, "", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.Interfered(h.tick(), 99)
+		h.g.has[jb][99] = true
+		h.console(jb)
+		h.final(func(f *FinalFacts) { f.Servers[1].Open = true })
+	}},
+	{"a first start names one of two with rows of a person", async, "I4", func(h *history) {
+		h.apart()
+		h.firstStart(cluster.ProofGone)
+	}},
+	{"a first start names the one of two with rows of a person that is in use, and the other is not seen", async, "", func(h *history) {
+		h.apart()
+		h.firstStart(cluster.RiskUnseen)
+	}},
+	{"a first start names one of two before anybody can have seen a person's row", async, "", func(h *history) {
+		h.apart()
+		h.Interfered(h.tick(), 98)
+		h.firstStart(cluster.ProofGone)
+	}},
+	{"a first start names the one that has all rows of a person", async, "", func(h *history) {
+		h.apart()
+		h.g.has[ja][98] = true
+		h.firstStart(cluster.ProofGone)
+	}},
 	{"held at the end for a candidate whose applier a person stopped", async, "", func(h *history) {
 		h.die(ja)
 		h.revoke(ja, jb)

@@ -232,6 +232,23 @@ func (h *history) forgottenAndGivenBack() {
 	h.open(ja)
 }
 
+// apart begins anew, with nobody active and a row of a person on each server alone.
+func (h *history) apart() {
+	h.rec = cluster.Assignment{}
+	h.Judge = NewJudge(h.Judge.p, h.g)
+	h.Begin(h.rec)
+	h.Parted(97)
+	h.Parted(98)
+	h.g.has[ja][97], h.g.has[jb][98] = true, true
+	h.loses(ja, 1)
+	h.loses(jb, 1)
+}
+
+// firstStart names a as the active of a pair that had none.
+func (h *history) firstStart(p cluster.Proof) {
+	h.change("first start", cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady, Active: ja, Passive: jb, To: ja, Cause: "first start", Proof: p})
+}
+
 // failover takes the role from one to the other with this proof.
 func (h *history) failover(from, to cluster.Endpoint, p cluster.Proof) {
 	h.revoke(from, to)

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,9 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 	if moved {
 		j.moved(now, before, after, ev)
 	}
+	if ev.Kind == kindFirstStart {
+		j.begun(now, after)
+	}
 	j.count(before, after, ev)
 	for i := range j.m {
 		switch {
@@ -112,6 +116,22 @@ func (j *Judge) numbered(now time.Duration, before, after cluster.Assignment, ev
 		j.fail(now, "I3", "epoch %d has %s as its active, and had %s", after.Epoch, after.Active, was)
 	}
 	j.actives[after.Epoch] = after.Active
+}
+
+// begun judges whom a first start names. A server that is in use is named while the
+// other is not seen.
+func (j *Judge) begun(now time.Duration, after cluster.Assignment) {
+	if after.Proof == cluster.RiskUnseen || j.meddled(now) {
+		return
+	}
+	if a, b := j.p.Members[0], j.p.Members[1]; j.alone(a, b) && j.alone(b, a) {
+		j.fail(now, "I4", "%s names %s, and a person has written to %s and to %s what the other lacks", after.Order(), after.Active, a, b)
+	}
+}
+
+// alone reports whether e has a row of a person that other lacks.
+func (j *Judge) alone(e, other cluster.Endpoint) bool {
+	return slices.ContainsFunc(j.foreign, func(f foreign) bool { return j.god.Has(e, f.row) && !j.god.Has(other, f.row) })
 }
 
 // follows reports whether o is the first, or one step after before, as who has read

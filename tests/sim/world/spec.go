@@ -28,6 +28,12 @@ type Spec struct {
 	// Steady: the pair has been up for long and is well; otherwise all begins
 	// from nothing.
 	Steady bool
+	// Apart is how many rows a person has written to each server before all begins,
+	// which the other one never gets by itself.
+	Apart int `json:",omitempty"`
+	// Forgotten, of what is not Steady: the pair has been up for long, all of it was down
+	// and came back, and nobody but the servers knows who was active.
+	Forgotten bool `json:",omitempty"`
 	// Home: the active of a steady beginning is the primary host.
 	Home bool
 	// StartsOpen: the servers' option files lack read_only.

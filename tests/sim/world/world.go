@@ -92,8 +92,11 @@ func (w *world) build() {
 		Leases: spec.Lease > 0, Monitors: spec.Monitors, Silence: w.policy().Silence(),
 	}, w)
 	w.startServers()
-	if spec.Steady {
+	if spec.Steady || spec.Forgotten {
 		w.settle()
+	}
+	if spec.Apart > 0 {
+		w.part()
 	}
 	w.start = w.e.Now()
 	w.begin()
@@ -254,7 +257,7 @@ func (w *world) settle() {
 	})
 	passive.person(func(x *mysql.Session, now time.Duration) {
 		x.SetReadOnly(now, time.Second, func(error) {})
-		if w.spec.Blocks {
+		if w.spec.Blocks && !w.spec.Forgotten {
 			x.AlterAccounts([]cluster.Account{appAccount}, true)
 		}
 	})
@@ -264,6 +267,13 @@ func (w *world) settle() {
 	w.e.Until(w.e.Now() + 100*time.Millisecond)
 	for _, s := range w.db {
 		s.Age(time.Duration(1+w.e.Rand().IntN(100)) * time.Hour)
+	}
+	if w.spec.Forgotten {
+		for _, s := range w.db {
+			s.kill()
+		}
+		w.startServers()
+		return
 	}
 	s, now := w.redis.Store(), w.redis.Now()
 	if err := s.PublishPair(w.pair); err != nil {
@@ -280,6 +290,26 @@ func (w *world) settle() {
 		panic(err)
 	}
 	s.Resign(now, "setup", token)
+}
+
+// part has a person write to each server what the other one does not get.
+func (w *world) part() {
+	for _, s := range w.db {
+		s.person(func(x *mysql.Session, now time.Duration) {
+			x.Limit(now, time.Second)
+			if err := x.SetWritable(now); err != nil {
+				panic(err)
+			}
+			for range w.spec.Apart {
+				row := w.row()
+				w.judge.Parted(row)
+				x.Write(now, row, 0, func(mysql.Outcome) {})
+			}
+			if !w.spec.StartsOpen {
+				x.SetReadOnly(now, time.Second, func(error) {})
+			}
+		})
+	}
 }
 
 // begin tells the judge where everything stands.
