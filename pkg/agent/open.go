@@ -244,6 +244,7 @@ func (w *worker) rowOfPeer(ctx context.Context, in *reconcile.Input) *sched.Resu
 	if in.Record.Phase != cluster.PhaseSteady || in.Record.EpochTable == "" || !in.Theirs.Answers() || safeguard.Off(safeguard.NewerRow) {
 		return nil
 	}
+	table := in.Record.EpochTable // the function may outlive the step, and must not keep all of in on the heap
 	return sched.Begin(w.rt, func() (cluster.Mark, error) {
 		ctx, cancel := w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
 		defer cancel()
@@ -252,7 +253,7 @@ func (w *worker) rowOfPeer(ctx context.Context, in *reconcile.Input) *sched.Resu
 			return cluster.Mark{}, err
 		}
 		defer conn.Close()
-		return conn.Mark(ctx, in.Record.EpochTable, w.p.u)
+		return conn.Mark(ctx, table, w.p.u)
 	})
 }
 
