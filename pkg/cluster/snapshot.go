@@ -109,9 +109,15 @@ type Snapshot struct {
 	// RedisMS is Redis's clock when this was read, unix milliseconds, 0 when not
 	// read. It is only ever compared with other times of Redis's clock, and for people.
 	RedisMS int64
-	// ViewTTL is how long each observation still lives, by node, then by
-	// monitor: the rest of its life gives its age without comparing clocks.
-	ViewTTL map[Endpoint]map[string]time.Duration
+	// ViewEnds is when each observation expires, by node, then by monitor, in
+	// milliseconds as RedisMS: see ViewLeft.
+	ViewEnds map[Endpoint]map[string]int64
+}
+
+// ViewLeft is how long a monitor's observation of node still lives, which gives
+// its age without comparing clocks; 0 when that is not known or it is over.
+func (s *Snapshot) ViewLeft(node Endpoint, monitor string) time.Duration {
+	return time.Duration(max(0, s.ViewEnds[node][monitor]-s.RedisMS)) * time.Millisecond
 }
 
 // Reason is a typed ground for a decision, above all for a "no". Status, log

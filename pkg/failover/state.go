@@ -179,7 +179,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 			if !known || h.run != o.Run || h.seq != o.Seq {
 				at := now
 				if !known { // it may be older than this process
-					at = now - p.ageOf(s.ViewTTL[node][name])
+					at = now - p.ageOf(s.ViewLeft(node, name))
 				}
 				st.views.put(k, heard{o.Run, o.Seq, at})
 			}

@@ -42,7 +42,8 @@ func TestAViewThatIsAboutToExpireIsOldToANewLeader(t *testing.T) {
 		_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
 		_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
 		_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
-		w.view.Snapshot.ViewTTL = map[cluster.Endpoint]map[string]time.Duration{"a:1": {"m": left}, "b:1": {"m": left}}
+		ends := w.view.Snapshot.RedisMS + left.Milliseconds()
+		w.view.Snapshot.ViewEnds = map[cluster.Endpoint]map[string]int64{"a:1": {"m": ends}, "b:1": {"m": ends}}
 		if d := w.decide(); d.Rule != want {
 			t.Errorf("with %s left of 9s: rule %s, want %s (%s)", left, d.Rule, want, d.Verdict.Reason)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -159,19 +158,19 @@ func (r *reader) view(node cluster.Endpoint, monitor, value string) {
 	r.s.Observations[node][monitor] = *o
 }
 
-// ttl notes what is left of a view's life; a view that was put there by hand has none.
+// ttl notes when a view's life ends; that of one that was put there by hand does not.
 func (r *reader) ttl(node cluster.Endpoint, monitor, value string) {
 	ms, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || ms <= 0 {
+	if err != nil || ms < 0 {
 		return
 	}
-	if r.s.ViewTTL == nil {
-		r.s.ViewTTL = map[cluster.Endpoint]map[string]time.Duration{}
+	if r.s.ViewEnds == nil {
+		r.s.ViewEnds = map[cluster.Endpoint]map[string]int64{}
 	}
-	if r.s.ViewTTL[node] == nil {
-		r.s.ViewTTL[node] = map[string]time.Duration{}
+	if r.s.ViewEnds[node] == nil {
+		r.s.ViewEnds[node] = map[string]int64{}
 	}
-	r.s.ViewTTL[node][monitor] = time.Duration(ms) * time.Millisecond
+	r.s.ViewEnds[node][monitor] = r.s.RedisMS + ms // which the script gives first
 }
 
 func (r *reader) reports(node cluster.Endpoint, h map[string]string) {

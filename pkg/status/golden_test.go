@@ -63,7 +63,7 @@ func healthy() cluster.Snapshot {
 			nodeB: {Ping: true, ReplCheck: "OK", ReadOnly: 1, ConnNums: 0, LastCheck: now.Unix() - 2},
 		},
 		Observations: map[cluster.Endpoint]map[string]cluster.Observation{nodeA: {"mon1": a}, nodeB: {"mon1": b}},
-		ViewTTL:      map[cluster.Endpoint]map[string]time.Duration{nodeA: {"mon1": 8600 * time.Millisecond}, nodeB: {"mon1": 7400 * time.Millisecond}},
+		ViewEnds:     map[cluster.Endpoint]map[string]int64{nodeA: {"mon1": nowMS + 8600}, nodeB: {"mon1": nowMS + 7400}},
 		Reports: map[cluster.Endpoint]map[string]cluster.Report{
 			nodeA: {"host1/ab12cd": {Agent: "host1/ab12cd", Seq: 900, Node: nodeA, Order: order, Deed: cluster.DeedOpen, Opened: order}},
 			nodeB: {"host1/ab12cd": {Agent: "host1/ab12cd", Seq: 900, Node: nodeB, Order: order, Deed: cluster.DeedClosed, Closed: order}},
@@ -162,7 +162,7 @@ var scenes = []struct {
 		s.Verdict.Blockers = []cluster.Reason{{Code: "not-eligible", Text: no}}
 	}, NoActive},
 	{"predecessor", func(_ *Subject, s *cluster.Snapshot) {
-		s.Assignment, s.Verdict, s.Leader, s.Observations, s.Reports, s.ViewTTL = cluster.Assignment{}, nil, cluster.Leader{}, nil, nil, nil
+		s.Assignment, s.Verdict, s.Leader, s.Observations, s.Reports, s.ViewEnds = cluster.Assignment{}, nil, cluster.Leader{}, nil, nil, nil
 	}, Good},
 	{"nothing_yet", func(_ *Subject, s *cluster.Snapshot) {
 		*s = cluster.Snapshot{UniqSign: uniq}
@@ -230,7 +230,7 @@ var scenes = []struct {
 			down(cluster.CauseAccessDenied)(o)
 			o.Error = "Error 1045 (28000): Access denied for user 'user_mmm'"
 		})
-		s.ViewTTL = nil
+		s.ViewEnds = nil
 		s.RedisMS = 0
 	}, Degraded},
 }

@@ -74,7 +74,7 @@ func (t *Tracker) heard(u cluster.UniqSign, node cluster.Endpoint, agent string,
 
 // age gives the age of a view's record; exact is false when it is only an upper bound.
 func (t *Tracker) age(s cluster.Snapshot, node cluster.Endpoint, monitor string, life time.Duration, now time.Time) (age time.Duration, exact bool) {
-	if left, ok := s.ViewTTL[node][monitor]; ok && left > 0 {
+	if left := s.ViewLeft(node, monitor); left > 0 {
 		return max(0, life-left), true
 	}
 	if m, known := t.views[seenKey{s.UniqSign, node, monitor}]; known && m.moved {

@@ -103,7 +103,7 @@ func hasProblem(t Tag, code string) bool {
 
 func TestAgeWithoutTTLComesFromSequenceNumbers(t *testing.T) {
 	s := healthy()
-	s.ViewTTL = nil
+	s.ViewEnds = nil
 	seen := NewTracker()
 	seen.Look(s, now)
 	if age, exact := seen.age(s, nodeA, "mon1", 9*time.Second, now.Add(time.Second)); exact || age != 9*time.Second {

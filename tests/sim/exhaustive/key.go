@@ -14,7 +14,7 @@ var aged = []string{"seq", "began", "since", "Seq", "BeganMS", "EndedMS", "LastG
 // unkept are the fields on which no decision rests: words for people, the times
 // of a timeline, the token (worlds count it from the newest one), and when views
 // and reports were last heard of, which each decision sets anew.
-var unkept = []string{"SinceMS", "RedisMS", "ViewTTL", "marks", "views", "reports", "Token", "token"}
+var unkept = []string{"SinceMS", "RedisMS", "ViewEnds", "marks", "views", "reports", "Token", "token"}
 
 var instant = reflect.TypeFor[time.Duration]()
 

@@ -21,7 +21,8 @@ type node struct {
 
 	shownReports map[string]cluster.Report
 	shownViews   map[string]cluster.Observation
-	shownIn      span // when shownViews is what is there
+	shownEnds    map[string]int64 // of shownViews
+	shownIn      span             // when shownViews is what is there
 }
 
 type view struct {

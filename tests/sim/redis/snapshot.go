@@ -15,10 +15,8 @@ type cache struct {
 	checks  map[cluster.Endpoint]cluster.LegacyCheck
 	reports map[cluster.Endpoint]map[string]cluster.Report
 	views   map[cluster.Endpoint]map[string]cluster.Observation
-	viewsIn span // when views are those that are there
-	// ttl was made of views at the millisecond ttlAt.
-	ttl   map[cluster.Endpoint]map[string]time.Duration
-	ttlAt int64
+	ends    map[cluster.Endpoint]map[string]int64 // of views
+	viewsIn span                                  // when views are those that are there
 	// grantShown is granted with what was left of it.
 	grantShown, granted *cluster.Grant
 }
@@ -52,7 +50,7 @@ func (s *Store) Snapshot(now time.Duration) cluster.Snapshot {
 		UniqSign: s.u, Members: s.members, Primary: s.primary, Secondary: s.secondary, ServiceMode: s.serviceMode,
 		Assignment: *s.record, Incarnation: s.incarnation, Leader: cluster.Leader{ID: s.leaderAt(ms), Token: s.token},
 		Grant: s.showGrant(ms), Legacy: s.legacy, Checks: s.checks, Observations: s.views, Reports: s.reports,
-		Request: s.Request(now), Pause: s.pause, RedisMS: ms, ViewTTL: s.ttl,
+		Request: s.Request(now), Pause: s.pause, RedisMS: ms, ViewEnds: s.ends,
 	}
 	if !s.verdictEnds.over(ms) {
 		snap.Verdict = s.verdict
@@ -80,16 +78,16 @@ func (s *Store) show(ms int64) {
 		}
 	}
 	if s.views == nil || !s.viewsIn.holds(ms) {
-		s.views, s.viewsIn, s.ttl, s.ttlAt = make(map[cluster.Endpoint]map[string]cluster.Observation, most), always(), nil, -1
+		s.views, s.ends, s.viewsIn = make(map[cluster.Endpoint]map[string]cluster.Observation, most), nil, always()
 		for n := range s.shown() {
 			if views := n.showViews(ms); len(views) > 0 {
-				s.views[n.name] = views
+				if s.ends == nil {
+					s.ends = make(map[cluster.Endpoint]map[string]int64, most)
+				}
+				s.views[n.name], s.ends[n.name] = views, n.shownEnds
 			}
 			s.viewsIn = s.viewsIn.and(n.shownIn)
 		}
-	}
-	if s.ttlAt != ms {
-		s.ttl, s.ttlAt = s.ttls(ms), ms
 	}
 }
 
@@ -116,36 +114,12 @@ func (n *node) showReports() map[string]cluster.Report {
 
 func (n *node) showViews(ms int64) map[string]cluster.Observation {
 	if n.shownViews == nil || !n.shownIn.holds(ms) {
-		n.shownViews, n.shownIn = make(map[string]cluster.Observation, len(n.views)), always()
+		n.shownViews, n.shownEnds, n.shownIn = make(map[string]cluster.Observation, len(n.views)), make(map[string]int64, len(n.views)), always()
 		for _, v := range n.views {
 			if n.shownIn.with(v.ends, ms) {
-				n.shownViews[v.o.Monitor] = *v.o
+				n.shownViews[v.o.Monitor], n.shownEnds[v.o.Monitor] = *v.o, int64(v.ends)
 			}
 		}
 	}
 	return n.shownViews
-}
-
-// ttls is what is left of the life of each view; one in its last millisecond has nothing left.
-func (s *Store) ttls(ms int64) map[cluster.Endpoint]map[string]time.Duration {
-	var all map[cluster.Endpoint]map[string]time.Duration
-	for n := range s.shown() {
-		var of map[string]time.Duration
-		for _, v := range n.views {
-			if left := int64(v.ends) - ms; left > 0 {
-				if of == nil {
-					of = make(map[string]time.Duration, len(n.views))
-				}
-				of[v.o.Monitor] = time.Duration(left) * time.Millisecond
-			}
-		}
-		if of == nil {
-			continue
-		}
-		if all == nil {
-			all = make(map[cluster.Endpoint]map[string]time.Duration, len(s.nodes))
-		}
-		all[n.name] = of
-	}
-	return all
 }

@@ -176,7 +176,11 @@ func TestWhatIsOverIsGone(t *testing.T) {
 		}
 	}
 	there(now, true)
-	if left := s.Snapshot(now + 2*time.Second).ViewTTL[nodeA]["m"]; left != 3*time.Second {
+	left := func(at time.Duration) time.Duration {
+		snap := s.Snapshot(at)
+		return snap.ViewLeft(nodeA, "m")
+	}
+	if left := left(now + 2*time.Second); left != 3*time.Second {
 		t.Error("the view still lives", left)
 	}
 	if got, want := s.Snapshot(now+2*time.Second).Grant, (cluster.Grant{Node: nodeA, Agent: "x", Epoch: 1, TTL: life, Left: 3 * time.Second}); *got != want {
@@ -195,8 +199,8 @@ func TestWhatIsOverIsGone(t *testing.T) {
 	}
 	// Redis keeps a key through the millisecond in which it ends.
 	there(now+life, true)
-	if ttl := s.Snapshot(now + life).ViewTTL; ttl != nil {
-		t.Error("nothing is left, yet", ttl)
+	if left := left(now + life); left != 0 {
+		t.Error("nothing is left, yet", left)
 	}
 	there(now+life+time.Millisecond, false)
 	if s.Snapshot(now+life+time.Millisecond).Leader.Token != 1 {
