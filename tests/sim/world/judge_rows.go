@@ -130,12 +130,13 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 }
 
 // Discarded tells that e throws away received transactions that it has not applied,
-// and did not crash. After a person has stopped both threads that is how they start.
+// and did not crash. After a person has stopped both threads that is how they start, by
+// the record before, or by the one to which Redis was set back while no agent had heard of this.
 func (j *Judge) Discarded(now time.Duration, e cluster.Endpoint) {
 	m := j.at(e)
 	ordered := m.halted && m.haltedAt < j.topAt && now < j.topAt+underWay // by the record before
 	crossed := m.halted && m.behind && now < m.haltedAt+underWay          // whoever starts the other had looked at both
-	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && !ordered && !crossed {
+	if a := j.record; a.Phase == cluster.PhaseRevoked && a.To == e && !overridden(a) && !ordered && !crossed && !(m.halted && !j.believed(a)) {
 		j.fail(now, "I2", "%s is to take over under %s, and is made to throw away what it has received", e, a.Order())
 	}
 	if m.halted {

@@ -212,6 +212,29 @@ var storiesOfRows = []story{
 		h.revoke(ja, jb)
 		h.Discarded(h.tick(), jb)
 	}},
+	{"by a record to which Redis was set back, of whose successor no agent has heard, after a person had stopped both threads", async, "", func(h *history) {
+		h.Halted(h.tick(), jb, false)
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.RedisFault(h.tick(), false)
+		h.t += underWay
+		h.Discarded(h.tick(), jb)
+	}},
+	{"by a record to which Redis was set back, and an agent has heard of its successor", async, "I2", func(h *history) {
+		h.Halted(h.tick(), jb, false)
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.RedisFault(h.tick(), false)
+		h.Obeys(h.tick(), "agent", h.rec)
+		h.t += underWay
+		h.Discarded(h.tick(), jb)
+	}},
+	{"Redis was set back, and nobody had stopped a thread", async, "I2", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.RedisFault(h.tick(), false)
+		h.Discarded(h.tick(), jb)
+	}},
 	{"the passive is, and its source is there", async, "", func(h *history) { h.Discarded(h.tick(), jb) }},
 	{"the passive is after a person has stopped both threads, and takes over", async, "", func(h *history) {
 		h.Received(h.tick(), jb, h.write(ja))
