@@ -112,16 +112,17 @@ type Judge struct {
 	violation *Violation
 	m         [2]member
 
-	top      cluster.Assignment // the newest record that ever was
-	topAt    time.Duration
-	record   cluster.Assignment // as the last script left it
-	holder   cluster.Endpoint   // whom the newest record named last
-	lastOpen cluster.Endpoint   // who was opened last and had the right
-	settled  cluster.Epoch      // up to which losses have been counted
-	actives  map[cluster.Epoch]cluster.Endpoint
-	marks    map[cluster.Epoch]cluster.Endpoint
-	obeyed   map[string]cluster.Assignment
-	newest   cluster.Order // the newest that an agent obeyed
+	top       cluster.Assignment // the newest record that ever was
+	topAt     time.Duration
+	record    cluster.Assignment // as the last script left it
+	holder    cluster.Endpoint   // whom the newest record named last
+	heldSince time.Duration      // when another was named for the last time
+	lastOpen  cluster.Endpoint   // who was opened last and had the right
+	settled   cluster.Epoch      // up to which losses have been counted
+	actives   map[cluster.Epoch]cluster.Endpoint
+	marks     map[cluster.Epoch]cluster.Endpoint
+	obeyed    map[string]cluster.Assignment
+	newest    cluster.Order // the newest that an agent obeyed
 
 	blocked   bool // by the last automatic failover
 	blockedAt time.Duration

@@ -285,6 +285,17 @@ func (h *history) commit() {
 	h.change("promoted", next)
 }
 
+// writtenThen has a person write to e, and long pass after that; nobody was open.
+func (h *history) writtenThen(e cluster.Endpoint) {
+	h.row++
+	h.Interfered(h.tick(), h.row)
+	h.g.has[e][h.row] = true
+	h.loses(e, 1)
+	h.t += unseen
+	h.console(ja)
+	h.close(ja)
+}
+
 func (h *history) rebuild(a cluster.Assignment, epoch cluster.Epoch) {
 	h.rec = cluster.Assignment{}
 	a.Epoch, a.Version, a.Cause, a.Eligible = epoch, 1, "rebuilt", nil

@@ -230,9 +230,14 @@ type foreign struct {
 }
 
 // smuggled counts the rows that a person wrote to e, and rival has not, just now, while
-// nobody was open, or after the last decision: that could not know of them.
+// nobody was open, or after the last decision: that could not know of them. Who is named
+// again keeps what it has been given since it was named.
 func (j *Judge) smuggled(now time.Duration, e, rival cluster.Endpoint) int {
-	return j.writtenSince(min(now-unseen+1, j.at(rival).closedAt, j.topAt), e, rival)
+	since := j.topAt
+	if j.holder == e {
+		since = min(since, j.heldSince)
+	}
+	return j.writtenSince(min(now-unseen+1, j.at(rival).closedAt, since), e, rival)
 }
 
 // writtenSince counts the rows that a person has written to e since then, and rival has not.

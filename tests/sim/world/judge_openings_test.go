@@ -385,6 +385,22 @@ var storiesOfOpenings = []story{
 		h.close(ja)
 		h.open(jb)
 	}},
+	{"opened by a record that was rebuilt, with what a person wrote to it after the decision", async, "", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.promote(cluster.RiskSilent)
+		h.writtenThen(jb)
+		h.rebuild(h.rec, 9)
+		h.open(jb)
+	}},
+	{"opened by a record that was rebuilt, with what a person wrote to it before the decision", async, "I4", func(h *history) {
+		h.die(ja)
+		h.revoke(ja, jb)
+		h.writtenThen(jb)
+		h.promote(cluster.RiskSilent)
+		h.rebuild(h.rec, 9)
+		h.open(jb)
+	}},
 	{"the active replicates from a passive that has just started open", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
 		h.Open(h.tick(), jb, true, ByBoot)
 		h.loses(jb, 1)

@@ -247,6 +247,9 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 		}
 	}
 	if !after.Order().Before(j.top.Order()) {
+		if j.holder != after.Active {
+			j.heldSince = now
+		}
 		j.holder = after.Active
 	}
 	if m.open {
