@@ -390,6 +390,7 @@ var storiesOfOpenings = []story{
 		h.revoke(ja, jb)
 		h.promote(cluster.RiskSilent)
 		h.writtenThen(jb)
+		h.RedisFault(h.tick(), false)
 		h.rebuild(h.rec, 9)
 		h.open(jb)
 	}},
@@ -398,6 +399,7 @@ var storiesOfOpenings = []story{
 		h.revoke(ja, jb)
 		h.writtenThen(jb)
 		h.promote(cluster.RiskSilent)
+		h.RedisFault(h.tick(), false)
 		h.rebuild(h.rec, 9)
 		h.open(jb)
 	}},
