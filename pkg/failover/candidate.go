@@ -113,12 +113,15 @@ func (s *situation) parse(m *member, text string) gtid.Set {
 	return set
 }
 
+// unread reports whether no monitor shows what m has, nor has any agent told.
+func (m *member) unread() bool { return !m.known && m.executed.IsEmpty() }
+
 // errant is what candidate has and active never had, apart from what active
 // wrote itself: a sample of the active may be older than what the candidate
 // has received from it since.
 func (s *situation) errant(active, candidate *member) gtid.Set {
 	switch {
-	case !candidate.known || !active.known && active.executed.IsEmpty(), safeguard.Off(safeguard.ErrantCheck):
+	case candidate.unread() || active.unread(), safeguard.Off(safeguard.ErrantCheck):
 		return gtid.Set{}
 	case active.server.Identity == "":
 		// Who the active is was never read: only what the candidate wrote itself
@@ -131,7 +134,7 @@ func (s *situation) errant(active, candidate *member) gtid.Set {
 
 // loss counts what active is known to have had and have lacks.
 func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known bool) {
-	if !active.known && active.executed.IsEmpty() {
+	if active.unread() {
 		return 0, false, false
 	}
 	n, exact = active.executed.Missing(have)
