@@ -71,8 +71,8 @@
 // Memory. The newest record and the locks are kept on disk (keeper), and the
 // epoch in a row of the active that replicates. An agent that is started again
 // obeys nothing older, and opens no server by a record that is older than its row or, in
-// a pair at rest, than that of the other server. A disk that fails is told and holds
-// nothing up.
+// a pair at rest and after a closing that was acknowledged, than that of the other server.
+// A disk that fails is told and holds nothing up.
 //
 // Invariants, beside those of package reconcile:
 //

@@ -238,13 +238,15 @@ func (w *worker) noNewerRow(ctx context.Context, in *reconcile.Input, conn Conn)
 }
 
 // rowOfPeer reads the epoch row of the other server, if that answers, for an opening in
-// a pair at rest: one of a later epoch this server may have received and not applied,
-// or not received at all. It is nil where nobody is asked.
+// a pair at rest or after a closing that was acknowledged: one of a later epoch this
+// server may have received and not applied, or not received at all. It is nil where
+// nobody is asked: an opening at a risk waits for no server that may hang.
 func (w *worker) rowOfPeer(ctx context.Context, in *reconcile.Input) *sched.Result[cluster.Mark] {
-	if in.Record.Phase != cluster.PhaseSteady || in.Record.EpochTable == "" || !in.Theirs.Answers() || safeguard.Off(safeguard.NewerRow) {
+	rec := &in.Record
+	if rec.Phase != cluster.PhaseSteady && rec.Proof != cluster.ProofFenced || rec.EpochTable == "" || !in.Theirs.Answers() || safeguard.Off(safeguard.NewerRow) {
 		return nil
 	}
-	table := in.Record.EpochTable // the function may outlive the step, and must not keep all of in on the heap
+	table := rec.EpochTable // the function may outlive the step, and must not keep all of in on the heap
 	return sched.Begin(w.rt, func() (cluster.Mark, error) {
 		ctx, cancel := w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
 		defer cancel()
