@@ -44,3 +44,10 @@ func (w *worker) lockWait(kind reconcile.Kind) time.Duration {
 	}
 	return closeLockWait
 }
+
+// pressed reports whether a closing that waits for those who write may last until the
+// server would have to be closed for want of a lease.
+func (w *worker) pressed() bool {
+	s := w.leases.state()
+	return s.Used && s.closeIn < closeLockWait
+}

@@ -138,9 +138,9 @@ func (w *worker) refuse(in *reconcile.Input, why string) error {
 }
 
 // setReadOnly sets read_only; unless gently, what holds it up is ended: at the second
-// attempt, and at the first one of a closing that asks nobody.
+// attempt, and at the first one of a closing that asks nobody or that leases do not let wait.
 func (w *worker) setReadOnly(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
-	over := kind == reconcile.CloseAlone
+	over := kind == reconcile.CloseAlone || kind == reconcile.Close && w.pressed()
 	for attempt := 1; ; attempt++ {
 		name, set := "set read_only", w.orderReadOnly
 		if over {

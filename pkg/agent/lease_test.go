@@ -110,6 +110,28 @@ func TestTheActiveStaysOpenByEitherLease(t *testing.T) {
 	})
 }
 
+// Whoever writes is not waited for when an order to close arrives so late that the leases would
+// be over by then.
+func TestAnOrderToCloseWaitsForNobodyWhenLeasesRunOut(t *testing.T) {
+	play(t, func(s *stage) {
+		a, _ := leased(s)
+		s.w.a().change(func(a *fakeServer) {
+			a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+			a.locker = 7
+		})
+		a.cut(true)
+		s.pass(4500 * time.Millisecond)
+		a.redis.Store(false)
+		s.put(revoked(6, hostA, hostB))
+		if took := s.until(s.w.a(), false, 5*time.Second); took > 900*time.Millisecond {
+			s.Errorf("closed after %s", took)
+		}
+		if strings.Contains(s.logs.String(), "closed without a lease") {
+			s.Error("not by the order")
+		}
+	})
+}
+
 // Cut off from both it is closed by its own agent within its lease, which is before
 // the agent of the other says so; and it is opened again when Redis says so.
 func TestTheActiveClosesItselfWithoutALease(t *testing.T) {
