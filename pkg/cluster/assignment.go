@@ -33,6 +33,9 @@ const (
 	ProofGone   Proof = "no server was open before"
 	// ProofLease: the old active held leases only, and the last of them has run out.
 	ProofLease Proof = "lease over"
+	// ProofAcks: commits on the old active wait for an acknowledgement that nobody
+	// gives any more: it may be open, and can tell no client of a success.
+	ProofAcks Proof = "acknowledgements over"
 	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
 	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
@@ -61,6 +64,8 @@ func (p Proof) Words() string {
 		return "no other server was open before"
 	case ProofLease:
 		return "the old active's leases are over, so that it has closed itself"
+	case ProofAcks:
+		return "the old active can acknowledge no write: its commits wait for a server that receives nothing from it any more"
 	}
 	return string(p)
 }
@@ -77,12 +82,19 @@ const (
 // Durability is the promise made for acknowledged writes.
 type Durability string
 
-// The durabilities; only async is in force in this version.
+// The durabilities.
 const (
-	Async          Durability = "async"
-	SemiSync       Durability = "semisync"
+	// Async: a failover may lose what the passive never received; it is told.
+	Async Durability = "async"
+	// SemiSync: an automatic failover loses no acknowledged write; with the passive
+	// away writes go on, and nothing fails over to it.
+	SemiSync Durability = "semisync"
+	// SemiSyncStrict: no write is acknowledged that the passive has not received.
 	SemiSyncStrict Durability = "semisync-strict"
 )
+
+// Acknowledged reports whether d has commits wait for the passive, at least while it is there.
+func (d Durability) Acknowledged() bool { return d == SemiSync || d == SemiSyncStrict }
 
 // Assignment is the published decision of one tag: the one record that is the
 // truth about who is active. A zero Epoch means there is none.
@@ -100,8 +112,14 @@ type Assignment struct {
 	Target string `json:"target,omitempty"`
 	// Eligible are the servers seen replicating from the active in this epoch:
 	// only they are opened automatically.
-	Eligible   []Endpoint `json:"eligible,omitempty"`
+	Eligible []Endpoint `json:"eligible,omitempty"`
+	// Durability is the promise in force, Configured what mmm.conf said when that
+	// was last taken over: the last change of either wins.
 	Durability Durability `json:"durability,omitempty"`
+	Configured Durability `json:"durability_conf,omitempty"`
+	// Waits: commits on the active wait for the passive's acknowledgement. While it
+	// stands no agent lets them go; of a revoked record it says so of From.
+	Waits bool `json:"waits,omitempty"`
 	// Blocked: the last change of role was an automatic failover and the pair
 	// has not been whole since.
 	Blocked bool `json:"blocked,omitempty"`
@@ -135,7 +153,7 @@ func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Caus
 // Same reports whether a and b say the same.
 func (a Assignment) Same(b Assignment) bool {
 	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
-		a.Durability == b.Durability && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
+		a.Durability == b.Durability && a.Configured == b.Configured && a.Waits == b.Waits && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
 		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss &&
 		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS
 }

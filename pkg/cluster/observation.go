@@ -136,6 +136,20 @@ type Server struct {
 	// Mark is the server's epoch row for the pair; zero when it has none or it
 	// could not be read.
 	Mark Mark `json:"mark,omitzero"`
+	// Acks is the state of semi-synchronous replication; zero where the server has none.
+	Acks Acks `json:"acks,omitzero"`
+}
+
+// Acks is what a server says of semi-synchronous replication.
+type Acks struct {
+	// Source reports whether its commits wait for an acknowledgement: the status
+	// rpl_semi_sync_source_status or rpl_semi_sync_master_status.
+	Source Tri `json:"source,omitempty"`
+	// Clients is how many replicas acknowledge, Waiting how many commits wait now.
+	Clients int `json:"clients,omitempty"`
+	Waiting int `json:"waiting,omitempty"`
+	// Replica reports whether its own receiver acknowledges.
+	Replica Tri `json:"replica,omitempty"`
 }
 
 // Mark is the row by which a server remembers the newest epoch in which it, or

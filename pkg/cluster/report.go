@@ -82,6 +82,10 @@ type Report struct {
 	// LockOver, of the passive: the lock on this server is this agent's, and
 	// whoever had it before can have no right left.
 	LockOver bool `json:"lock_over,omitempty"`
+	// Waits, of the active, is the newest order under which this agent has seen to it
+	// that every commit waits for the passive's acknowledgement, and read it back; zero
+	// when never, or since it has let them go.
+	Waits Order `json:"waits,omitzero"`
 	// Notes are things that a person should mend, such as missing grants.
 	Notes []Reason `json:"notes,omitempty"`
 	// Remembers is the newest assignment this agent knows, from which an empty Redis is rebuilt.
