@@ -318,7 +318,7 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	do := map[reconcile.Kind]func(context.Context) error{
 		reconcile.StopIO: func(context.Context) error { return w.stopReceiver(ctx, w.sample.Server.Channel.IO) }, reconcile.StopReplication: c.StopReplication,
 		reconcile.StartIO: c.StartIOThread, reconcile.StartSQL: c.StartSQLThread,
-		reconcile.StartReplication: c.StartReplication,
+		reconcile.StartReplication: c.StartReplication, reconcile.Acknowledge: w.acknowledge,
 	}[s.Kind]
 	if do == nil {
 		return fmt.Errorf("step %q is unknown", s.Kind)
@@ -330,6 +330,8 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	case reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication:
 		w.memory.StartAfter = w.now() + min(30*time.Second, time.Second<<min(w.starts, 5))
 		w.starts++
+	case reconcile.Acknowledge:
+		w.memory.AcksAfter = w.now() + acknowledgeAgain
 	}
 	w.log.Info().Str("step", string(s.Kind)).Str("reason", s.Reason.Text).Msg("replication changed")
 	w.read(ctx, true)

@@ -29,6 +29,7 @@ const (
 	noteRelease = "release"
 	noteSpared  = "spared"
 	noteMark    = "mark"
+	noteAcks    = "acks"
 	noteNewer   = "newer mark"
 	// For want of a privilege.
 	noteSample   = "sample"
@@ -291,6 +292,13 @@ func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step
 		key, code, what = noteMark, cluster.NoteEpochRow, "the epoch row is not written"
 		err = w.checkMark(ctx, in)
 		w.memory.MarkAfter = w.again(err)
+	case reconcile.Await, reconcile.LetGo:
+		key, code, what = noteAcks, cluster.NoteAcks, "who waits for acknowledgements is not as it should be"
+		err = w.acks(ctx, in, s.Kind)
+		w.memory.AcksAfter = w.again(err)
+		if err == nil {
+			w.memory.AcksAfter = 0
+		}
 	}
 	if w.isLost(err) {
 		return err

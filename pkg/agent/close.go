@@ -206,6 +206,12 @@ func (w *worker) endSessions(ctx context.Context) error {
 	if err := w.killApplications(ctx); err != nil {
 		return err
 	}
+	return w.endOwnUser(ctx)
+}
+
+// endOwnUser ends the sessions of our own user that are not this agent's, and waits
+// until they are gone.
+func (w *worker) endOwnUser(ctx context.Context) error {
 	killed := map[uint64]bool{}
 	deadline := w.now() + goneWithin
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {

@@ -71,6 +71,7 @@ type fakeServer struct {
 	readOnly bool
 	executed string
 	ch       cluster.Channel
+	acks     cluster.Acks
 	held     bool // the applying thread applies nothing
 	dialling bool // the receiving thread is slow to connect
 	sessions map[uint64]*fakeConn
@@ -340,7 +341,7 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
 	err = c.may(ctx, "sample", func(s *fakeServer) error {
-		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch,
+		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch, Acks: s.acks,
 			UptimeS: int64(time.Since(s.started).Seconds())}
 		if c.lacks["process"] {
 			srv.Sessions = -1
@@ -515,6 +516,18 @@ func (c *fakeConn) ReleaseCommits(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+func (c *fakeConn) AwaitCommits(ctx context.Context) error {
+	return c.special(ctx, "await commits", func(s *fakeServer) error { s.acks.Source = cluster.Yes; return nil })
+}
+
+func (c *fakeConn) LetCommitsGo(ctx context.Context, _ bool) error {
+	return c.special(ctx, "let commits go", func(s *fakeServer) error { s.acks.Source = cluster.No; return nil })
+}
+
+func (c *fakeConn) Acknowledge(ctx context.Context) error {
+	return c.special(ctx, "acknowledge", func(s *fakeServer) error { s.acks.Replica = cluster.Yes; return nil })
 }
 
 func (c *fakeConn) Writers(ctx context.Context) (all []agent.Writer, err error) {

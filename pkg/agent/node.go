@@ -34,6 +34,7 @@ type Conn interface {
 	Accountant
 	Marker
 	Locker
+	Acker
 	// Unseal takes super_read_only away and leaves read_only; nothing where the
 	// server has none.
 	Unseal(ctx context.Context) error
@@ -103,6 +104,17 @@ type Locker interface {
 	TakeLock(ctx context.Context, name string, idle time.Duration) (Lock, error)
 	// Lock tells who has it.
 	Lock(ctx context.Context, name string) (Lock, error)
+}
+
+// Acker sets up semi-synchronous replication. What it sets is gone after a restart.
+type Acker interface {
+	// AwaitCommits has every commit wait until a replica has acknowledged it, for ever, and
+	// with no replica too, and reads that back.
+	AwaitCommits(ctx context.Context) error
+	// LetCommitsGo has no commit wait; ours leaves alone what AwaitCommits did not set up.
+	LetCommitsGo(ctx context.Context, ours bool) error
+	// Acknowledge has the receiver acknowledge what it receives once it connects anew.
+	Acknowledge(ctx context.Context) error
 }
 
 // Lock is the state of a named lock. It is an alias, so that what a server's

@@ -168,6 +168,11 @@ func (w *worker) prepareToOpen(ctx context.Context, in *reconcile.Input, conn Co
 		}
 		w.outcome(noteMark, cluster.NoteEpochRow, "the epoch row is not written", err)
 	}
+	if in.Record.Waits && !safeguard.Off(safeguard.AwaitFirst) {
+		if err := w.awaitCommits(ctx, in, conn); err != nil {
+			return nil, err
+		}
+	}
 	_, _ = learned.Get(ctx, -1)
 	released, err := w.releaseAll(ctx, in, conn)
 	if w.stops(err) {

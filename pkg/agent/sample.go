@@ -62,6 +62,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	if srv.ReadOnly == cluster.No {
 		w.memory.Closed = cluster.Order{} // restarted open since: it is closed anew
 	}
+	if restarted || srv.Acks.Source == cluster.No {
+		w.memory.Awaited = cluster.Order{}
+	}
 	w.denied = ""
 	w.clear(noteSample)
 	if srv.ReadOnly != cluster.Yes || srv.SuperReadOnly != cluster.No {
@@ -239,7 +242,7 @@ func (w *worker) tell(in *reconcile.Input) {
 		Order: in.Record.Order(), Deed: p.Deed,
 		Closed: m.Closed, Opened: m.Opened, Ready: m.Ready,
 		Executed: w.sample.Server.Executed,
-		Queued:   m.Queued, Cause: w.sample.Cause, Reason: p.Reason.Text,
+		Queued:   m.Queued, Cause: w.sample.Cause, Reason: p.Reason.Text, Waits: m.Awaited,
 		Errant: m.Errant, Steps: w.steps, StepsOrder: w.stepsOrder, Remembers: in.Remembers,
 		Notes: w.allNotes(),
 	}
@@ -268,7 +271,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)
 	if old.Closed != r.Closed {

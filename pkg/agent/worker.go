@@ -321,7 +321,8 @@ func (w *worker) do(ctx context.Context, in *reconcile.Input, s reconcile.Step) 
 		return w.catchUp(ctx, in, s)
 	case reconcile.Open:
 		return w.open(ctx, in, s)
-	case reconcile.Seal, reconcile.ReadAccounts, reconcile.Forget, reconcile.Lock, reconcile.Release, reconcile.WriteMark:
+	case reconcile.Seal, reconcile.ReadAccounts, reconcile.Forget, reconcile.Lock, reconcile.Release, reconcile.WriteMark,
+		reconcile.Await, reconcile.LetGo:
 		return w.tend(ctx, in, s)
 	}
 	return w.replicate(ctx, in, s)

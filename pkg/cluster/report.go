@@ -29,6 +29,7 @@ const (
 	NoteGrants    = "grants-missing" // the agent's account lacks a privilege that a step or the sampling needs
 	NoteStateFile = "state-file"     // the agent cannot keep its memory on disk
 	NoteEpochRow  = "epoch-row"      // the epoch could not be written to the server
+	NoteAcks      = "acks"           // commits could not be made to wait for the passive, or be let go
 	NoteAccounts  = "accounts"       // accounts could not be locked or released
 	NoteMail      = "mail"           // the agent cannot send the mail that its configuration asks for
 )

@@ -41,6 +41,8 @@ type Request struct {
 	// Force goes on although To has transactions that the active lacks, or cannot
 	// apply all it received.
 	Force bool `json:"force,omitempty"`
+	// Durability is what a request for another durability asks for.
+	Durability Durability `json:"durability,omitempty"`
 	// TimeoutMS bounds a switchover from its first step to the decision; 0 means 10 s.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
 }
@@ -48,6 +50,7 @@ type Request struct {
 // The verbs of a request.
 const (
 	VerbSwitchover = "switchover" // a planned change of role
+	VerbDurability = "durability" // another promise for acknowledged writes
 	VerbFailover   = "failover"   // the operator's override: open To although the active is dead and something blocks it
 )
 

@@ -33,6 +33,8 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	}
 	if !s.rec.IsEligible(candidate.node) && !safeguard.Off(safeguard.Eligible) {
 		add(s.notEligible(active, candidate))
+	} else if s.acknowledging(candidate.node) && s.restarted(candidate) {
+		add(why(NotEligible, "%s was restarted, and may have lost what it had received of %s: it waits for %s, or for a person (mmmctl failover)", candidate.node, active.node, active.node))
 	}
 	if !candidate.known {
 		add(why(Unreadable, "what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", candidate.node))
@@ -91,6 +93,12 @@ func (s *situation) notEligible(active, candidate *member) cluster.Reason {
 }
 
 func (s *situation) notSeen(active, candidate *member) string {
+	if s.rec.Durability.Acknowledged() && active.life == alive && candidate.replicates(active.node) {
+		if !s.rec.Waits {
+			return fmt.Sprintf("commits on %s do not wait for %s yet (durability=%s)", active.node, candidate.node, s.rec.Durability)
+		}
+		return fmt.Sprintf("commits on %s wait for %s, which does not yet hold all that was acknowledged before (durability=%s)", active.node, candidate.node, s.rec.Durability)
+	}
 	if active.life == alive && candidate.replicates(active.node) {
 		return fmt.Sprintf("%s replicates from %s and is not yet counted as caught up in epoch %d", candidate.node, active.node, s.rec.Epoch)
 	}
@@ -144,7 +152,7 @@ func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known 
 // tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
 // not known is not little.
 func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {
-	if s.p.MaxLoss < 0 || safeguard.Off(safeguard.MaxLoss) {
+	if s.p.MaxLoss < 0 || s.acknowledging(candidate.node) || safeguard.Off(safeguard.MaxLoss) {
 		return cluster.Reason{}, true
 	}
 	switch n, _, known := s.loss(active, have); {
@@ -218,7 +226,7 @@ func ruleFailover(s *situation) (Decision, bool) {
 	s.st.mark("seen", string(active.cause), s.now-active.unanswered)
 	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
-		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability,
+		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
 		Cause: "failover: " + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
 	if safeguard.Off(safeguard.Target) {
 		next.Target = ""

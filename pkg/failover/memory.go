@@ -223,7 +223,7 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	case next.Phase == cluster.PhaseOpening && !s.hasOpened(lost):
 		// Who was closed then may have been opened since: it is closed again first.
 		next.Phase, next.From, next.To = cluster.PhaseRevoked, next.Passive, next.Active
-		next.Active, next.Passive, next.Proof = "", "", cluster.ProofNone
+		next.Active, next.Passive, next.Proof, next.Waits = "", "", cluster.ProofNone, false
 	}
 	if !best.own {
 		next.Eligible = nil // of that epoch, and perhaps long ago

@@ -18,8 +18,15 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if is, forced := s.overridden(); is {
 		return s.operatorProof(from, forced)
 	}
+	_, drained := to.readyUnder(s.rec.Order())
 	if from.life == alive || from.life == limping {
-		return "", why(WaitProof, "%s is back and is being closed", from.node)
+		if left := FenceGrace - (s.now - s.st.phaseIn); !s.rec.Waits || !drained || left > 0 {
+			s.again(left)
+			return "", why(WaitProof, "%s is back and is being closed", from.node)
+		}
+	}
+	if s.rec.Waits && drained {
+		return cluster.ProofAcks, cluster.Reason{}
 	}
 	if s.leaseOver(to) {
 		return cluster.ProofLease, cluster.Reason{}
@@ -148,7 +155,7 @@ func rulePromote(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
-	next.Proof, next.Target = proof, have.String()
+	next.Proof, next.Target, next.Waits = proof, have.String(), false
 	is, _ := s.overridden()
 	next.Blocked = s.p.FailoverBlock > 0 && !is
 	next.Loss = s.lossText(next.Epoch, from, have)
@@ -267,7 +274,7 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	}
 	next := s.rec.Clone()
 	next.Epoch, next.Version = s.rec.Epoch+1, 1
-	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, from.node, to.node
+	next.Phase, next.Active, next.Passive, next.Waits = cluster.PhaseOpening, from.node, to.node, false
 	next.From, next.To, next.Target = to.node, from.node, closed.Executed
 	next.Proof, next.Cause = cluster.ProofGone, "the old active is back, the other cannot take over"
 	return s.change("given back", next, why(NobodyLeft, "%s is back and %s cannot take over: %s is active again", from.node, to.node, from.node), true), true

@@ -76,6 +76,8 @@ type Policy struct {
 	FailbackAfter time.Duration
 	// EpochTable is schema.table of the epoch row; empty for none.
 	EpochTable string
+	// Durability is what mmm.conf promises for acknowledged writes; empty means async.
+	Durability cluster.Durability
 	// Monitors are the names whose majority decides; empty means one, of any name.
 	Monitors []string
 }

@@ -53,7 +53,10 @@ func init() {
 
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
-		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began", "steady, the passive eligible", ruleEligible},
+		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},
+		{cluster.PhaseSteady, "relax", "commits wait for the passive, and it acknowledges nothing: it is away, was restarted, receives nothing for 2 s, or commits wait for 2 s", "steady, the passive not eligible, and but for semisync-strict commits wait no longer", ruleRelax},
+		{cluster.PhaseSteady, "wait", "semisync: the passive is seen replicating from the active, and has received all that it had when that began", "steady, commits wait for the passive", ruleAwait},
+		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began; where commits wait: when an agent had just seen to that", "steady, the passive eligible", ruleEligible},
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
 		{cluster.PhaseSteady, "fail-back", "the primary host is the passive, well, and asked for (follow: by a client of the active) in every sample of failback_after", "switching", ruleFailback},
@@ -96,6 +99,7 @@ func Decide(st State, v View, p Policy, now time.Duration) (State, Decision) {
 	s := newSituation(st, &v, &p, now)
 	s.dateWhole()
 	s.dateHome()
+	s.dateStarts()
 	for i := range rules {
 		r := &rules[i]
 		if r.Phase != anyPhase && r.Phase != s.rec.Phase {
@@ -140,9 +144,7 @@ func (s *situation) change(kind string, next cluster.Assignment, r cluster.Reaso
 		next.Actor = "identify " + s.v.ID
 	}
 	next.EpochTable = s.p.EpochTable
-	if next.Durability == "" {
-		next.Durability = cluster.Async
-	}
+	s.promise(&next)
 	return Decision{
 		Transition: &cluster.Transition{
 			Expect: s.rec.Order(), Next: next, Announce: announce && next.Active != "",

@@ -116,7 +116,7 @@ func unasked(ms ...*member) (cluster.Reason, bool) {
 func (s *situation) elect(chosen, other *member, because string) (Decision, bool) {
 	next := cluster.Assignment{Epoch: s.newestMark().Epoch + 1, Version: 1, Phase: cluster.PhaseSteady,
 		Active: chosen.node, Passive: other.node, To: chosen.node,
-		Cause: "first start", Proof: cluster.ProofGone, Durability: cluster.Async}
+		Cause: "first start", Proof: cluster.ProofGone}
 	switch {
 	case other.life != alive:
 		next.Proof = cluster.RiskUnseen

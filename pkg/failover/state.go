@@ -60,13 +60,22 @@ type State struct {
 	readAt    time.Duration     // when everything was read last
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
 	goal      goal
-	remind    time.Duration // not before this the predecessor's agent is reminded
-	phase     cluster.Phase
-	phaseIn   time.Duration // when the present phase was first seen
-	phaseOf   cluster.Order // the order at which it was first seen
-	home      home
-	told      told
-	marks     []mark
+	// startedAt is when each member was started, as far as samples tell; vouchedAt since
+	// when the passive is known to hold all that the active acknowledged; 0 when not.
+	startedAt [2]time.Duration
+	vouchedAt time.Duration
+	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
+	// heardOf what the passive had received then; awaitAt when commits may be made to wait again.
+	mute    time.Duration
+	heardOf gtid.Set
+	awaitAt time.Duration
+	remind  time.Duration // not before this the predecessor's agent is reminded
+	phase   cluster.Phase
+	phaseIn time.Duration // when the present phase was first seen
+	phaseOf cluster.Order // the order at which it was first seen
+	home    home
+	told    told
+	marks   []mark
 }
 
 // Remembered is the newest assignment that the state knows.

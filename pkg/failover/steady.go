@@ -17,7 +17,11 @@ func ruleEligible(s *situation) (Decision, bool) {
 		s.st.goal = goal{}
 		return Decision{}, false
 	}
-	if !s.caughtUp(active, passive) {
+	if s.rec.Durability.Acknowledged() {
+		if !s.receivedAll(active, passive) {
+			return Decision{}, false
+		}
+	} else if !s.caughtUp(active, passive) {
 		return Decision{}, false
 	}
 	if _, quarantined := passive.saying(s.rec.Order(), cluster.DeedQuarantine); quarantined {
@@ -54,7 +58,7 @@ func (s *situation) caughtUp(active, passive *member) bool {
 // the active is waited for. It is eligible again once it is seen replicating.
 func ruleIneligible(s *situation) (Decision, bool) {
 	passive, active := s.member(s.rec.Passive), s.member(s.rec.Active)
-	if !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
+	if s.rec.Durability.Acknowledged() || !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
 		return Decision{}, false
 	}
 	next := s.rec.Clone()

@@ -9,7 +9,7 @@ import (
 // ruleSwitchover begins what an operator asked for, or refuses it with the reason.
 func ruleSwitchover(s *situation) (Decision, bool) {
 	r := s.v.Snapshot.Request
-	if r == nil || r.State != cluster.RequestFiled {
+	if r == nil || r.State != cluster.RequestFiled || r.Verb == cluster.VerbDurability {
 		return Decision{}, false
 	}
 	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
@@ -130,7 +130,7 @@ func ruleCommit(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Epoch, next.Version = s.rec.Epoch+1, 1
 	next.Phase, next.Active, next.Passive = cluster.PhaseOpening, to.node, from.node
-	next.Target, next.Proof, next.Eligible = want.String(), cluster.ProofFenced, nil
+	next.Target, next.Proof, next.Eligible, next.Waits = want.String(), cluster.ProofFenced, nil, false
 	next.Blocked = false
 	return s.change("promoted", next, why(Steady, "%s is closed, %s has the same GTIDs and takes over", from.node, to.node), true), true
 }

@@ -150,7 +150,7 @@ func (in *Input) assigned() Plan {
 		if !ok || rec.Phase != cluster.PhaseSteady {
 			return p
 		}
-		return in.tend(in.repairActive(p), true)
+		return in.tend(in.awaiting(in.repairActive(p)), true)
 	}
 	unproven := rec.From == in.Self && rec.Proof != cluster.ProofFenced
 	why := whyPassive
@@ -164,7 +164,7 @@ func (in *Input) assigned() Plan {
 	if !ok || rec.Phase != cluster.PhaseSteady {
 		return p
 	}
-	return in.tend(in.repairPassive(p), false)
+	return in.tend(in.acknowledging(in.repairPassive(p)), false)
 }
 
 // closing brings the server to closed. With ack it is closed in full, kills

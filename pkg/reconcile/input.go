@@ -84,6 +84,11 @@ type Memory struct {
 	SealAfter, MarkAfter time.Duration
 	// Marked is the epoch of the newest epoch row known to be on the server.
 	Marked cluster.Epoch
+	// Awaited is the newest order under which this agent has seen to it that every commit
+	// waits, LetGo under which none does; zero when never, and since the opposite was done.
+	Awaited, LetGo cluster.Order
+	// AcksAfter is when what concerns acknowledgements may be tried again after it failed.
+	AcksAfter time.Duration
 	// Shut is the order under which somebody else closed the open server, or ended
 	// our sessions on the closed one; ShutAt is when that was found out.
 	Shut   cluster.Order

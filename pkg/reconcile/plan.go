@@ -42,6 +42,11 @@ const (
 	Release Kind = "release accounts"
 	// Lock keeps Accounts of the passive from logging in.
 	Lock Kind = "lock accounts"
+	// Await has every commit wait for the passive's acknowledgement, LetGo none.
+	// Acknowledge has the passive's receiver acknowledge what it receives.
+	Await       Kind = "wait for acknowledgements"
+	LetGo       Kind = "wait for no acknowledgement"
+	Acknowledge Kind = "acknowledge"
 	// WriteMark raises the epoch row of the open active.
 	WriteMark Kind = "write epoch row"
 	// StartSQL starts the applying thread, StartIO the receiving thread,
@@ -56,9 +61,9 @@ var ranks = map[Kind]int{
 	QueueClose: 3, CloseGently: 3, Close: 3, CloseAlone: 3, QueueAlone: 3, Seal: 3,
 	Read: 4, ReadAccounts: 4,
 	Drain: 5, CatchUp: 5,
-	Open:   6,
-	Forget: 7, Release: 7, Lock: 7, WriteMark: 7,
-	StartSQL: 8, StartIO: 8, StartReplication: 8,
+	Open:  6,
+	Await: 7, LetGo: 7, Forget: 7, Release: 7, Lock: 7, WriteMark: 7,
+	Acknowledge: 8, StartSQL: 8, StartIO: 8, StartReplication: 8,
 }
 
 // Step is one thing to do to the server.

@@ -30,6 +30,12 @@ const (
 	ErrantCheck Safeguard = "no_errant_check"
 	// MaxLoss: no more than max_loss transactions are left behind.
 	MaxLoss Safeguard = "no_max_loss"
+	// Awaited: where commits wait for the passive, it takes over by itself only when an agent had just seen to that, and it has all that was acknowledged before.
+	Awaited Safeguard = "no_awaited"
+	// AwaitFirst: where commits are to wait, a server is opened when its commits do.
+	AwaitFirst Safeguard = "no_await_first"
+	// RecordFirst: commits are let go when the record says that they do not wait, and not before.
+	RecordFirst Safeguard = "no_record_first"
 	// FailoverBlock: no second automatic failover follows while the block stands.
 	FailoverBlock Safeguard = "no_failover_block"
 	// WholeFirst: the block stands until the pair was whole for failover_block.

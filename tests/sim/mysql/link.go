@@ -99,6 +99,10 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 	hello := r.Hello()
 	c.OnBroken(l.wake.Set)
 	_, err = engine.Ask(ctx, c, func(d *sender, reply func(struct{}, error)) {
+		if r.ch.acks = hello.acks && d.m.acks.wait > 0; r.ch.acks {
+			d.acks = true
+			d.m.acks.serves++
+		}
 		reply(struct{}{}, d.begin(hello, l.o.Heartbeat, func(t *Txn) { l.take(c, n, t) }))
 	})
 	var e *Error
@@ -133,7 +137,7 @@ func (l *link) take(c *engine.Conn[*sender], n uint64, t *Txn) {
 		r.Heartbeat(n)
 		return
 	}
-	if r.Receive(n, t) && l.source.opt.AckWait > 0 && t.Origin == l.source.opt.ID {
+	if r.Receive(n, t) && r.ch.acks && t.Origin == l.source.opt.ID {
 		engine.Tell(c, func(d *sender) {
 			d.m.Acknowledged(d.m.p.Now(), t.Seq)
 			d.m.arm()

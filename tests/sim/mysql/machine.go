@@ -137,12 +137,18 @@ type sender struct {
 	m    *Machine
 	end  *engine.End
 	dump *Dump
+	acks bool       // the replica acknowledges
 	take func(*Txn) // at the replica; a heartbeat is nil
 }
 
 func (m *Machine) dumpTo(end *engine.End) *sender {
 	d := &sender{m: m, end: end}
-	end.OnBroken(func() { m.sends = slices.DeleteFunc(m.sends, func(o *sender) bool { return o == d }) })
+	end.OnBroken(func() {
+		m.sends = slices.DeleteFunc(m.sends, func(o *sender) bool { return o == d })
+		if d.acks {
+			m.acks.serves--
+		}
+	})
 	return d
 }
 

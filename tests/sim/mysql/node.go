@@ -284,6 +284,30 @@ func (c *Conn) ReleaseCommits(ctx context.Context) error {
 	})
 }
 
+// AwaitCommits has every commit wait for ever.
+func (c *Conn) AwaitCommits(ctx context.Context) error {
+	return tell(ctx, c, "have commits wait on", func(now time.Duration, _ *Session, done func(error)) {
+		c.n.m.AwaitCommits(now)
+		done(nil)
+	})
+}
+
+// LetCommitsGo has no commit wait.
+func (c *Conn) LetCommitsGo(ctx context.Context, ours bool) error {
+	return tell(ctx, c, "let commits go on", func(now time.Duration, _ *Session, done func(error)) {
+		c.n.m.LetCommitsGo(now, ours)
+		done(nil)
+	})
+}
+
+// Acknowledge turns the replica side on.
+func (c *Conn) Acknowledge(ctx context.Context) error {
+	return tell(ctx, c, "acknowledge on", func(_ time.Duration, _ *Session, done func(error)) {
+		c.n.m.Acknowledge()
+		done(nil)
+	})
+}
+
 // Writers lists the open transactions that have changed rows.
 func (c *Conn) Writers(ctx context.Context) ([]agent.Writer, error) {
 	return ask(ctx, c, "list the open transactions of", func(now time.Duration, x *Session, done func([]agent.Writer, error)) {

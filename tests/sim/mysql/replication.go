@@ -33,6 +33,7 @@ type channel struct {
 	// when another's transaction comes before.
 	ignored pos
 	beats   uint64
+	acks    bool   // the receiver acknowledges to its source
 	acked   uint64 // by the other server's receiver, of the server's own
 }
 
@@ -184,13 +185,14 @@ func (s *Server) Source() cluster.Endpoint { return s.ch.source }
 // Hello is what a receiver tells its source: who it is and where to begin.
 type Hello struct {
 	replica uint32
-	have    set // of MySQL
-	from    pos // of MariaDB
+	have    set  // of MySQL
+	from    pos  // of MariaDB
+	acks    bool // its replica side is on
 }
 
 // Hello is the greeting of the receiver at this moment.
 func (s *Server) Hello() Hello {
-	h := Hello{replica: s.opt.ID, have: s.done, from: s.ch.ioPos}
+	h := Hello{replica: s.opt.ID, have: s.done, from: s.ch.ioPos, acks: s.acks.replica}
 	h.have.join(s.ch.received)
 	return h
 }

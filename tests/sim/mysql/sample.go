@@ -50,6 +50,7 @@ func (s *Server) Observe(now time.Duration, exclude []string, table string, u cl
 	out := m.server
 	out.UptimeS = int64((now - s.started) / time.Second)
 	out.Channel.Delay = s.delay(now)
+	out.Acks = s.acksShown()
 	return out
 }
 

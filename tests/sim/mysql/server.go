@@ -26,8 +26,8 @@ type Options struct {
 	Replicator string
 	// Accounts are those of applications; the users above have theirs.
 	Accounts []cluster.Account
-	// AckWait is how long a commit waits for the replica's acknowledgement; 0: the
-	// source side of semi-synchronous replication is off.
+	// AckWait is how long by its option file a commit waits for the replica's
+	// acknowledgement, and both sides of semi-synchronous replication are on; 0: they are off.
 	AckWait time.Duration
 }
 
@@ -99,6 +99,7 @@ type Server struct {
 	settling bool
 	relaxed  int  // so many have commits wait for no acknowledgement
 	degraded bool // a commit has waited for its acknowledgement in vain
+	acks     acks
 
 	sample sample
 }
@@ -167,6 +168,7 @@ func (s *Server) Start(now time.Duration) {
 	s.super = s.opt.SuperReadOnly && s.opt.Flavor == cluster.MySQL
 	s.readOnly = s.opt.ReadOnly || s.super
 	s.next, s.degraded = 0, false
+	s.acks = acks{wait: s.opt.AckWait, replica: s.opt.AckWait > 0}
 	s.ch.restart(s)
 	s.touch()
 	if s.opt.AutoReplicate && s.ch.configured {

@@ -290,13 +290,13 @@ func (x *Session) Commit(now time.Duration, done func(Outcome)) {
 func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 	s := x.s
 	s.write(now, t)
-	if s.opt.AckWait == 0 || s.degraded || s.relaxed > 0 {
+	if s.acks.wait == 0 || s.degraded || s.relaxed > 0 {
 		x.answer(now, Outcome{}, done)
 		return
 	}
 	seq := t.Seq
-	s.begin(&wait{x: x, kind: acking, until: now + s.opt.AckWait,
-		met: func() bool { return s.ch.acked >= seq || s.relaxed > 0 },
+	s.begin(&wait{x: x, kind: acking, until: now + s.acks.wait,
+		met: func() bool { return s.ch.acked >= seq || s.relaxed > 0 || s.acks.wait == 0 },
 		end: func(now time.Duration, how ending) {
 			switch how {
 			case orphaned:

@@ -14,6 +14,9 @@ type Counter int
 const (
 	SawFailoverFenced Counter = iota
 	SawLeaseOver
+	SawAcksOver
+	SawRelaxed
+	SawAwaited
 	SawFailoverRefused
 	SawFailoverHung
 	SawFailoverHungUnasked
@@ -101,6 +104,9 @@ type Counters [countersEnd]uint32
 
 var counterNames = [countersEnd]string{
 	SawFailoverFenced:          "a failover had the proof that the old active was closed",
+	SawAcksOver:                "a failover had the proof that the old active can acknowledge nothing",
+	SawRelaxed:                 "commits were let go since the passive acknowledged nothing",
+	SawAwaited:                 "a passive became eligible for which commits wait",
 	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",
 	SawFailoverHung:            "a failover took the risk of a hung server with the closing order queued",

@@ -88,7 +88,7 @@ func (w *world) policy() failover.Policy {
 	p := w.spec.Policy
 	policy := failover.Policy{Pair: w.pair, Interval: p.Interval, ConnectTimeout: p.ConnectTimeout, TryTimes: p.TryTimes,
 		Unfenced: p.Unfenced, FailoverBlock: p.FailoverBlock, MaxLoss: p.MaxLoss, Failback: p.Failback, FailbackAfter: p.FailbackAfter,
-		EpochTable: epochTable}
+		EpochTable: epochTable, Durability: w.spec.Durability}
 	if w.spec.Monitors > 1 {
 		for i := range w.spec.Monitors {
 			policy.Monitors = append(policy.Monitors, monitorName(i))

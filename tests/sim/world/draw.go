@@ -75,6 +75,9 @@ func Draw(seed uint64) Spec {
 		}
 		s.Rounds = append(s.Rounds, d.round(0, until+s.takes(), short, false))
 	}
+	if r := rand.New(rand.NewPCG(seed, 0xd1b54a32d192ed03)); r.IntN(8) == 0 {
+		s.Durability, s.AckWait = pick(r, cluster.SemiSync, cluster.SemiSync, cluster.SemiSyncStrict), 0
+	}
 	// Of a chance of its own: the other seeds stay what they are without these.
 	if r := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)); r.IntN(300) == 0 {
 		s.apart(r)

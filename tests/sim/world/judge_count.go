@@ -65,6 +65,8 @@ func (j *Judge) countPromotion(after cluster.Assignment) {
 		saw(SawFailoverFenced)
 	case cluster.ProofLease:
 		saw(SawLeaseOver)
+	case cluster.ProofAcks:
+		saw(SawAcksOver)
 	case cluster.RiskRefused:
 		saw(SawFailoverRefused)
 	case cluster.RiskHung:

@@ -32,6 +32,8 @@ type member struct {
 	// when it was closed after that.
 	risked    bool
 	riskEnded time.Duration
+	// mute: it was open when a record named the other since it could acknowledge nothing.
+	mute bool
 	// unwanted: the record said at some time since it was opened that it should be closed.
 	unwanted bool
 	// lateUntil: an agent that looked at the record before it wanted e open again may
@@ -86,7 +88,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	}
 	switch {
 	case !other.open:
-	case m.excused() || other.excused():
+	case m.excused() || other.excused() || other.mute:
 		j.split = true
 		j.Seen.Count(SawBothOpenByRisk)
 	default:
@@ -121,6 +123,7 @@ func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How
 	if m.risked {
 		m.risked, m.riskEnded = false, now
 	}
+	m.mute = false
 	switch how {
 	case ByDeath:
 		j.Seen.Count(SawClosedByCrash)

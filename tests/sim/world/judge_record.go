@@ -68,6 +68,7 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 	if ev.Kind == kindFirstStart {
 		j.begun(now, after)
 	}
+	j.awaited(now, before, after)
 	j.count(before, after, ev)
 	for i := range j.m {
 		switch {
@@ -234,6 +235,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	if (j.risky(after.Proof) || after.Proof == cluster.ProofGone && j.forked) && x.open {
 		x.risked, j.split = true, true
 	}
+	x.mute = after.Proof == cluster.ProofAcks && x.open
 	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
 		m.planned = after.Planned()
 	}

@@ -18,6 +18,8 @@ const (
 	byBoot0 // acknowledged by the first member when its option file had opened it
 	byBoot1
 	waits // to be applied by a server that its option file had opened when it was named
+	// guarded: acknowledged while the record had commits wait for a passive that may take over
+	guarded
 )
 
 // settle counts what is not there when the role has moved to e.
@@ -32,7 +34,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	unseenStart, stuck := now-m.startedAt < unseen, j.god.Stuck(e)
 	applying := unseenStart && !stuck && m.adopted && !m.planned && !overridden(m.named)
 	barred := unseenStart && stuck && own > 0
-	var lost, had int
+	var lost, had, promised int
 	var first uint64
 	for i, r := range j.rows {
 		if r&(acked|gone) != acked || j.god.Has(e, uint64(i)) {
@@ -51,6 +53,9 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			first = uint64(i)
 		}
 		lost++
+		if r&guarded != 0 {
+			promised++
+		}
 		if r&received != 0 && !(barred && since) {
 			had++
 		}
@@ -63,6 +68,8 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	case overridden(m.named):
 	case m.planned:
 		j.fail(now, "I2", "%s is opened by a planned change (%s) without %d acknowledged rows, the first %d", e, m.named.Order(), lost, first)
+	case promised > 0:
+		j.fail(now, "I2", "%s is opened under %s without %d rows that were acknowledged while commits waited for it, the first %d", e, m.named.Order(), promised, first)
 	case had > 0:
 		j.fail(now, "I2", "%s is opened under %s without %d acknowledged rows that it had received", e, m.named.Order(), had)
 	}
@@ -106,14 +113,46 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	*r |= acked
 	m, other := j.at(e), j.at(j.other(e))
 	m.acked = m.acked || m.open
+	if j.guards(now, e, m) {
+		*r |= guarded
+	}
 	if m.how == ByBoot {
 		*r |= j.bootedBy(e)
 	}
 	switch {
+	case m.mute && !j.god.Has(j.other(e), row) && !j.lost:
+		j.fail(now, "I1a", "%s acknowledges row %d, and %s was named since it can acknowledge nothing", e, row, j.other(e))
 	case m.excused() && (j.lastOpen != e || m.named.Order().Before(other.named.Order())), m.risked, m.riskEnded == now:
 		*r |= gone
 	case other.acked && other.openedAt > m.openedAt && !other.excused() && !j.god.Has(j.other(e), row):
 		j.fail(now, "I1a", "%s acknowledges row %d after %s, opened at %s, has acknowledged rows", e, row, j.other(e), other.openedAt)
+	}
+}
+
+// guards reports whether what e acknowledges now is promised to be on the other server
+// too. One that its option file has opened acknowledges by itself until that is seen.
+func (j *Judge) guards(now time.Duration, e cluster.Endpoint, m *member) bool {
+	a := j.record
+	return a.Waits && a.Active == e && a.IsEligible(j.other(e)) && !j.lost && m.how == ByAgent &&
+		(!j.p.RestartsOpen || now-m.startedAt > unseen)
+}
+
+// awaited judges that who may take over from now on, while commits wait for it, has all
+// that was acknowledged before.
+func (j *Judge) awaited(now time.Duration, before, after cluster.Assignment) {
+	e := after.Passive
+	if before.Waits && !after.Waits && before.Phase == cluster.PhaseSteady && after.Phase == cluster.PhaseSteady {
+		j.Seen.Count(SawRelaxed)
+	}
+	if !after.Waits || after.Phase != cluster.PhaseSteady || e == "" || before.IsEligible(e) || !after.IsEligible(e) || j.lost {
+		return
+	}
+	j.Seen.Count(SawAwaited)
+	for i, r := range j.rows {
+		if r&(acked|gone) == acked && r&j.receivedBy(e) == 0 && j.god.Has(after.Active, uint64(i)) && !j.god.Has(e, uint64(i)) {
+			j.fail(now, "I2", "%s may take over by %s, and has not received row %d, which %s had acknowledged", e, after.Order(), i, after.Active)
+			return
+		}
 	}
 }
 
@@ -158,7 +197,7 @@ func (j *Judge) forget(e cluster.Endpoint) (was bool) {
 	received := j.receivedBy(e)
 	for i, r := range j.rows {
 		if r&received != 0 && !j.god.Has(e, uint64(i)) {
-			j.rows[i] &^= received
+			j.rows[i] &^= received | guarded
 			if r&waits != 0 {
 				j.rows[i] |= gone
 			}

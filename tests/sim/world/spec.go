@@ -51,6 +51,8 @@ type Spec struct {
 	// AckWait is how long a commit waits for the passive's acknowledgement where somebody
 	// has set up semi-synchronous replication; 0 where nobody has.
 	AckWait time.Duration `json:",omitempty"`
+	// Durability is what is promised for acknowledged writes; empty means async.
+	Durability cluster.Durability `json:",omitempty"`
 	// Clients write every WriteEvery each.
 	Clients    int
 	WriteEvery time.Duration

@@ -243,8 +243,13 @@ func (w *world) settle() {
 	}
 	passive := active.other
 	rec := cluster.Assignment{Epoch: 7, Version: 3, Phase: cluster.PhaseSteady, Active: active.Addr(), Passive: passive.Addr(),
-		From: passive.Addr(), To: active.Addr(), Eligible: []cluster.Endpoint{passive.Addr()}, Durability: cluster.Async,
+		From: passive.Addr(), To: active.Addr(), Eligible: []cluster.Endpoint{passive.Addr()}, Durability: w.policy().Durability,
 		Cause: cluster.CauseSwitchover, Proof: cluster.ProofFenced, Reason: "asked for", Actor: "dba", EpochTable: epochTable}
+	if rec.Configured = rec.Durability; rec.Durability.Acknowledged() {
+		rec.Waits = true
+		passive.Acknowledge()
+		active.AwaitCommits(w.e.Now())
+	}
 	active.person(func(x *mysql.Session, now time.Duration) {
 		x.Limit(now, time.Second)
 		if err := x.SetWritable(now); err != nil {

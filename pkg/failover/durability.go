@@ -1,0 +1,275 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
+)
+
+const (
+	// RelaxAfter is for how long the passive must be seen to acknowledge nothing before
+	// commits are let go; where only commits are seen to wait, two samples longer.
+	RelaxAfter = 2 * time.Second
+	// AwaitPatience is how long an agent may take to have commits wait before that is
+	// given up, and AwaitAgain when it is tried again.
+	AwaitPatience = 10 * time.Second
+	AwaitAgain    = time.Minute
+)
+
+// durability is what mmm.conf asks for.
+func (p Policy) durability() cluster.Durability {
+	if p.Durability == "" {
+		return cluster.Async
+	}
+	return p.Durability
+}
+
+// promise fills in what next promises for acknowledged writes, where it does not say.
+func (s *situation) promise(next *cluster.Assignment) {
+	if next.Durability == "" {
+		next.Durability = s.rec.Durability
+	}
+	if next.Configured == "" {
+		next.Configured = s.rec.Configured
+	}
+	if next.Durability == "" {
+		next.Durability, next.Configured = s.p.durability(), s.p.durability()
+	}
+	if next.Durability == cluster.SemiSyncStrict && next.Active != "" {
+		next.Waits = true
+	}
+}
+
+// acknowledging reports whether every write that the active has acknowledged since the
+// record says so is one that node has received.
+func (s *situation) acknowledging(node cluster.Endpoint) bool {
+	return s.rec.Waits && (s.rec.Phase == cluster.PhaseRevoked && s.rec.To == node || s.rec.IsEligible(node))
+}
+
+// ruleDurability changes what is promised for acknowledged writes: mmm.conf or an
+// operator says otherwise than before.
+func ruleDurability(s *situation) (Decision, bool) {
+	if r := s.v.Snapshot.Request; r != nil && r.State == cluster.RequestFiled && r.Verb == cluster.VerbDurability {
+		return s.asked(r)
+	}
+	was := s.rec.Configured
+	if was == "" {
+		was = cluster.Async
+	}
+	want := s.p.durability()
+	if was == want {
+		return Decision{}, false
+	}
+	next := s.promised(want)
+	next.Configured = want
+	return s.quietly("configured", next, why(Steady, "durability is %s now, as mmm.conf says, and was %s", want, s.rec.Durability)), true
+}
+
+// asked carries out an operator's request for another durability.
+func (s *situation) asked(r *cluster.Request) (Decision, bool) {
+	switch r.Durability {
+	case cluster.Async, cluster.SemiSync, cluster.SemiSyncStrict:
+	default:
+		return s.refuse(r.Verb, r, why(Unreadable, "%q is no durability: %s, %s and %s are", r.Durability, cluster.Async, cluster.SemiSync, cluster.SemiSyncStrict))
+	}
+	q := *r
+	q.State = cluster.RequestDone
+	if r.Durability == s.rec.Durability {
+		q.Answer = fmt.Sprintf("durability is %s already", r.Durability)
+		d, _ := hold(why(Steady, "%s", q.Answer))
+		d.Answer = &q
+		return d, true
+	}
+	if s.predecessors() && r.Durability.Acknowledged() {
+		return s.refuse(r.Verb, r, why(NoAgent, "the predecessor's agent cannot have commits wait: start mmm-agent"))
+	}
+	text := fmt.Sprintf("%s has changed durability from %s to %s", r.Actor, s.rec.Durability, r.Durability)
+	if r.Reason != "" {
+		text += ": " + r.Reason
+	}
+	d := s.quietly("durability", s.promised(r.Durability), why(Steady, "%s", text))
+	d.Transition.Event.Actor = r.Actor
+	q.Answer = fmt.Sprintf("durability is %s, until mmm.conf is changed or somebody asks for another", r.Durability)
+	d.Transition.Request = &q
+	return d, true
+}
+
+// promised is the record with another durability. What was acknowledged before the
+// passive was waited for it may lack.
+func (s *situation) promised(want cluster.Durability) cluster.Assignment {
+	next := s.rec.Clone()
+	next.Version++
+	switch {
+	case !want.Acknowledged():
+		next.Waits = false
+	case !s.rec.Durability.Acknowledged():
+		next.Waits, next.Eligible = want == cluster.SemiSyncStrict, nil
+	}
+	next.Durability = want
+	return next
+}
+
+// quietly changes the record without a word in it of why: the roles stay.
+func (s *situation) quietly(kind string, next cluster.Assignment, because cluster.Reason) Decision {
+	d := s.change(kind, next, because, false)
+	d.Transition.Next.Reason, d.Transition.Next.Actor = s.rec.Reason, s.rec.Actor
+	return d
+}
+
+// ruleAwait has the active's commits wait for a passive that has nearly all and goes
+// on receiving, so that they do not wait for long.
+func ruleAwait(s *situation) (Decision, bool) {
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
+	if s.rec.Durability != cluster.SemiSync || s.rec.Waits || !s.able(active, passive) {
+		return Decision{}, false
+	}
+	if left := s.st.awaitAt - s.now; left > 0 {
+		s.again(left)
+		return Decision{}, false
+	}
+	if !s.caughtUp(active, passive) {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Waits, next.Eligible = true, nil
+	s.st.awaitAt = 0
+	return s.quietly("waiting", next, why(Steady, "commits on %s wait for %s from now on", active.node, passive.node)), true
+}
+
+// able reports whether the passive can acknowledge what the active commits.
+func (s *situation) able(active, passive *member) bool {
+	if _, quarantined := passive.saying(s.rec.Order(), cluster.DeedQuarantine); quarantined {
+		return false
+	}
+	return active.life == alive && passive.replicates(active.node) && s.errant(active, passive).IsEmpty() &&
+		active.hasAgent() && passive.hasAgent()
+}
+
+// awaited is what an agent read of the active once it had seen to it, under the record
+// in force, that every commit waits.
+func (s *situation) awaited(active *member) (cluster.Report, bool) {
+	return active.report(func(r cluster.Report) bool { return atLeast(r.Waits, s.rec.Order()) })
+}
+
+// receivedAll reports whether the passive holds all that the active can have acknowledged
+// before its commits waited, and acknowledges what comes since.
+func (s *situation) receivedAll(active, passive *member) bool {
+	if !s.rec.Waits && !safeguard.Off(safeguard.Awaited) {
+		return false
+	}
+	r, ok := s.awaited(active)
+	if !ok && !safeguard.Off(safeguard.Awaited) {
+		return false
+	}
+	a, p := active.server.Acks, passive.server.Acks
+	return a.Source == cluster.Yes && a.Clients == 1 && p.Replica == cluster.Yes &&
+		passive.executed.Union(passive.received).Contains(s.parse(active, r.Executed))
+}
+
+// ruleRelax takes a passive that acknowledges nothing out of those that may take over,
+// and, unless the promise is strict, says in the same change that commits wait no
+// longer: only then does an agent let them go.
+func ruleRelax(s *situation) (Decision, bool) {
+	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
+	strict := s.rec.Durability == cluster.SemiSyncStrict
+	if !s.rec.Durability.Acknowledged() || !s.rec.Waits || active.life != alive || strict && !s.rec.IsEligible(passive.node) {
+		s.st.mute = 0
+		return Decision{}, false
+	}
+	because, after, mute := s.silence(active, passive)
+	if !mute {
+		s.st.mute = 0
+		return Decision{}, false
+	}
+	if s.st.mute == 0 {
+		s.st.mute = s.now
+	}
+	if left := after - (s.now - s.st.mute); left > 0 {
+		s.again(left)
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Version++
+	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == passive.node })
+	next.Waits = strict
+	if after == AwaitPatience {
+		s.st.awaitAt = s.now + AwaitAgain
+	}
+	s.st.mute = 0
+	kind, text := "relaxed", fmt.Sprintf("commits on %s wait for %s no longer, which may not take over: %s", active.node, passive.node, because)
+	if strict {
+		kind, text = "ineligible", fmt.Sprintf("%s may not take over, and commits on %s wait for it: %s", passive.node, active.node, because)
+	}
+	return s.quietly(kind, next, why(NotEligible, "%s", text)), true
+}
+
+// silence tells why nothing is acknowledged, and for how long that must have been so.
+func (s *situation) silence(active, passive *member) (because string, after time.Duration, is bool) {
+	ch, acks := passive.server.Channel, passive.server.Acks
+	eligible := s.rec.IsEligible(passive.node)
+	switch {
+	case passive.life == dead:
+		return orUnseen(passive), 0, true
+	case eligible && s.restarted(passive):
+		return fmt.Sprintf("%s was restarted, and may have lost what it had received", passive.node), 0, true
+	case eligible && s.restarted(active):
+		return fmt.Sprintf("%s was restarted, and may have acknowledged commits without waiting", active.node), 0, true
+	case eligible && active.server.Acks.Clients > 1:
+		return fmt.Sprintf("%d replicas acknowledge what %s commits, and %s may not be the one that does", active.server.Acks.Clients, active.node, passive.node), RelaxAfter, true
+	case eligible && passive.life == alive && (ch.Source != active.node || ch.IO != cluster.ThreadYes):
+		return fmt.Sprintf("%s receives nothing: its IO thread says %s %s", passive.node, ch.IO, short(ch.IOError)), RelaxAfter, true
+	case eligible && passive.life == alive && acks.Replica != cluster.Yes:
+		return fmt.Sprintf("%s receives and does not acknowledge", passive.node), RelaxAfter, true
+	case eligible && active.server.Acks.Source == cluster.No:
+		return fmt.Sprintf("%s does not wait for acknowledgements any more: somebody has turned that off", active.node), 0, true
+	case active.server.Acks.Waiting > 0 && !s.advances(passive):
+		return fmt.Sprintf("commits wait on %s, and %s acknowledges nothing", active.node, passive.node), RelaxAfter + 2*s.p.Interval, true
+	}
+	if _, ok := s.awaited(active); !ok && !eligible {
+		return fmt.Sprintf("no agent could have commits on %s wait", active.node), AwaitPatience, true
+	}
+	return "", 0, false
+}
+
+// advances reports whether m has received something since commits were first seen to wait.
+func (s *situation) advances(m *member) bool {
+	if s.st.mute == 0 || !s.st.heardOf.Contains(m.received) {
+		s.st.heardOf = m.received
+		return s.st.mute != 0
+	}
+	return false
+}
+
+// restarted reports whether m was started anew since it, or its peer, was found to hold all.
+func (s *situation) restarted(m *member) bool {
+	i := slices.Index(s.p.Pair.Members(), m.node)
+	return i >= 0 && s.st.startedAt[i] != 0 && s.st.vouchedAt != 0 && s.st.startedAt[i] > s.st.vouchedAt
+}
+
+// dateStarts keeps when each server was started, and since when both are known to hold
+// what was acknowledged: since the passive is eligible, or since this process knows it.
+func (s *situation) dateStarts() {
+	for i, e := range s.p.Pair.Members() {
+		m := s.member(e)
+		if m.life != alive || !m.known {
+			continue
+		}
+		// A full sample may be old: the start is never dated too late by that.
+		if at := s.now - time.Duration(m.server.UptimeS)*time.Second; s.st.startedAt[i] == 0 || at > s.st.startedAt[i]+startSlack+s.p.Interval {
+			s.st.startedAt[i] = max(at, 1)
+		}
+	}
+	if !s.rec.Durability.Acknowledged() || len(s.rec.Eligible) == 0 {
+		s.st.vouchedAt = 0
+	} else if s.st.vouchedAt == 0 {
+		s.st.vouchedAt = s.now
+	}
+}
+
+// startSlack is by how much the start of a server, worked out from whole seconds of its
+// uptime and a sample of some age, may vary while it is the same.
+const startSlack = 5 * time.Second

@@ -1,0 +1,5 @@
+//go:build mutant && no_await_first
+
+package safeguard
+
+const off = AwaitFirst

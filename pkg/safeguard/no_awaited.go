@@ -1,0 +1,5 @@
+//go:build mutant && no_awaited
+
+package safeguard
+
+const off = Awaited

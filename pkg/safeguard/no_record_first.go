@@ -1,0 +1,5 @@
+//go:build mutant && no_record_first
+
+package safeguard
+
+const off = RecordFirst

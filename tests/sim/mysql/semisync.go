@@ -1,0 +1,60 @@
+package mysql
+
+import (
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// forEver is longer than any world lasts.
+const forEver = 1000 * time.Hour
+
+// acks is how a server's semi-synchronous replication is set up; it is as the option
+// file says after each start.
+type acks struct {
+	wait    time.Duration // of a commit; 0: the source side is off
+	ours    bool          // set up by an agent
+	replica bool          // the replica side is on
+	serves  int           // so many receivers acknowledge
+}
+
+// AwaitCommits has every commit wait for ever.
+func (s *Server) AwaitCommits(now time.Duration) {
+	s.acks.wait, s.acks.ours, s.degraded = forEver, true, false
+	s.touch()
+}
+
+// LetCommitsGo turns the source side off, unless only an agent's is meant and it is not;
+// who waits goes on as if it had been acknowledged.
+func (s *Server) LetCommitsGo(now time.Duration, ours bool) {
+	if ours && !s.acks.ours {
+		return
+	}
+	s.acks.wait, s.acks.ours = 0, false
+	s.touch()
+	s.settle(now)
+}
+
+// Acknowledge turns the replica side on, for the next connection of the receiver.
+func (s *Server) Acknowledge() {
+	s.acks.replica = true
+	s.touch()
+}
+
+// waiting is how many commits wait for an acknowledgement.
+func (s *Server) waiting() (n int) {
+	for _, w := range s.waits {
+		if w.kind == acking {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Server) acksShown() cluster.Acks {
+	return cluster.Acks{
+		Source:  cluster.TriOf(s.acks.wait > 0 && !s.degraded),
+		Clients: s.acks.serves, Waiting: s.waiting(),
+		Replica: cluster.TriOf(s.ch.acks && s.ch.io == cluster.ThreadYes),
+	}
+}
