@@ -140,6 +140,24 @@ func ruleAwait(s *situation) (Decision, bool) {
 	return s.quietly("waiting", next, why(Steady, "commits on %s wait for %s from now on", active.node, passive.node)), true
 }
 
+// muted reports whether the old active can acknowledge no write, wherever it is: its
+// commits wait for to, which receives nothing any more. After a restart none waits, so
+// that it must be known to come up closed.
+func (s *situation) muted(from, to *member) bool {
+	if _, drained := to.readyUnder(s.rec.Order()); !s.rec.Waits || !drained {
+		return false
+	}
+	if safeguard.Off(safeguard.StartsClosed) {
+		return true
+	}
+	for _, o := range s.v.Snapshot.Observations[from.node] {
+		if o.ReadOnlyAtStart == cluster.Yes {
+			return true
+		}
+	}
+	return false
+}
+
 // able reports whether the passive can acknowledge what the active commits.
 func (s *situation) able(active, passive *member) bool {
 	if _, quarantined := passive.saying(s.rec.Order(), cluster.DeedQuarantine); quarantined {

@@ -18,14 +18,14 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if is, forced := s.overridden(); is {
 		return s.operatorProof(from, forced)
 	}
-	_, drained := to.readyUnder(s.rec.Order())
+	muted := s.muted(from, to)
 	if from.life == alive || from.life == limping {
-		if left := FenceGrace - (s.now - s.st.phaseIn); !s.rec.Waits || !drained || left > 0 {
+		if left := FenceGrace - (s.now - s.st.phaseIn); !muted || left > 0 {
 			s.again(left)
 			return "", why(WaitProof, "%s is back and is being closed", from.node)
 		}
 	}
-	if s.rec.Waits && drained {
+	if muted {
 		return cluster.ProofAcks, cluster.Reason{}
 	}
 	if s.leaseOver(to) {

@@ -34,6 +34,8 @@ const (
 	Awaited Safeguard = "no_awaited"
 	// AwaitFirst: where commits are to wait, a server is opened when its commits do.
 	AwaitFirst Safeguard = "no_await_first"
+	// StartsClosed: that nobody acknowledges what the old active commits is a proof when it is known to start closed.
+	StartsClosed Safeguard = "no_starts_closed"
 	// RecordFirst: commits are let go when the record says that they do not wait, and not before.
 	RecordFirst Safeguard = "no_record_first"
 	// FailoverBlock: no second automatic failover follows while the block stands.

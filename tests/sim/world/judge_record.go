@@ -290,11 +290,12 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 	}
 }
 
-// knownLoss counts what a failover leaves behind although a view told of it. It is
+// knownLoss counts what a failover leaves behind although a view told of it, where that
+// can have been acknowledged. It is
 // not known where the old active has come back meanwhile: views of that may have
 // crossed the decision.
 func (j *Judge) knownLoss(after cluster.Assignment) (int, bool) {
-	if j.p.MaxLoss < 0 || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active {
+	if j.p.MaxLoss < 0 || j.record.Waits || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active {
 		return 0, false
 	}
 	if m := j.at(after.From); m.closedAt > j.topAt || m.startedAt > j.topAt {

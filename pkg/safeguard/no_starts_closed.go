@@ -1,0 +1,5 @@
+//go:build mutant && no_starts_closed
+
+package safeguard
+
+const off = StartsClosed
