@@ -61,6 +61,8 @@ type CheckOptions struct {
 	Quarantine string
 	// Ours are the users of our programs, who must write through read_only or may.
 	Ours []string
+	// Durability is the promise made for acknowledged writes; empty for async.
+	Durability cluster.Durability
 	// PeerFacts are the other member's, nil when not known.
 	PeerFacts *Facts
 }

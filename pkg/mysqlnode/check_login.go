@@ -3,6 +3,8 @@ package mysqlnode
 import (
 	"slices"
 	"strings"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
 // Login is a login of one of our programs that a server refuses.
@@ -13,6 +15,8 @@ type Login struct {
 	Password string
 	// EpochTable is schema.table; empty for none.
 	EpochTable string
+	// Durability is the promise made for acknowledged writes; empty for async.
+	Durability cluster.Durability
 	// Version is that of a server of the pair, as the server words it; empty when
 	// none has told, for the statements of every family.
 	Version string
@@ -36,7 +40,7 @@ func (l Login) Fix(err error) string {
 	create := "CREATE USER " + to + " IDENTIFIED BY " + secret + ";"
 	reset := "# if it exists with another password: ALTER USER " + to + " IDENTIFIED BY " + secret + ";"
 	grants := func(d *dialect) string {
-		return statements(slices.Concat(d.grants[l.Role], epochGrants(l.EpochTable, l.Role)), to)
+		return statements(slices.Concat(d.grants[l.Role], epochGrants(l.EpochTable, l.Role), d.acksGrants(l.Durability, l.Role)), to)
 	}
 	if l.Version == "" {
 		return strings.Join([]string{create, reset, "# MariaDB:", grants(mariadb105), "# MySQL 8 and later:", grants(mysql8026)}, "\n")

@@ -29,6 +29,10 @@ type dialect struct {
 	// awaiting tells which switch has commits wait for a replica's acknowledgement, where
 	// a killed session waits on; empty where it does not.
 	awaiting string
+	// source and acknowledger begin the names of both ends of semi-synchronous
+	// replication, and name their plugins; plugins: they have to be installed.
+	source, acknowledger string
+	plugins              bool
 	// twoLists: the server may be set up to show a list of sessions that does not tell
 	// who was killed.
 	twoLists bool
@@ -43,6 +47,8 @@ type dialect struct {
 	writers []string
 	// grants are what each program's user needs, see grant.go.
 	grants map[Role][]grant
+	// acks are those needed besides where commits wait for the passive.
+	acks map[Role][]grant
 	// implied says what SUPER stands for.
 	implied func(version) []string
 	// bypass are the wordings that list the accounts that write through read_only.
@@ -57,7 +63,7 @@ type dialect struct {
 }
 
 const (
-	statusQuery  = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period')"
+	statusQuery  = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period', " + acksStatus + ")"
 	processQuery = "SHOW PROCESSLIST"
 	// What shows the other list of dialect.twoLists, and the list that does tell.
 	otherListQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'performance_schema_show_processlist' AND Value = 'ON'"
@@ -82,8 +88,9 @@ var mysql56 = &dialect{
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_executed AS executed, @@global.gtid_purged AS purged",
 	awaiting: "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled') AND Value = 'ON'",
-	status:   []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
-	replica:  "SLAVE",
+	source:   masterEnd, acknowledger: slaveEnd, plugins: true,
+	status:  []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
+	replica: "SLAVE",
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS(%s, %d)", literal(target), wholeSeconds(d))
 	},
@@ -92,6 +99,7 @@ var mysql56 = &dialect{
 	ready:   func(v value) (bool, error) { return waitAnswer(v, "-1", func(t string) bool { return t[0] != '-' }) },
 	writers: []string{writersOfMySQL},
 	grants:  grantsMySQL56,
+	acks:    acksGrantsMySQL,
 	implied: func(version) []string { return superOfMySQL56 },
 	bypass:  bypassMySQL,
 	accounts: "SELECT User AS user, Host AS host, '0' AS locked, '0' AS role, Password AS hash, " +
@@ -137,6 +145,7 @@ var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
 
 var mysql8026 = derive(mysql8022, [3]int{8, 0, 26}, func(d *dialect) {
 	d.sample = strings.Replace(d.sample, "log_slave_updates", "log_replica_updates", 1)
+	d.source, d.acknowledger = sourceEnd, replicaEnd
 })
 
 var mariadb105 = &dialect{
@@ -144,6 +153,7 @@ var mariadb105 = &dialect{
 	sample: "SELECT @@global.read_only AS read_only, @@global.server_id AS identity, 'ON' AS gtid_mode, " +
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_binlog_state AS executed, @@global.gtid_slave_pos AS applied",
+	source: masterEnd, acknowledger: slaveEnd,
 	status:  []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
 	origins: "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
 	replica: "SLAVE",
@@ -157,6 +167,7 @@ var mariadb105 = &dialect{
 		"FROM information_schema.INNODB_TRX t LEFT JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id " +
 		"WHERE t.trx_rows_modified > 0 OR t.trx_tables_locked > 0"},
 	grants:  grantsMariaDB,
+	acks:    acksGrantsMariaDB,
 	implied: superOfMariaDB,
 	bypass:  bypassMariaDB,
 	accounts: "SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') AS locked, " +

@@ -71,6 +71,7 @@ const (
 	errNoSuchThread         = 1094
 	errKillDenied           = 1095
 	errUnknownTable         = 1109
+	errPluginThere          = 1125
 	errHostBlocked          = 1129
 	errHostNotPrivileged    = 1130
 	errTableDenied          = 1142

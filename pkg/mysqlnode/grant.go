@@ -95,6 +95,20 @@ func epochGrants(table string, role Role) (list []grant) {
 	return list
 }
 
+// What having commits wait for the passive needs besides.
+var (
+	acksGrantsMariaDB = map[Role][]grant{RoleAgent: {{"REPLICATION MASTER ADMIN", "*.*", false, "having commits wait for the passive"}}}
+	acksGrantsMySQL   = map[Role][]grant{RoleAgent: {{"INSERT", "mysql.plugin", false, "installing semi-synchronous replication"}}}
+)
+
+// acksGrants are for a promise that commits wait for the passive; none without it.
+func (d *dialect) acksGrants(promise cluster.Durability, role Role) []grant {
+	if !promise.Acknowledged() {
+		return nil
+	}
+	return d.acks[role]
+}
+
 // What SUPER stands for.
 var (
 	superOfMySQL56 = []string{"REPLICATION CLIENT"}
@@ -108,9 +122,9 @@ func superOfMariaDB(v version) []string {
 	case v.since(11, 0, 0):
 		return nil
 	case v.since(10, 11, 0):
-		return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "BINLOG ADMIN"}
+		return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN", "BINLOG ADMIN"}
 	}
-	return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "BINLOG ADMIN", "READ_ONLY ADMIN"}
+	return []string{"SLAVE MONITOR", "BINLOG MONITOR", "CONNECTION ADMIN", "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN", "BINLOG ADMIN", "READ_ONLY ADMIN"}
 }
 
 // privileges is what SHOW GRANTS lists: privileges by object.
@@ -216,10 +230,10 @@ func (g grant) name() string {
 	return g.privilege + " on " + g.on
 }
 
-// lacking are the grants for a role that p does not hold: those without which it
-// does not work, and the spare ones.
-func (c *Conn) lacking(role Role, p privileges) (missing, spare []grant) {
-	for _, g := range slices.Concat(c.dialect.grants[role], epochGrants(c.node.opts.Epoch.Table, role)) {
+// lacking are the grants for a role, and more, that p does not hold: those without
+// which it does not work, and the spare ones.
+func (c *Conn) lacking(role Role, p privileges, more ...grant) (missing, spare []grant) {
+	for _, g := range slices.Concat(c.dialect.grants[role], epochGrants(c.node.opts.Epoch.Table, role), more) {
 		switch {
 		case p.has(g):
 		case g.spare:
@@ -297,7 +311,11 @@ func rolesIn(list result) bool {
 
 // grants finds what the account that we logged in with lacks for a role.
 func (k *checker) grants(role Role) {
-	missing, spare := k.conn.lacking(role, k.privileges)
+	more := k.conn.dialect.acksGrants(k.options.Durability, role)
+	if s := readEnds(k.vars, nil); k.conn.dialect.plugins && s.source != "" && s.replica != "" {
+		more = nil
+	}
+	missing, spare := k.conn.lacking(role, k.privileges, more...)
 	item := "grants of the " + string(role)
 	if len(missing) > 0 {
 		k.fail(item, k.account+" lacks "+uses(missing), statements(missing, k.account))

@@ -46,6 +46,7 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 		Purged:             join(vars.text("purged")),
 		Channel:            readChannel(c.version.flavor, got[3:], status),
 		Mark:               mark,
+		Acks:               readAcks(status),
 	}
 	s.UptimeS, _ = strconv.ParseInt(status["uptime"], 10, 64)
 	list := c.sessions(got[2])
