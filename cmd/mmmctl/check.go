@@ -93,6 +93,8 @@ type heard struct {
 	// roles reports that the bus has roles; active is empty while nobody has that one.
 	roles  bool
 	active cluster.Endpoint
+	// durability is the promise in force.
+	durability cluster.Durability
 	// quarantine is what agents hold against each server.
 	quarantine map[cluster.Endpoint]string
 }
@@ -118,7 +120,7 @@ func heardOf(snap cluster.Snapshot) heard {
 		}
 	}
 	if a := snap.Assignment; a.Exists() {
-		h.roles, h.active = true, a.Active
+		h.roles, h.active, h.durability = true, a.Active, a.Durability
 	} else if snap.Legacy.Active != "" {
 		h.roles, h.active = true, snap.Legacy.Active
 	}

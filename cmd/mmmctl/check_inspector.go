@@ -99,6 +99,14 @@ func (i *inspector) active() cluster.Endpoint {
 	return ""
 }
 
+// durability is the promise that asks most of the servers: mmm.conf's or the one in force.
+func (i *inspector) durability() cluster.Durability {
+	if i.tag.Durability.Acknowledged() {
+		return i.tag.Durability
+	}
+	return i.heard.durability
+}
+
 // where says on which server a statement that replicates is to be executed;
 // empty when node is that one.
 func (i *inspector) where(node cluster.Endpoint) string {
@@ -124,7 +132,8 @@ func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]con
 	defer func() { _ = c.Close() }()
 	other := i.tag.Other(what.Node)
 	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, AtStart: i.heard.starts[what.Node], Peer: other,
-		Ours: i.users(), PeerFacts: i.facts[other](), Active: i.active(), Quarantine: i.heard.quarantine[what.Node]})
+		Ours: i.users(), PeerFacts: i.facts[other](), Active: i.active(), Quarantine: i.heard.quarantine[what.Node],
+		Durability: i.durability()})
 	if err != nil {
 		return nil, loginError(err)
 	}
@@ -141,7 +150,7 @@ func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]con
 
 // refused finds how a login that the server refuses would be let in.
 func (i *inspector) refused(node cluster.Endpoint, role mysqlnode.Role, err error) []control.Finding {
-	l := mysqlnode.Login{Role: role, User: i.tag.User, EpochTable: i.tag.EpochTable, Version: i.version(node)}
+	l := mysqlnode.Login{Role: role, User: i.tag.User, EpochTable: i.tag.EpochTable, Durability: i.durability(), Version: i.version(node)}
 	file, section := i.conf, string(i.tag.Tag)
 	if role == mysqlnode.RoleAgent {
 		l.User, file, section = i.agent.User, i.agent.Path, "mysql"

@@ -155,6 +155,9 @@ func (c *Conn) Check(ctx context.Context, o CheckOptions) ([]Finding, error) {
 		k.channel(got[len(queries):], got[3].pairs())
 	}
 	k.netTimeout()
+	if err := k.acknowledgements(ctx, got[3].pairs()); err != nil {
+		return nil, err
+	}
 	if err := k.bypass(ctx); err != nil {
 		return nil, err
 	}

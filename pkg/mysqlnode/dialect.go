@@ -24,6 +24,9 @@ type dialect struct {
 	// persisted for an origin the values that the server keeps for its next start;
 	// empty where the server does not say.
 	origins string
+	// waitOrigins gives a row when the variable that is filled in has its value from the
+	// configuration, or is kept for the next start; empty where the server does not say.
+	waitOrigins string
 	// superReadOnly: the server has super_read_only.
 	superReadOnly bool
 	// awaiting tells which switch has commits wait for a replica's acknowledgement, where
@@ -135,6 +138,8 @@ var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
 		"JOIN performance_schema.global_variables v USING (VARIABLE_NAME) WHERE VARIABLE_NAME IN ('read_only', 'super_read_only') " +
 		"UNION ALL SELECT VARIABLE_NAME, '" + persisted + "', VARIABLE_VALUE FROM performance_schema.persisted_variables " +
 		"WHERE VARIABLE_NAME IN ('read_only', 'super_read_only') AND @@global.persisted_globals_load"
+	d.waitOrigins = "SELECT 1 FROM performance_schema.variables_info WHERE VARIABLE_NAME = %[1]s AND VARIABLE_SOURCE NOT IN ('COMPILED', 'DYNAMIC') " +
+		"UNION ALL SELECT 1 FROM performance_schema.persisted_variables WHERE VARIABLE_NAME = %[1]s AND VARIABLE_VALUE IN ('ON', '1')"
 	d.status = []string{"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"}
 	d.replica = "REPLICA"
 	d.twoLists = true
@@ -154,9 +159,10 @@ var mariadb105 = &dialect{
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_binlog_state AS executed, @@global.gtid_slave_pos AS applied",
 	source: masterEnd, acknowledger: slaveEnd,
-	status:  []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
-	origins: "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
-	replica: "SLAVE",
+	status:      []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
+	origins:     "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
+	waitOrigins: "SELECT 1 FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = %s AND GLOBAL_VALUE_ORIGIN NOT IN ('COMPILE-TIME', 'SQL')",
+	replica:     "SLAVE",
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT MASTER_GTID_WAIT(%s, %s)", literal(target), fractionalSeconds(d))
 	},
