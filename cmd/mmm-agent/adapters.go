@@ -54,6 +54,13 @@ func (c *connOf) QueueReadOnly(done func(error)) error {
 	return nil
 }
 
+func (c *connOf) LetCommitsGo(ctx context.Context, ours bool) error {
+	if ours {
+		return c.LetOurCommitsGo(ctx)
+	}
+	return c.Conn.LetCommitsGo(ctx)
+}
+
 func (c *connOf) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	err := c.Conn.SetReadOnly(ctx, lockWait)
 	if errors.Is(err, mysqlnode.ErrLockWait) {

@@ -58,7 +58,7 @@ func (w *worker) awaitCommits(ctx context.Context, in *reconcile.Input, conn Con
 // acknowledge has the receiver acknowledge: it is told so when it connects.
 func (w *worker) acknowledge(ctx context.Context) error {
 	c := w.links.work
-	if err := c.Acknowledge(ctx); err != nil {
+	if does, err := c.Acknowledge(ctx); err != nil || does {
 		return err
 	}
 	if err := c.StopIOThread(ctx); err != nil {

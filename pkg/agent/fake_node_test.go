@@ -526,8 +526,9 @@ func (c *fakeConn) LetCommitsGo(ctx context.Context, _ bool) error {
 	return c.special(ctx, "let commits go", func(s *fakeServer) error { s.acks.Source = cluster.No; return nil })
 }
 
-func (c *fakeConn) Acknowledge(ctx context.Context) error {
-	return c.special(ctx, "acknowledge", func(s *fakeServer) error { s.acks.Replica = cluster.Yes; return nil })
+func (c *fakeConn) Acknowledge(ctx context.Context) (does bool, err error) {
+	err = c.special(ctx, "acknowledge", func(s *fakeServer) error { does, s.acks.Replica = s.acks.Replica == cluster.Yes, cluster.Yes; return nil })
+	return does, err
 }
 
 func (c *fakeConn) Writers(ctx context.Context) (all []agent.Writer, err error) {

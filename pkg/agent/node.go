@@ -113,8 +113,9 @@ type Acker interface {
 	AwaitCommits(ctx context.Context) error
 	// LetCommitsGo has no commit wait; ours leaves alone what AwaitCommits did not set up.
 	LetCommitsGo(ctx context.Context, ours bool) error
-	// Acknowledge has the receiver acknowledge what it receives once it connects anew.
-	Acknowledge(ctx context.Context) error
+	// Acknowledge has the receiver acknowledge what it receives, and reports whether it does
+	// so already: one that was running does not before it is started again.
+	Acknowledge(ctx context.Context) (does bool, err error)
 }
 
 // Lock is the state of a named lock. It is an alias, so that what a server's

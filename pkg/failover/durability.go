@@ -130,7 +130,7 @@ func ruleAwait(s *situation) (Decision, bool) {
 		s.again(left)
 		return Decision{}, false
 	}
-	if !s.caughtUp(active, passive) {
+	if a := active.server.Acks.Source; a != cluster.Unknown && passive.server.Acks.Replica != cluster.Yes || !s.caughtUp(active, passive) {
 		return Decision{}, false
 	}
 	next := s.rec.Clone()

@@ -32,21 +32,22 @@ func (in *Input) lettingGo(p Plan) Plan {
 	return p.with(step(LetGo, "", whyWaitsNot))
 }
 
-// acknowledging has the closed passive's commits wait for nobody: what it applies would
-// wait for the active. Its receiver acknowledges once the active's commits wait.
+// acknowledging has the closed passive's commits wait for nobody, since what it applies
+// would wait for the active, and its receiver acknowledge before the active's commits wait.
 func (in *Input) acknowledging(p Plan) Plan {
-	if p = in.lettingGo(p); p.Deed == cluster.DeedQuarantine || !in.Record.Waits || in.Paused {
+	p = in.lettingGo(p)
+	if !in.Record.Durability.Acknowledged() || p.Deed == cluster.DeedQuarantine || in.Paused || in.Now < in.Memory.AcksAfter {
 		return p
 	}
 	ch := in.Mine.Channel()
 	if in.Mine.Server.Acks.Replica == cluster.Yes || ch.Source != in.Peer || ch.IO != cluster.ThreadYes || ch.SQL != cluster.ThreadYes {
 		return p
 	}
-	if !p.Verified || in.Theirs.Server.Acks.Source != cluster.Yes || in.Now < in.Memory.AcksAfter {
+	if in.Theirs.Server.Acks.Source == cluster.Unknown {
+		return p // it has no such plugin yet, and would not listen
+	}
+	if !p.Verified {
 		p.AskPeer = true
-		if p.Reason.Code == "" {
-			p = p.because(ReasonNotAwaited)
-		}
 		return p
 	}
 	return p.with(step(Acknowledge, "", whyWaits))

@@ -56,8 +56,6 @@ var (
 		Text: "the active no longer has the binary logs that the server needs: it must be rebuilt"}
 	ReasonNotAppliedYet = cluster.Reason{Code: "not-applied",
 		Text: "not everything that the record demands is applied here: the server is not opened"}
-	ReasonNotAwaited = cluster.Reason{Code: "not-awaited",
-		Text: "the active's commits do not wait for this server yet"}
 	ReasonMalformed = cluster.Reason{Code: "malformed",
 		Text: "the record names no active server where its phase needs one: it is not obeyed"}
 

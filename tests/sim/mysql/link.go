@@ -99,7 +99,7 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 	hello := r.Hello()
 	c.OnBroken(l.wake.Set)
 	_, err = engine.Ask(ctx, c, func(d *sender, reply func(struct{}, error)) {
-		if r.ch.acks = hello.acks && d.m.acks.wait > 0; r.ch.acks {
+		if r.ch.acks = hello.acks; r.ch.acks {
 			d.acks = true
 			d.m.acks.serves++
 		}

@@ -301,10 +301,9 @@ func (c *Conn) LetCommitsGo(ctx context.Context, ours bool) error {
 }
 
 // Acknowledge turns the replica side on.
-func (c *Conn) Acknowledge(ctx context.Context) error {
-	return tell(ctx, c, "acknowledge on", func(_ time.Duration, _ *Session, done func(error)) {
-		c.n.m.Acknowledge()
-		done(nil)
+func (c *Conn) Acknowledge(ctx context.Context) (does bool, err error) {
+	return ask(ctx, c, "acknowledge on", func(_ time.Duration, _ *Session, done func(bool, error)) {
+		done(c.n.m.Acknowledge(), nil)
 	})
 }
 

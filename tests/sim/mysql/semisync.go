@@ -35,10 +35,12 @@ func (s *Server) LetCommitsGo(now time.Duration, ours bool) {
 	s.settle(now)
 }
 
-// Acknowledge turns the replica side on, for the next connection of the receiver.
-func (s *Server) Acknowledge() {
+// Acknowledge turns the replica side on, for the next connection of the receiver, and
+// reports whether the present one acknowledges.
+func (s *Server) Acknowledge() (does bool) {
 	s.acks.replica = true
 	s.touch()
+	return s.ch.acks && s.ch.io == cluster.ThreadYes
 }
 
 // waiting is how many commits wait for an acknowledgement.
