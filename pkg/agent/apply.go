@@ -323,7 +323,18 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	if do == nil {
 		return fmt.Errorf("step %q is unknown", s.Kind)
 	}
-	if err := w.timed(in, string(s.Kind), func() error { return do(cctx) }); err != nil {
+	err := w.timed(in, string(s.Kind), func() error {
+		if starts := s.Kind == reconcile.StartIO || s.Kind == reconcile.StartReplication; starts && in.Record.Durability.Acknowledged() {
+			// What is received before that is never acknowledged by MySQL.
+			if _, err := c.Acknowledge(cctx); w.isLost(err) {
+				return err
+			} else {
+				w.outcome(noteAcks, cluster.NoteAcks, "the receiver does not acknowledge", err)
+			}
+		}
+		return do(cctx)
+	})
+	if err != nil {
 		return err
 	}
 	switch s.Kind {

@@ -527,7 +527,10 @@ func (c *fakeConn) LetCommitsGo(ctx context.Context, _ bool) error {
 }
 
 func (c *fakeConn) Acknowledge(ctx context.Context) (does bool, err error) {
-	err = c.special(ctx, "acknowledge", func(s *fakeServer) error { does, s.acks.Replica = s.acks.Replica == cluster.Yes, cluster.Yes; return nil })
+	err = c.special(ctx, "acknowledge", func(s *fakeServer) error {
+		does, s.acks.Replica = s.acks.Replica == cluster.Yes, cluster.Yes
+		return nil
+	})
 	return does, err
 }
 

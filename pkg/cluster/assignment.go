@@ -34,7 +34,8 @@ const (
 	// ProofLease: the old active held leases only, and the last of them has run out.
 	ProofLease Proof = "lease over"
 	// ProofAcks: commits on the old active wait for an acknowledgement that nobody
-	// gives any more: it may be open, and can tell no client of a success.
+	// gives any more: it may be open, and tells no client of a success, unless it is one of
+	// MySQL and is stopped in order (which tells those who wait of a success, 9.7).
 	ProofAcks Proof = "acknowledgements over"
 	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
@@ -65,7 +66,7 @@ func (p Proof) Words() string {
 	case ProofLease:
 		return "the old active's leases are over, so that it has closed itself"
 	case ProofAcks:
-		return "the old active can acknowledge no write: its commits wait for a server that receives nothing from it any more"
+		return "commits on the old active wait for a server that receives nothing from it any more, so that it acknowledges none"
 	}
 	return string(p)
 }

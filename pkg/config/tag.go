@@ -43,8 +43,10 @@ type Tag struct {
 	Monitors  []string
 	MonitorID string
 
+	// Durability is what is promised for acknowledged writes.
+	Durability cluster.Durability
+
 	// Not in force yet.
-	Durability   cluster.Durability
 	RestartGrace time.Duration
 	ReplUser     string
 	ReplPassword cluster.Secret
@@ -100,6 +102,8 @@ func (r *reader) tag(signals Signals, host string) Tag {
 	t.FailoverBlock = r.seconds("failover_block", time.Minute, 0, longest, "seconds that a pair must be whole before the next automatic failover, for example 60; 0 is off")
 	t.Unfenced = Unfenced(r.choice("unfenced", string(UnfencedAuto), string(UnfencedAuto), string(UnfencedWait), string(UnfencedRisk)))
 	t.MaxLoss = r.maxLoss()
+	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
+		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
 	t.Failback = Failback(r.choice("failback", string(FailbackFollow), string(FailbackFollow), string(FailbackAuto), string(FailbackManual)))
 	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
 	t.EpochTable = r.epochTable()
@@ -190,11 +194,6 @@ func (t Tag) WritesChecks() bool {
 
 // laterKeys reads what is checked and kept, and has no effect in this version.
 func (r *reader) laterKeys(t *Tag) {
-	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
-		string(cluster.Async), string(cluster.SemiSync), string(cluster.SemiSyncStrict)))
-	if t.Durability != cluster.Async {
-		r.later("durability", "async: a failover may lose what the passive had not received")
-	}
 	if t.RestartGrace = r.seconds("restart_grace", 0, 0, time.Hour, "seconds, for example 5; 0 is off"); t.RestartGrace > 0 {
 		r.later("restart_grace", "nobody waits for a restart")
 	}

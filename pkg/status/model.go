@@ -247,13 +247,16 @@ type Daemons struct {
 type Protection struct {
 	// Line says in one line what protects the pair now, Missing what is lacking for
 	// an automatic failover.
-	Line          string             `json:"line"`
-	Missing       []string           `json:"missing,omitempty"`
-	Durability    cluster.Durability `json:"durability"`
-	Unfenced      string             `json:"unfenced,omitempty"`
-	MaxLoss       string             `json:"max_loss,omitempty"`
-	FailoverBlock *Seconds           `json:"failover_block_seconds,omitempty"`
-	Failback      string             `json:"failback,omitempty"`
-	FailbackAfter *Seconds           `json:"failback_after_seconds,omitempty"`
-	Text          []string           `json:"text"`
+	Line       string             `json:"line"`
+	Missing    []string           `json:"missing,omitempty"`
+	Durability cluster.Durability `json:"durability"`
+	// Waits: commits wait for the passive; Acknowledged: it has all that was acknowledged.
+	Waits         bool     `json:"waits,omitempty"`
+	Acknowledged  bool     `json:"acknowledged,omitempty"`
+	Unfenced      string   `json:"unfenced,omitempty"`
+	MaxLoss       string   `json:"max_loss,omitempty"`
+	FailoverBlock *Seconds `json:"failover_block_seconds,omitempty"`
+	Failback      string   `json:"failback,omitempty"`
+	FailbackAfter *Seconds `json:"failback_after_seconds,omitempty"`
+	Text          []string `json:"text"`
 }

@@ -28,9 +28,9 @@ func (t *Tag) protect(sub Subject, s cluster.Snapshot) {
 	}
 	switch p.Durability {
 	case cluster.SemiSync:
-		parts = append(parts, "semi-synchronous, a failover loses no acknowledged write while both servers replicate")
+		parts = append(parts, p.acknowledged("semi-synchronous"))
 	case cluster.SemiSyncStrict:
-		parts = append(parts, "semi-synchronous and strict, a failover loses no acknowledged write")
+		parts = append(parts, p.acknowledged("semi-synchronous and strict"))
 	default:
 		parts = append(parts, "asynchronous, a failover may lose what the passive has not received")
 	}
@@ -42,6 +42,17 @@ func (t *Tag) protect(sub Subject, s cluster.Snapshot) {
 		parts = append(parts, t.fencing(p.Unfenced))
 	}
 	p.Line = plain(strings.Join(parts, "; "))
+}
+
+// acknowledged says what a promise that commits wait for the passive is worth now.
+func (p *Protection) acknowledged(promise string) string {
+	switch {
+	case p.Acknowledged:
+		return promise + ", a failover loses no acknowledged write"
+	case p.Waits:
+		return promise + ": commits wait for the passive, which does not hold all yet and may not take over"
+	}
+	return promise + ": the passive is away, commits do not wait for it, and it may not take over"
 }
 
 // fencing is how it is known that the old active takes no more writes.

@@ -36,8 +36,13 @@ func TestProtectionInOneLine(t *testing.T) {
 		{"all is well", func(*Subject, *cluster.Snapshot) {}},
 		{"unfenced=wait", func(sub *Subject, _ *cluster.Snapshot) { sub.Policy.Unfenced = "wait" }},
 		{"unfenced=risk", func(sub *Subject, _ *cluster.Snapshot) { sub.Policy.Unfenced = "risk" }},
-		{"semi-sync", func(_ *Subject, s *cluster.Snapshot) { s.Assignment.Durability = cluster.SemiSync }},
-		{"strict", func(_ *Subject, s *cluster.Snapshot) { s.Assignment.Durability = cluster.SemiSyncStrict }},
+		{"semi-sync, the passive is away", func(_ *Subject, s *cluster.Snapshot) { s.Assignment.Durability = cluster.SemiSync }},
+		{"semi-sync", func(_ *Subject, s *cluster.Snapshot) {
+			s.Assignment.Durability, s.Assignment.Waits, s.Assignment.Eligible = cluster.SemiSync, true, []cluster.Endpoint{s.Assignment.Passive}
+		}},
+		{"strict, the passive has not all yet", func(_ *Subject, s *cluster.Snapshot) {
+			s.Assignment.Durability, s.Assignment.Waits, s.Assignment.Eligible = cluster.SemiSyncStrict, true, nil
+		}},
 		{"both leases", leased(cluster.LeaseBoth)},
 		{"the lease in Redis only", leased(cluster.LeaseRedis)},
 		{"the lock only", leased(cluster.LeaseLock)},

@@ -146,14 +146,17 @@ func protectionOf(sub Subject, a cluster.Assignment) *Protection {
 	}
 	switch out.Durability {
 	case cluster.SemiSync:
-		out.Text = append(out.Text, "semi-synchronous: an acknowledged write is on both servers; with the passive away writes go on without that")
+		out.Text = append(out.Text, "durability=semisync: a commit waits until the passive has received it; with the passive away commits go on, and nothing fails over by itself")
 	case cluster.SemiSyncStrict:
-		out.Text = append(out.Text, "semi-synchronous, strict: an acknowledged write is on both servers; with the passive away writes wait")
+		out.Text = append(out.Text, "durability=semisync-strict: a commit waits until the passive has received it, also while that is away")
 	default:
 		out.Text = append(out.Text, "asynchronous: what the passive has not received when the active dies is lost")
 	}
+	if out.Durability.Acknowledged() {
+		out.Waits, out.Acknowledged = a.Waits, a.Waits && a.IsEligible(a.Passive)
+	}
 	if p.Durability != "" && p.Durability != out.Durability {
-		out.Text = append(out.Text, fmt.Sprintf("durability=%s is configured and not in force", p.Durability))
+		out.Text = append(out.Text, fmt.Sprintf("mmm.conf says durability=%s: an operator has changed it since (mmmctl durability)", p.Durability))
 	}
 	switch {
 	case p.MaxLoss == "", p.MaxLoss == "any":

@@ -1,0 +1,46 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+// Durability asks for another promise for acknowledged writes; the leading identify
+// changes the record, and agents follow it.
+func (s *Service) Durability(ctx context.Context, ask Asked, want cluster.Durability) (Outcome, error) {
+	out := Outcome{Tag: ask.Pair.Tag}
+	snap, err := s.led(ctx, ask.Pair)
+	if err != nil {
+		return out, err
+	}
+	out.Active, out.Epoch = activeOf(snap), snap.Assignment.Epoch
+	req := cluster.Request{ID: s.opt.NewID(), Verb: cluster.VerbDurability, Actor: s.opt.Actor, Reason: ask.Reason, State: cluster.RequestFiled, Durability: want}
+	return s.file(ctx, ask, req, snap, out)
+}
+
+// Promised says what is promised for acknowledged writes now, and whether it holds, from
+// the record.
+func (s *Service) Promised(ctx context.Context, pair cluster.Pair) (Outcome, error) {
+	out := Outcome{Tag: pair.Tag}
+	snap, err := s.opt.Bus.Snapshot(ctx, pair.UniqSign)
+	if err != nil {
+		return out, err
+	}
+	a := snap.Assignment
+	out.Active, out.Epoch = activeOf(snap), a.Epoch
+	switch {
+	case !a.Exists():
+		out.Answer = "there is no assignment yet, and nothing is promised"
+	case !a.Durability.Acknowledged():
+		out.Answer = "async: a failover may lose what the passive has not received"
+	case !a.Waits:
+		out.Answer = fmt.Sprintf("%s: commits do not wait at present, and nothing fails over by itself: the passive is away, or has just come back", a.Durability)
+	case !a.IsEligible(a.Passive):
+		out.Answer = fmt.Sprintf("%s: commits wait for %s, which may not take over before it has all that was acknowledged", a.Durability, a.Passive)
+	default:
+		out.Answer = fmt.Sprintf("%s: every commit waits until %s has received it", a.Durability, a.Passive)
+	}
+	return out, nil
+}
