@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -168,11 +169,13 @@ func (c *Conn) AwaitCommits(ctx context.Context) error {
 	if s, err = c.ends(ctx, op); err != nil {
 		return err
 	}
-	var then []string
 	if s.enabled() && (s.acks.Source != cluster.Yes || s.timeout() == settling && s.acks.Waiting > 0) {
 		// Nobody waits at present, or until a timeout that lets all go.
-		then = append(then, setGlobal(s.source+"_enabled", "OFF"))
+		if err := c.drop(ctx, op, s); err != nil {
+			return err
+		}
 	}
+	var then []string
 	if _, ok := s.vars[s.count()]; ok {
 		then = append(then, setGlobal(s.count(), "1"))
 	}
@@ -187,6 +190,27 @@ func (c *Conn) AwaitCommits(ctx context.Context) error {
 		return c.fault(op, wrong)
 	}
 	return nil
+}
+
+// drop switches off and sees everybody gone who waits: in MySQL one who comes to it only
+// after it was switched on again goes on waiting, by the old timeout.
+func (c *Conn) drop(ctx context.Context, op string, s ends) error {
+	if err := c.exec(ctx, op, c.dialect.limit(timeToOpen(ctx)), fmt.Sprintf(setInTime, s.source+"_enabled")); err != nil {
+		return tooLate(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := c.ends(ctx, op)
+		if err != nil || s.acks.Waiting == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return c.fault(op, ctx.Err())
+		}
+	}
 }
 
 // setOnInTime is setInTime for a switch to be set.

@@ -1,7 +1,6 @@
 package mysqlnode
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,9 +31,8 @@ func acks(t *testing.T, c *Conn) cluster.Acks {
 func write(t *testing.T, s *server, id int) <-chan error {
 	t.Helper()
 	app, answer := s.app(), make(chan error, 1)
-	ctx := context.WithoutCancel(t.Context())
 	go func() {
-		_, err := app.ExecContext(ctx, fmt.Sprintf("INSERT INTO t VALUES (%d, 1)", id))
+		_, err := app.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO t VALUES (%d, 1)", id))
 		answer <- err
 	}()
 	return answer
