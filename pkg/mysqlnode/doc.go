@@ -1,8 +1,8 @@
 // Package mysqlnode is one MySQL or MariaDB server as the programs use it: it
 // holds every SQL text and every difference between the flavours (dialect.go),
-// samples a server, closes and opens it for writes, drains it, locks accounts,
-// takes named locks, keeps the row that remembers the epoch and checks the
-// prerequisites.
+// samples a server, closes and opens it for writes, drains it, has its commits
+// wait for a replica, locks accounts, takes named locks, keeps the row that
+// remembers the epoch and checks the prerequisites.
 //
 // A Conn is exactly one TCP session. It is never dialled again: when it is
 // gone every later call fails, and whoever holds it may conclude that nothing
@@ -12,7 +12,7 @@
 //
 // Four things stay true: an order that was given up is not left behind on the
 // server, unless it was queued on purpose (QueueReadOnly); an order that opens
-// anything is void after its time on the server's own clock; changing accounts
+// anything, or lets commits go, is void after its time on the server's own clock; changing accounts
 // leaves no trace in the binary log, and neither sql_log_bin nor super_read_only
 // switched off; and no error or finding carries a password.
 //
