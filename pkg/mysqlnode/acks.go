@@ -144,7 +144,8 @@ func (s ends) short() error {
 // plugin has to be installed as LockAccounts locks; nothing enters the binary log, and no
 // commit that waits holds it up (tried on MariaDB 10.11 and MySQL 9.7). The order has the
 // limit of SetWritable. Where rows cannot be kept from others until then (MySQL 5.6) it
-// is an error.
+// is an error. What else ends a wait: a clean shutdown of MySQL 9.7 tells those who wait
+// of a success (MariaDB 10.11 of none), and KILL on MariaDB shows the row to others.
 func (c *Conn) AwaitCommits(ctx context.Context) error {
 	const op = "have commits wait for a replica on"
 	s, err := c.installed(ctx, op, func(s ends) string { return s.source }, c.dialect.source)
