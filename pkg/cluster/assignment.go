@@ -134,6 +134,10 @@ type Assignment struct {
 	// in words; empty when nothing is known to be missing, and once the server that
 	// held it has been made whole.
 	Loss string `json:"loss,omitempty"`
+	// Left is what is known of that, in gtid text, and Estimated that From has not been
+	// compared since: it may hold more.
+	Left      string `json:"left,omitempty"`
+	Estimated bool   `json:"estimated,omitempty"`
 	// EpochTable is the replicated table, schema.table, in which the active
 	// remembers its epoch before it is opened; empty for none.
 	EpochTable string `json:"epoch_table,omitempty"`
@@ -155,7 +159,7 @@ func (a Assignment) Planned() bool { return a.Cause == CauseSwitchover || a.Caus
 func (a Assignment) Same(b Assignment) bool {
 	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
 		a.Durability == b.Durability && a.Configured == b.Configured && a.Waits == b.Waits && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
-		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss &&
+		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss && a.Left == b.Left && a.Estimated == b.Estimated &&
 		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS
 }
 

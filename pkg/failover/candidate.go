@@ -140,50 +140,6 @@ func (s *situation) errant(active, candidate *member) gtid.Set {
 	return candidate.executed.Minus(active.executed).WithoutOrigin(active.server.Identity)
 }
 
-// loss counts what active is known to have had and have lacks.
-func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known bool) {
-	if active.unread() {
-		return 0, false, false
-	}
-	n, exact = active.executed.Missing(have)
-	return n, exact, true
-}
-
-// tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
-// not known is not little.
-func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {
-	if s.p.MaxLoss < 0 || s.acknowledging(candidate.node) || safeguard.Off(safeguard.MaxLoss) {
-		return cluster.Reason{}, true
-	}
-	switch n, _, known := s.loss(active, have); {
-	case !known:
-		return why(MaxLoss, "how much %s lacks is not known, since no position of %s was ever read, and max_loss is %d", candidate.node, active.node, s.p.MaxLoss), false
-	case n > uint64(s.p.MaxLoss):
-		return why(MaxLoss, "%s lacks %s of %s, and max_loss is %d", candidate.node, plural(n, "transaction"), active.node, s.p.MaxLoss), false
-	}
-	return cluster.Reason{}, true
-}
-
-// lossText says what the failover of the epoch leaves behind on active. It names
-// the epoch, since a record rebuilt in a later one keeps it.
-func (s *situation) lossText(epoch cluster.Epoch, active *member, have gtid.Set) string {
-	n, exact, known := s.loss(active, have)
-	var text string
-	switch {
-	case !known:
-		text = "not known: no position of the old active was ever read"
-	case n == 0:
-		return ""
-	default:
-		about, upTo := "", ""
-		if !exact {
-			about, upTo = "about ", "up to "
-		}
-		text = fmt.Sprintf("at least %s%s, by the last sample of %s: %s%s", about, plural(n, "transaction"), active.node, upTo, short(active.executed.Minus(have).String()))
-	}
-	return fmt.Sprintf("%s; of the failover in epoch %d", text, epoch)
-}
-
 // sampledSince reports whether some monitor that sees source fail has an
 // answered sample of candidate that began after the trouble.
 func (s *situation) sampledSince(source, candidate *member) bool {
@@ -227,7 +183,7 @@ func ruleFailover(s *situation) (Decision, bool) {
 	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
-		Cause: "failover: " + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
+		Cause: causeDeath + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
 	if safeguard.Off(safeguard.Target) {
 		next.Target = ""
 	}
@@ -255,7 +211,8 @@ func (s *situation) legacyFailover(next cluster.Assignment, active, candidate *m
 	next.Phase, next.Active, next.Passive = cluster.PhaseSteady, candidate.node, active.node
 	next.Proof = cluster.ProofLegacy
 	next.Blocked = s.p.FailoverBlock > 0
-	next.Loss = s.lossText(next.Epoch, active, candidate.executed)
+	s.tellLoss(&next, active, candidate, candidate.executed)
+	next.Estimated = false // nobody closes and compares it
 	d := s.change("failover", next, active.reason, true)
 	d.Transition.Event.Steps = s.st.timeline()
 	return d

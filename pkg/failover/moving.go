@@ -158,7 +158,7 @@ func rulePromote(s *situation) (Decision, bool) {
 	next.Proof, next.Target, next.Waits = proof, have.String(), false
 	is, _ := s.overridden()
 	next.Blocked = s.p.FailoverBlock > 0 && !is
-	next.Loss = s.lossText(next.Epoch, from, have)
+	s.tellLoss(&next, from, to, have)
 	because := why(ActiveDead, "%s takes over from %s (%s)", to.node, from.node, proof.Words())
 	if is {
 		because.Text = s.rec.Reason + "; " + because.Text
@@ -276,6 +276,7 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 	next.Epoch, next.Version = s.rec.Epoch+1, 1
 	next.Phase, next.Active, next.Passive, next.Waits = cluster.PhaseOpening, from.node, to.node, false
 	next.From, next.To, next.Target = to.node, from.node, closed.Executed
+	next.Loss, next.Left, next.Estimated = "", "", false // who holds it goes on
 	next.Proof, next.Cause = cluster.ProofGone, "the old active is back, the other cannot take over"
 	return s.change("given back", next, why(NobodyLeft, "%s is back and %s cannot take over: %s is active again", from.node, to.node, from.node), true), true
 }
@@ -347,7 +348,7 @@ func ruleOpened(s *situation) (Decision, bool) {
 
 // Causes of an assignment that takes the role back from a server before it was open.
 const (
-	causeOpeningLost   = "failover: the server to be opened died: "
+	causeOpeningLost   = causeDeath + "the server to be opened died: "
 	causeOpeningFailed = "the server could not be opened"
 )
 

@@ -70,6 +70,8 @@ type Policy struct {
 	// MaxLoss is the largest number of transactions that may be left behind;
 	// negative means any.
 	MaxLoss int64
+	// MaxLossAge is the longest time whose transactions may be left behind; 0 means any.
+	MaxLossAge time.Duration
 	// Failback says when the role returns to the primary host, FailbackAfter for
 	// how long the condition must have held in every sample.
 	Failback      Failback

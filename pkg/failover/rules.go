@@ -51,6 +51,7 @@ func init() {
 		{anyPhase, "first-start", "no record, and nobody remembers one", "both servers seen: who the newest epoch row names; else the only writable server; else whose GTIDs contain the other's; else the predecessor's mode; else application sessions; else the primary host", ruleFirstStart},
 		{anyPhase, "not-a-member", "the record names a server that is not configured", "hold", ruleMembers},
 
+		{cluster.PhaseSteady, "loss-known", "the old active of a failover is back and closed, or replicates from the new one, and has not been compared since", "steady, with what was left behind, once", ruleLossKnown},
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
 		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},

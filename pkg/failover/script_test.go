@@ -287,6 +287,14 @@ func (w *world) expect(args map[string]string) error {
 			got = strings.ReplaceAll(rec.Cause, " ", "_")
 		case "lossy":
 			got = strconv.FormatBool(rec.Loss != "")
+		case "left":
+			got = rec.Left
+		case "estimated":
+			got = strconv.FormatBool(rec.Estimated)
+		case "event": // the kind of it
+			if w.last.Transition != nil {
+				got = strings.ReplaceAll(w.last.Transition.Event.Kind, " ", "_")
+			}
 		case "loss": // a part of it
 			if got = strings.ReplaceAll(rec.Loss, " ", "_"); strings.Contains(got, want) {
 				continue
@@ -395,6 +403,8 @@ func (w *world) line(words []string) error {
 				w.policy.FailbackAfter, _ = time.ParseDuration(value)
 			case "max_loss":
 				w.policy.MaxLoss, _ = strconv.ParseInt(value, 10, 64)
+			case "max_loss_age":
+				w.policy.MaxLossAge, _ = time.ParseDuration(value)
 			}
 		}
 		return nil
@@ -414,6 +424,9 @@ func (w *world) line(words []string) error {
 		delete(w.servers, node)
 		delete(w.lastGood, node)
 		delete(w.failing, node)
+		return nil
+	case "waits": // the record says that commits wait for the passive
+		snap.Assignment.Waits = plain[0] == "yes"
 		return nil
 	case "bump": // another identify changed the record without moving a role
 		snap.Assignment.Version++

@@ -56,6 +56,7 @@ type State struct {
 	closings  table[closing]
 	checks    table[checkCount] // by nobody
 	witness   table[witness]    // by monitor and replica
+	trails    table[trail]      // of the active
 	agents    bool              // some agent of ours has reported
 	readAt    time.Duration     // when everything was read last
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
@@ -237,6 +238,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 		st.reports.keep(there)
 		st.closings.keep(there)
 	}
+	st.takeTrails(s, p)
 	st.takeWitness(s, p.Pair.Primary, p.Pair.Secondary, now)
 	st.takeWitness(s, p.Pair.Secondary, p.Pair.Primary, now)
 }

@@ -30,7 +30,9 @@ func ruleEligible(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Eligible = append(slices.Clone(next.Eligible), passive.node)
-	next.Loss = "" // who holds what was left behind has been made whole; history keeps it
+	if !next.Estimated { // who holds what was left behind has been made whole; history keeps it
+		next.Loss, next.Left = "", ""
+	}
 	d := s.change("eligible", next, why(Steady, "%s replicates from %s and may take over", passive.node, active.node), false)
 	d.Transition.Next.Reason = s.rec.Reason
 	d.Transition.Next.Actor = s.rec.Actor

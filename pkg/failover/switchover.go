@@ -32,7 +32,8 @@ func (s *situation) beginSwitch(cause, actor string, because cluster.Reason) Dec
 	next := s.rec.Clone()
 	next.Version++
 	next.Phase, next.From, next.To = cluster.PhaseSwitching, s.rec.Active, s.rec.Passive
-	next.Target, next.Proof, next.Loss = "", cluster.ProofNone, ""
+	next.Target, next.Proof = "", cluster.ProofNone
+	next.Loss, next.Left, next.Estimated = "", "", false
 	next.Cause, next.Actor = cause, actor
 	s.st.marks = nil
 	s.st.mark("seen", "", s.now)

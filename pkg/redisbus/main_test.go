@@ -206,7 +206,7 @@ func opening(epoch cluster.Epoch, version uint64) cluster.Assignment {
 	return cluster.Assignment{
 		Epoch: epoch, Version: version, Phase: cluster.PhaseOpening, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB,
 		Target: "0-1-100,0-2-7", Eligible: []cluster.Endpoint{nodeA, nodeB}, Durability: cluster.Async, Blocked: true,
-		Cause: "refused", Proof: cluster.ProofFenced, Reason: "the active died", Actor: "identify@host", Loss: "nothing known",
+		Cause: "refused", Proof: cluster.ProofFenced, Reason: "the active died", Actor: "identify@host", Loss: "nothing known", Left: "0-1-5", Estimated: true,
 	}
 }
 

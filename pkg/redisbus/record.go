@@ -32,10 +32,6 @@ func encodeAssignment(a cluster.Assignment) []any {
 	for i, e := range a.Eligible {
 		eligible[i] = string(e)
 	}
-	blocked := "0"
-	if a.Blocked {
-		blocked = "1"
-	}
 	return []any{
 		"epoch", strconv.FormatUint(uint64(a.Epoch), 10),
 		"version", strconv.FormatUint(a.Version, 10),
@@ -47,15 +43,24 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"target", a.Target,
 		"eligible", strings.Join(eligible, ","),
 		"durability", string(a.Durability),
-		"blocked", blocked,
+		"blocked", flag(a.Blocked),
 		"cause", a.Cause,
 		"proof", string(a.Proof),
 		"reason", a.Reason,
 		"actor", a.Actor,
 		"loss", a.Loss,
+		"left", a.Left,
+		"estimated", flag(a.Estimated),
 		"epoch_table", a.EpochTable,
 		"lease_ms", strconv.FormatInt(a.LeaseMS, 10),
 	}
+}
+
+func flag(is bool) string {
+	if is {
+		return "1"
+	}
+	return "0"
 }
 
 // decodeAssignment reads a record strictly: what is half understood is not
@@ -82,6 +87,8 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 		Reason:     h["reason"],
 		Actor:      h["actor"],
 		Loss:       h["loss"],
+		Left:       h["left"],
+		Estimated:  d.flag("estimated"),
 		EpochTable: h["epoch_table"],
 	}
 	if h["since_ms"] != "" {

@@ -12,9 +12,9 @@ import (
 var aged = []string{"seq", "began", "since", "Seq", "BeganMS", "EndedMS", "LastGoodMS", "UnansweredMS", "SampledMS", "FullMS"}
 
 // unkept are the fields on which no decision rests: words for people, the times
-// of a timeline, the token (worlds count it from the newest one), and when views
+// of a timeline and of what was left behind, the token (worlds count it from the newest one), and when views
 // and reports were last heard of, which each decision sets anew.
-var unkept = []string{"SinceMS", "RedisMS", "ViewEnds", "marks", "views", "reports", "Token", "token"}
+var unkept = []string{"SinceMS", "RedisMS", "ViewEnds", "marks", "trails", "views", "reports", "Token", "token"}
 
 var instant = reflect.TypeFor[time.Duration]()
 

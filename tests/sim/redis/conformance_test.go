@@ -422,6 +422,8 @@ func drawTransition(rt *rapid.T, now cluster.Assignment, n int) cluster.Transiti
 	a.Eligible = rapid.SampledFrom([][]cluster.Endpoint{nil, {}, {nodeA}, {nodeA, nodeB}}).Draw(rt, "eligible")
 	a.Durability = cluster.Async
 	a.Blocked = rapid.Bool().Draw(rt, "blocked")
+	a.Estimated = rapid.Bool().Draw(rt, "estimated")
+	a.Left = rapid.SampledFrom([]string{"", "0-1-5"}).Draw(rt, "left")
 	a.Target = rapid.SampledFrom([]string{"", "0-1-5", "uuid:1-5,\nuuid:7"}).Draw(rt, "target")
 	a.Reason = rapid.String().Draw(rt, "reason")
 	a.Cause, a.Proof, a.Actor, a.Loss, a.EpochTable = "refused", cluster.ProofFenced, "identify", "nothing", "mmm_meta.epoch"
