@@ -57,7 +57,7 @@ func service(m tags.Making) (tags.Service, error) {
 func policyOf(t config.Tag) failover.Policy {
 	return failover.Policy{
 		Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
-		Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(),
+		Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(), MaxLossAge: t.LossAge(),
 		Failback: failover.Failback(t.Failback), FailbackAfter: t.FailbackAfter, EpochTable: t.EpochTable,
 		Monitors: t.Monitors, Durability: t.Durability,
 	}

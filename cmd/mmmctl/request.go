@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 withdrawn since nobody took it, 5 refused by a safety rule
 		return p.file(ctx, r, func(s *control.Service, t config.Tag, asked control.Asked) (control.Outcome, error) {
 			return s.Failover(ctx, control.Failover{Asked: asked, Force: force,
 				Policy: failover.Policy{Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
-					FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(), Monitors: t.Monitors}})
+					FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(), MaxLossAge: t.LossAge(), Monitors: t.Monitors}})
 		})
 	})
 	return cmd

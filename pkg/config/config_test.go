@@ -378,9 +378,14 @@ func TestAFaultOfMailStopsOnlyMail(t *testing.T) {
 }
 
 func TestMaxLoss(t *testing.T) {
-	for text, want := range map[string]int64{"": -1, "any": -1, "0": 0, "0s": 0, "5": 5, "5s": -1, "9223372036854775807": 1<<63 - 1} {
+	type limit struct {
+		transactions int64
+		age          time.Duration
+	}
+	for text, want := range map[string]limit{"": {-1, 0}, "any": {-1, 0}, "0": {0, 0}, "0s": {0, 0}, "5": {5, 0}, "5s": {-1, 5 * time.Second},
+		"9223372036854775807": {1<<63 - 1, 0}, "9223372036854775807s": {-1, 9223372036 * time.Second}} {
 		p, faults := parse("x", []byte("[a]\n"+goodPair+"max_loss="+text)).pairs(0o600)
-		if err := faults.ErrStrict(); err != nil || p.Tags[0].LossLimit() != want || (len(faults.Warnings()) > 0) != (text == "5s") {
+		if err := faults.ErrStrict(); err != nil || (limit{p.Tags[0].LossLimit(), p.Tags[0].LossAge()}) != want || len(faults.Warnings()) > 0 {
 			t.Errorf("%q: %v %v", text, p.Tags, faults.All())
 		}
 	}

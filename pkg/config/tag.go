@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,7 +29,8 @@ type Tag struct {
 	// FailoverBlock: after an automatic failover none before the pair was whole for so long; 0 is off.
 	FailoverBlock time.Duration
 	Unfenced      Unfenced
-	// MaxLoss is as written: any, a number of transactions, or seconds as 5s; see LossLimit.
+	// MaxLoss is as written: any, a number of transactions, or seconds as 5s; see
+	// LossLimit and LossAge.
 	MaxLoss string
 	Signals Signals
 	// Failback says when the role returns to the primary host, FailbackAfter how
@@ -136,7 +138,7 @@ func isUniqSign(v string) bool {
 }
 
 // LossLimit is the largest number of transactions that an automatic failover may
-// leave behind; -1 for any, and for seconds, which are not in force yet.
+// leave behind; -1 for any, and where seconds are given. 0s is none, as 0 is.
 func (t Tag) LossLimit() int64 {
 	n, err := strconv.ParseInt(strings.TrimSuffix(t.MaxLoss, "s"), 10, 64)
 	if err != nil || n > 0 && strings.HasSuffix(t.MaxLoss, "s") {
@@ -145,20 +147,27 @@ func (t Tag) LossLimit() int64 {
 	return n
 }
 
+// LossAge is the longest time whose transactions an automatic failover may leave
+// behind; 0 for any, and where no seconds are given.
+func (t Tag) LossAge() time.Duration {
+	number, is := strings.CutSuffix(t.MaxLoss, "s")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if !is || err != nil {
+		return 0
+	}
+	return time.Duration(min(n, math.MaxInt64/int64(time.Second))) * time.Second
+}
+
 func (r *reader) maxLoss() string {
 	const hint = "any, a number of transactions, or seconds as 5s"
 	v, ok := r.text("max_loss", "any")
 	if !ok || v == "any" {
 		return "any"
 	}
-	number, seconds := strings.CutSuffix(v, "s")
-	n, err := strconv.ParseUint(number, 10, 63)
-	switch {
-	case err != nil || !digits.MatchString(number):
+	number := strings.TrimSuffix(v, "s")
+	if _, err := strconv.ParseUint(number, 10, 63); err != nil || !digits.MatchString(number) {
 		r.fault("max_loss", shown(v)+" is neither any nor a number", hint)
 		return "any"
-	case seconds && n > 0:
-		r.later("max_loss", "in seconds it has no effect; a number of transactions has")
 	}
 	return v
 }
