@@ -97,7 +97,7 @@ func (c change) body() string {
 		default:
 			row("proof", a.Proof.Words())
 		}
-		row("left behind", cmp.Or(a.Loss, c.nothingCounted(from)))
+		row("left behind", cmp.Or(a.Loss, "none known"))
 	}
 	row("asked by", c.asker(planned))
 	row("reason", cmp.Or(c.reason(), "none given"))
@@ -113,16 +113,6 @@ func (c change) body() string {
 		}
 	}
 	return b.String()
-}
-
-// nothingCounted says what is known of a loss that the record does not name. An
-// operator goes where identify would not, mostly since more may be missing than
-// the last sample of the old active tells.
-func (c change) nothingCounted(from cluster.Endpoint) string {
-	if c.event.Assignment.Proof != cluster.ProofOperator {
-		return "none known"
-	}
-	return fmt.Sprintf("not known: nothing by the last sample of %s; what it took after that and did not pass on is missing", from)
 }
 
 // cause is what the change began with.
@@ -230,14 +220,14 @@ func (c change) next(old cluster.Endpoint) []string {
 	if a.Proof.IsRisk() && c.event.Kind != "rolled back" {
 		do = append(do, fmt.Sprintf("It is not proved that %s takes no more writes: make sure that no application still writes to it.", orNone(cluster.Endpoint(cmp.Or(string(old), string(a.Passive))))))
 	}
-	if a.Loss != "" && c.event.Kind != "rolled back" {
+	if a.Left != "" && c.event.Kind != "rolled back" {
 		do = append(do, fmt.Sprintf("What was left behind is on %s only: keep its data until somebody has looked at it.", orNone(old)),
 			fmt.Sprintf("If %[1]s returns with it, %[1]s stays closed and is kept out (quarantine), and another mail says so: look at these transactions in its binary logs, apply to %[2]s what is worth keeping, then rebuild %[1]s from %[2]s.", orNone(old), orNone(a.Active)))
 	}
 	switch what {
 	case "failover":
-		if a.Loss == "" {
-			do = append(do, fmt.Sprintf("%s is closed and replicates again by itself when it is back. If it has transactions of its own, it is kept out and another mail says so.", orNone(old)))
+		if a.Left == "" {
+			do = append(do, fmt.Sprintf("%s is closed, compared and replicates again by itself when it is back. If it has transactions of its own, it is kept out and another mail says so.", orNone(old)))
 		}
 		if a.Blocked {
 			do = append(do, "No other automatic failover happens until the pair has been whole for the time of failover_block.")

@@ -280,6 +280,9 @@ func (p *pair) quarantine(snap cluster.Snapshot, node cluster.Endpoint) conditio
 	row("epoch", fmt.Sprint(a.Epoch))
 	row("errant", cmp.Or(found.Errant, "not named"))
 	row("why", found.Reason)
+	if a.Loss != "" && !a.Estimated && node == a.From {
+		row("left behind", a.Loss)
+	}
 	fmt.Fprintf(&b, "\nWhat to do:\n* Look at these transactions in the binary logs of %[1]s, and apply to %[2]s what is to be kept.\n"+
 		"* Then rebuild %[1]s from a copy of %[2]s; it joins by itself. Until then nobody can take over from %[2]s.\n", node, orNone(a.Active))
 	c.subject, c.body = "quarantine "+string(node), b.String()

@@ -347,7 +347,7 @@ func (s *scene) failover(epoch cluster.Epoch) {
 	a := cluster.Assignment{Epoch: epoch, Version: 1, Phase: cluster.PhaseRevoked, From: nodeA, To: nodeB, Cause: "failover: refused", Actor: "identify one"}
 	s.redis.record(cluster.Event{Kind: "revoked", Tag: "mysql3308", Assignment: a, Reason: "10.0.21.5:3308 refuses connections", Actor: a.Actor})
 	a.Version, a.Phase, a.Active, a.Passive = 2, cluster.PhaseOpening, nodeB, nodeA
-	a.Proof, a.Blocked, a.Loss = cluster.RiskRefused, true, "at least 3 transactions, by the last sample"
+	a.Proof, a.Blocked, a.Loss, a.Left, a.Estimated = cluster.RiskRefused, true, "at least 3 transactions, by the last sample", "0-1-15", true
 	a.Reason = "10.0.21.7:3308 takes over"
 	s.redis.record(cluster.Event{Kind: "promoted", Tag: "mysql3308", Assignment: a, Reason: a.Reason, Actor: a.Actor})
 	a.Version, a.Phase = 3, cluster.PhaseSteady

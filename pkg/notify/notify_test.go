@@ -135,16 +135,17 @@ func TestEveryKindOfChange(t *testing.T) {
 			a := cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseRevoked, From: nodeA, To: nodeB, Cause: "operator's override", Actor: "anna@host"}
 			s.redis.record(cluster.Event{Kind: "revoked", Assignment: a, Reason: "anna@host takes the role: fire", Actor: a.Actor})
 			a.Version, a.Active, a.Passive, a.Proof = 2, nodeB, nodeA, cluster.ProofOperator
+			a.Loss, a.Estimated = "nothing by the last sample of 10.0.21.5:3308; and what it took after that", true
 			s.redis.record(cluster.Event{Kind: "steady", Assignment: steady(a, nil)})
 		}, "failover 10.0.21.5:3308 -> 10.0.21.7:3308 (epoch 8)", []string{
-			"risk         no proof that the old active is closed: decided by an operator's override\n", "asked by     anna@host", "left behind  not known: nothing by the last sample of 10.0.21.5:3308",
+			"risk         no proof that the old active is closed: decided by an operator's override\n", "asked by     anna@host", "left behind  nothing by the last sample of 10.0.21.5:3308; and what it took after that",
 			"make sure that no application still writes to it", "replicates again by itself when it is back"}},
 		{"a kind of a later version", func(s *scene) {
 			s.redis.record(cluster.Event{Kind: "eligible", Assignment: cluster.Assignment{Epoch: 7, Version: 2, Phase: cluster.PhaseSteady, Active: nodeA, Passive: nodeB}})
 			s.redis.record(cluster.Event{Kind: "teleported", Assignment: cluster.Assignment{Epoch: 8, Version: 1, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, To: nodeB}})
 		}, "teleported 10.0.21.5:3308 -> 10.0.21.7:3308 (epoch 8)", nil},
 		{"nothing that is a change", func(s *scene) {
-			for i, kind := range []string{"eligible", "unblocked", "announced again", "unreadable", "dusted"} {
+			for i, kind := range []string{"eligible", "loss known", "unblocked", "announced again", "unreadable", "dusted"} {
 				s.redis.record(cluster.Event{Kind: kind, Assignment: cluster.Assignment{Epoch: 7, Version: uint64(i), Phase: cluster.PhaseSteady, Active: nodeA, Passive: nodeB}})
 			}
 		}, "", nil},
@@ -647,7 +648,7 @@ func TestAHoldThatIsBackBeforeItsEndWasTold(t *testing.T) {
 
 func (s *scene) report(agent string, node cluster.Endpoint, r cluster.Report) {
 	s.redis.change(func(snap *cluster.Snapshot) {
-		snap.Assignment = cluster.Assignment{Epoch: 8, Version: 3, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA}
+		snap.Assignment = cluster.Assignment{Epoch: 8, Version: 3, Phase: cluster.PhaseSteady, Active: nodeB, Passive: nodeA, From: nodeA, Loss: "it has 1 transaction"}
 		snap.Verdict = &cluster.Verdict{Tag: "mysql3308"}
 		r.Agent, r.Node, r.Order = agent, node, snap.Assignment.Order()
 		if snap.Reports[node] == nil {
@@ -667,7 +668,7 @@ func TestAQuarantineIsToldOnce(t *testing.T) {
 		s.pass(20 * time.Second)
 		const subject = "[mmm] mysql3308: quarantine 10.0.21.5:3308 (epoch 8)"
 		s.expect(subject)
-		for _, want := range []string{"errant       0-1-17", "active       10.0.21.7:3308", "rebuild 10.0.21.5:3308"} {
+		for _, want := range []string{"errant       0-1-17", "left behind  it has 1 transaction", "active       10.0.21.7:3308", "rebuild 10.0.21.5:3308"} {
 			if body := s.server.mails()[0].mail.Body; !strings.Contains(body, want) {
 				s.Errorf("the mail does not say %q:\n%s", want, body)
 			}

@@ -123,7 +123,7 @@ func (s *Service) event(p *pair, e cluster.Event) {
 		p.active = a.Active
 	}
 	switch e.Kind {
-	case "eligible", "ineligible", "unblocked", "announced again", "unreadable":
+	case "eligible", "ineligible", "loss known", "unblocked", "announced again", "unreadable":
 		return
 	case "rebuilt", "first start", "rolled back", "failover", "steady":
 	default:

@@ -158,7 +158,7 @@ func assignmentOf(a cluster.Assignment, nowMS int64) *Assignment {
 	out := &Assignment{
 		Epoch: a.Epoch, Version: a.Version, Phase: a.Phase, From: a.From, To: a.To,
 		Cause: a.Cause, Proof: a.Proof, Risk: a.Proof.IsRisk(), Reason: a.Reason, Actor: a.Actor,
-		Loss: a.Loss, Eligible: a.Eligible, Blocked: a.Blocked,
+		Loss: a.Loss, Left: a.Left, Estimated: a.Estimated, Eligible: a.Eligible, Blocked: a.Blocked,
 	}
 	out.Since, out.ForSeconds = redisTime(a.SinceMS, nowMS)
 	return out

@@ -57,7 +57,8 @@
 //	  assignment      epoch, version, phase (steady, revoked, opening, switching), since,
 //	                  for_seconds, from, to, cause, proof, risk (true: less than a proof),
 //	                  closed_since (true, beside risk: the passive was seen closed later),
-//	                  reason, actor, loss, eligible[], blocked
+//	                  reason, actor, loss, left (of that, what is known, in GTIDs),
+//	                  loss_estimated (true: the old active has not been compared since), eligible[], blocked
 //	  servers[]       node, role (active, passive, none), state (alive, down, unreadable,
 //	                  unseen), cause, error, silent_seconds; the rest as of the last sample
 //	                  that was answered: read_only, super_read_only, read_only_by (agent: an

@@ -142,6 +142,7 @@ var scenes = []struct {
 	{"held_by_block", func(_ *Subject, s *cluster.Snapshot) {
 		s.Assignment.Epoch, s.Assignment.Blocked = 8, true
 		s.Assignment.Loss = "at least 3 transactions, by the last sample of 10.0.21.7:3308: 0-2-118:120; of the failover in epoch 8"
+		s.Assignment.Left, s.Assignment.Estimated = "0-2-118:120", true
 		spoil(s, nodeA, down(cluster.CauseRefused))
 		block := "the last automatic failover was in epoch 8 and the pair has not been whole for 1m0s since"
 		s.Verdict.Held, s.Verdict.Reason = true, cluster.Reason{Code: "active-dead", Text: "10.0.21.5:3308 is dead; held: " + block}

@@ -115,12 +115,16 @@ type Assignment struct {
 	Proof      cluster.Proof    `json:"proof,omitempty"`
 	Risk       bool             `json:"risk"`
 	// ClosedSince, beside Risk: the passive has been seen closed since the change of role.
-	ClosedSince bool               `json:"closed_since,omitempty"`
-	Reason      string             `json:"reason,omitempty"`
-	Actor       string             `json:"actor,omitempty"`
-	Loss        string             `json:"loss,omitempty"`
-	Eligible    []cluster.Endpoint `json:"eligible,omitempty"`
-	Blocked     bool               `json:"blocked"`
+	ClosedSince bool   `json:"closed_since,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	Actor       string `json:"actor,omitempty"`
+	Loss        string `json:"loss,omitempty"`
+	// Left is what of it is known, in gtid text; Estimated: there may be more, the old
+	// active has not been compared since.
+	Left      string             `json:"left,omitempty"`
+	Estimated bool               `json:"loss_estimated,omitempty"`
+	Eligible  []cluster.Endpoint `json:"eligible,omitempty"`
+	Blocked   bool               `json:"blocked"`
 }
 
 // Seconds is a duration as JSON has it, with milliseconds.

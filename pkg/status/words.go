@@ -162,7 +162,7 @@ func protectionOf(sub Subject, a cluster.Assignment) *Protection {
 	case p.MaxLoss == "", p.MaxLoss == "any":
 		out.Text = append(out.Text, "max_loss=any: a failover happens however much would be lost")
 	case strings.HasSuffix(p.MaxLoss, "s"):
-		out.Text = append(out.Text, "max_loss="+p.MaxLoss+": no failover that would lose writes of more than "+strings.TrimSuffix(p.MaxLoss, "s")+" s")
+		out.Text = append(out.Text, "max_loss="+p.MaxLoss+": no failover that may lose writes of more than "+strings.TrimSuffix(p.MaxLoss, "s")+" s")
 	default:
 		out.Text = append(out.Text, "max_loss="+p.MaxLoss+": no failover that would lose more than "+p.MaxLoss+" transactions")
 	}

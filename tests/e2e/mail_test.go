@@ -103,7 +103,7 @@ func TestMail(t *testing.T) {
 	if risk, is := strings.CutPrefix(string(change.Record.Proof), "risk: "); is {
 		proof = "risk         " + risk
 	}
-	s.says(d, proof, "left behind  none known", "cause        failover: ", string(s.a.Addr()), string(s.b.Addr()), "tag          "+harness.ServiceTag,
+	s.says(d, proof, "left behind  nothing by the last sample of "+string(s.a.Addr()), "cause        failover: ", string(s.a.Addr()), string(s.b.Addr()), "tag          "+harness.ServiceTag,
 		"Steps of the change", "  seen", "  opened", "on "+string(s.b.Addr())+" under order "+fmt.Sprint(change.Record.Epoch), "asked by     nobody, it was automatic")
 	if len(d.To) != 2 || d.Header.Get("Auto-Submitted") != "auto-generated" || d.Header.Get("X-Mmm-Tag") != harness.ServiceTag {
 		t.Errorf("to %s, header %v", d.To, d.Header)
@@ -155,7 +155,7 @@ func TestMailOfAQuarantine(t *testing.T) {
 	if want := fmt.Sprintf("[mmm] %s: quarantine %s (epoch %d)", harness.ServiceTag, s.a.Addr(), s.record().Epoch); d.Subject != want {
 		t.Errorf("subject %q, want %q", d.Subject, want)
 	}
-	s.says(d, "errant       ", "active       "+string(s.b.Addr()), "rebuild "+string(s.a.Addr()))
+	s.says(d, "errant       ", "left behind  "+string(s.a.Addr())+" is back and has ", "active       "+string(s.b.Addr()), "rebuild "+string(s.a.Addr()))
 	s.mailed(m, "failover")
 }
 
