@@ -164,7 +164,13 @@ func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known 
 // change of role under way.
 func (s *situation) compared(active *member) bool {
 	r, ok := active.closedUnder(s.rec.Order())
-	return ok && s.rec.Phase == cluster.PhaseRevoked && r.Executed != "" && active.fault == ""
+	return ok && s.rec.Phase == cluster.PhaseRevoked && active.tellsAll(&r) && active.fault == ""
+}
+
+// tellsAll reports whether r, of a server that was closed, tells what it has, though
+// that be nothing.
+func (m *member) tellsAll(r *cluster.Report) bool {
+	return r.Executed != "" || m.known && m.server.Executed == ""
 }
 
 // causeDeath begins the cause of an automatic failover.
@@ -326,7 +332,7 @@ func ruleLossKnown(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Loss, next.Left, next.Estimated = text, left.String(), false
-	if n == 0 || next.IsEligible(from.node) { // it has been made whole
+	if n == 0 || next.IsEligible(from.node) && s.errant(to, from).IsEmpty() { // it has been made whole
 		next.Loss, next.Left = "", ""
 	}
 	d := s.change("loss known", next, cluster.Reason{Code: Steady, Text: text}, false)
@@ -337,11 +343,24 @@ func ruleLossKnown(s *situation) (Decision, bool) {
 // comparable reports whether all that from, the old active, has is known, and that
 // it took its last write.
 func (s *situation) comparable(from, to *member) bool {
-	if from.life != alive || from.executed.IsEmpty() {
+	if from.life != alive {
 		return false
 	}
 	_, closed := from.report(func(r cluster.Report) bool {
-		return r.Executed != "" && (r.Closed.Epoch == s.rec.Epoch || r.Deed == cluster.DeedQuarantine && r.Order.Epoch == s.rec.Epoch)
+		return from.tellsAll(&r) && (r.Closed.Epoch == s.rec.Epoch || r.Deed == cluster.DeedQuarantine && r.Order.Epoch == s.rec.Epoch)
 	})
-	return closed || from.known && from.server.ReadOnly == cluster.Yes && from.replicates(to.node)
+	return closed || s.joined(from, to)
+}
+
+// joined reports whether a sample shows from closed and replicating from to that
+// began after to was seen open: one from before may be of when it was the passive.
+func (s *situation) joined(from, to *member) bool {
+	for _, by := range s.st.views.of(from.node) {
+		o := s.v.Snapshot.Observations[from.node][by.voice.name]
+		if o.Answered() && o.Server.ReadOnly == cluster.Yes && o.Server.Channel.Replicates(to.node) &&
+			by.value.at-milliseconds(o.EndedMS-o.FullMS) > s.st.phaseIn {
+			return true
+		}
+	}
+	return false
 }
