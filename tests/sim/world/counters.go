@@ -38,6 +38,7 @@ const (
 	SawUnblocked
 	SawTakenOut
 	SawLossCounted
+	SawLossKnown
 	SawBothOpenByRisk
 	SawClosedAfterRisk
 	SawRowsLost
@@ -129,6 +130,7 @@ var counterNames = [countersEnd]string{
 	SawUnblocked:               "a block was lifted",
 	SawTakenOut:                "a passive that was away was taken out of the eligible",
 	SawLossCounted:             "a record told of a loss",
+	SawLossKnown:               "an old active was back, and what was left behind on it was known",
 	SawBothOpenByRisk:          "both servers were open by a risk on record",
 	SawClosedAfterRisk:         "an old active was closed after the new one was open",
 	SawRowsLost:                "acknowledged rows were left behind by a failover",

@@ -87,7 +87,7 @@ func (t trail) Write(line []byte) (int, error) {
 func (w *world) policy() failover.Policy {
 	p := w.spec.Policy
 	policy := failover.Policy{Pair: w.pair, Interval: p.Interval, ConnectTimeout: p.ConnectTimeout, TryTimes: p.TryTimes,
-		Unfenced: p.Unfenced, FailoverBlock: p.FailoverBlock, MaxLoss: p.MaxLoss, Failback: p.Failback, FailbackAfter: p.FailbackAfter,
+		Unfenced: p.Unfenced, FailoverBlock: p.FailoverBlock, MaxLoss: p.MaxLoss, MaxLossAge: p.MaxLossAge, Failback: p.Failback, FailbackAfter: p.FailbackAfter,
 		EpochTable: epochTable, Durability: w.spec.Durability}
 	if w.spec.Monitors > 1 {
 		for i := range w.spec.Monitors {

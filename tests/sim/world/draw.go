@@ -82,6 +82,9 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)); r.IntN(300) == 0 {
 		s.apart(r)
 	}
+	if r := rand.New(rand.NewPCG(seed, 0xbf58476d1ce4e5b9)); r.IntN(8) == 0 {
+		s.Policy.MaxLossAge = pick(r, 300*time.Millisecond, time.Second, 3*time.Second)
+	}
 	return s
 }
 

@@ -67,7 +67,7 @@ func (w *world) ready(lost *server) bool {
 	a, p := w.record(), w.spec.Policy
 	c := lost.other.Channel(0)
 	return a.Phase == cluster.PhaseSteady && a.Active == lost.Addr() && a.IsEligible(lost.other.Addr()) && !a.Blocked &&
-		p.Unfenced != failover.UnfencedWait && p.MaxLoss < 0 && lost.other.Unapplied() == 0 && lost.Lacks(lost.other.Server) == 0 &&
+		p.Unfenced != failover.UnfencedWait && p.MaxLoss < 0 && p.MaxLossAge == 0 && lost.other.Unapplied() == 0 && lost.Lacks(lost.other.Server) == 0 &&
 		(c.IO == cluster.ThreadYes || !lost.Up()) && c.SQL == cluster.ThreadYes &&
 		w.spec.Lease == 0 && !w.judge.p.Leaps
 }

@@ -233,6 +233,22 @@ func newestView(s cluster.Snapshot, e cluster.Endpoint) (newest cluster.Observat
 	return newest
 }
 
+// Untold counts what e has committed, and of has not nor set lists.
+func (w *world) Untold(e, of cluster.Endpoint, set string) int {
+	told, err := gtid.Parse(w.spec.Flavor, set)
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, t := range w.server(e).History() {
+		one, err := gtid.Parse(w.spec.Flavor, t.GTID(w.spec.Flavor))
+		if err == nil && !told.Contains(one) && !slices.Contains(w.server(of).History(), t) {
+			n++
+		}
+	}
+	return n
+}
+
 // Known counts what that view shows of e and lacks has not.
 func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
 	newest := newestView(*w.asked, e)

@@ -11,9 +11,11 @@ import (
 type Promise struct {
 	// Members are the two servers, the primary host first.
 	Members [2]cluster.Endpoint
-	// FailoverBlock and MaxLoss are those of failover.Policy; a negative MaxLoss is any.
+	// FailoverBlock, MaxLoss and MaxLossAge are those of failover.Policy; a negative
+	// MaxLoss is any.
 	FailoverBlock time.Duration
 	MaxLoss       int64
+	MaxLossAge    time.Duration
 	// Silence is that of failover.Policy.
 	Silence time.Duration
 	// Monitors is how many there are; 0 is one.
@@ -48,6 +50,9 @@ type God interface {
 	// Known counts the transactions of e that the newest view of it shows which was
 	// read for that, and that lacks has not committed; false when there is no such view.
 	Known(e, lacks cluster.Endpoint) (n int, ok bool)
+	// Untold counts the transactions of e that of has not committed and that a set of
+	// them does not list.
+	Untold(e, of cluster.Endpoint, set string) int
 }
 
 // Violation is the breaking of an invariant.
@@ -89,6 +94,8 @@ func (v *Violation) String() string {
 //	I10 a Redis that lost or forgot something never moves the role
 //	I13 no agent closes a server that was to be open all along
 //	I14 each change of the record has one event with its cause, order and actor
+//	I15 what a failover leaves behind is told: all that a view showed, and once the old
+//	    active is back and compared all that it has; once
 //	L1  after the heal the pair is writable
 //	L2  after the heal the passive replicates, or is in quarantine for a reason
 //	L3  an active that dies while all else is well is replaced before long
@@ -148,7 +155,8 @@ type Judge struct {
 
 	looks []look
 
-	rows []row // by number
+	rows    []row           // by number
+	ackedAt []time.Duration // when, by number
 }
 
 // NewJudge makes the judge of one schedule.

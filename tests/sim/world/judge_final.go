@@ -54,6 +54,9 @@ func (j *Judge) Final(now time.Duration, f FinalFacts) {
 		j.fail(now, "I5", "%s is passive under %s and lets the application log in", a.Passive, a.Order())
 	}
 	j.whole(now, a, active, passive)
+	if a.Estimated && a.IsEligible(a.Passive) {
+		j.fail(now, "I15", "%s is back and closed, and what was left behind on it is not known under %s: %s", a.Passive, a.Order(), a.Loss)
+	}
 	j.present(now, a.Active, active.SQL, a.Order())
 }
 

@@ -37,15 +37,17 @@ type gods struct {
 	known     int
 	lacks     map[cluster.Endpoint]string
 	shown     bool
+	untold    int
 }
 
-func (g *gods) Has(e cluster.Endpoint, row uint64) bool   { return g.has[e][row] }
-func (g *gods) Unapplied(e cluster.Endpoint) int          { return g.unapplied[e] }
-func (g *gods) Stuck(cluster.Endpoint) bool               { return g.stuck }
-func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)    { return g.extra[e][0], g.extra[e][1] }
-func (g *gods) Lacks(e cluster.Endpoint, set string) bool { return g.lacks[e] == set }
-func (g *gods) Shown(cluster.Endpoint) bool               { return g.shown }
-func (g *gods) Known(_, _ cluster.Endpoint) (int, bool)   { return g.known, g.known >= 0 }
+func (g *gods) Has(e cluster.Endpoint, row uint64) bool    { return g.has[e][row] }
+func (g *gods) Unapplied(e cluster.Endpoint) int           { return g.unapplied[e] }
+func (g *gods) Stuck(cluster.Endpoint) bool                { return g.stuck }
+func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)     { return g.extra[e][0], g.extra[e][1] }
+func (g *gods) Lacks(e cluster.Endpoint, set string) bool  { return g.lacks[e] == set }
+func (g *gods) Untold(_, _ cluster.Endpoint, _ string) int { return g.untold }
+func (g *gods) Shown(cluster.Endpoint) bool                { return g.shown }
+func (g *gods) Known(_, _ cluster.Endpoint) (int, bool)    { return g.known, g.known >= 0 }
 
 // history tells a judge one story, a millisecond for each fact.
 type history struct {

@@ -22,6 +22,7 @@ const (
 	kindUnblocked  = "unblocked"
 	kindGivenBack  = "given back"
 	kindPromoted   = "promoted"
+	kindLossKnown  = "loss known"
 )
 
 // Row tells that the epoch row on e was written, by an agent or by replication.
@@ -69,6 +70,7 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 		j.begun(now, after)
 	}
 	j.awaited(now, before, after)
+	j.tells(now, before, after, ev)
 	j.count(before, after, ev)
 	for i := range j.m {
 		switch {
@@ -239,7 +241,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
 		m.planned = after.Planned()
 	}
-	if n, ok := j.knownLoss(after); ok && int64(n) > j.p.MaxLoss {
+	if n, ok := j.viewedLoss(after); ok && j.p.MaxLoss >= 0 && !j.record.Waits && int64(n) > j.p.MaxLoss {
 		j.fail(now, "I2", "%s names %s, which lacks %d transactions that were known of %s; max_loss is %d", after.Order(), after.Active, n, after.From, j.p.MaxLoss)
 	}
 	if !after.Order().Before(m.named.Order()) {
@@ -288,20 +290,6 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	}
-}
-
-// knownLoss counts what a failover leaves behind although a view told of it, where that
-// can have been acknowledged. It is
-// not known where the old active has come back meanwhile: views of that may have
-// crossed the decision.
-func (j *Judge) knownLoss(after cluster.Assignment) (int, bool) {
-	if j.p.MaxLoss < 0 || j.record.Waits || after.Phase != cluster.PhaseOpening || !strings.HasPrefix(after.Cause, causeDeath) || after.From == "" || after.From == after.Active {
-		return 0, false
-	}
-	if m := j.at(after.From); m.closedAt > j.topAt || m.startedAt > j.topAt {
-		return 0, false
-	}
-	return j.god.Known(after.From, after.Active)
 }
 
 // Obeys tells that an agent has written a record to its memory.

@@ -35,6 +35,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	applying := unseenStart && !stuck && m.adopted && !m.planned && !overridden(m.named)
 	barred := unseenStart && stuck && own > 0
 	var lost, had, promised int
+	var oldest, newest time.Duration
 	var first uint64
 	for i, r := range j.rows {
 		if r&(acked|gone) != acked || j.god.Has(e, uint64(i)) {
@@ -50,12 +51,13 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 			continue
 		}
 		if lost == 0 {
-			first = uint64(i)
+			first, oldest = uint64(i), j.ackedAt[i]
 		}
 		lost++
 		if r&guarded != 0 {
 			promised++
 		}
+		oldest, newest = min(oldest, j.ackedAt[i]), max(newest, j.ackedAt[i])
 		if r&received != 0 && !(barred && since) {
 			had++
 		}
@@ -72,6 +74,8 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 		j.fail(now, "I2", "%s is opened under %s without %d rows that were acknowledged while commits waited for it, the first %d", e, m.named.Order(), promised, first)
 	case had > 0:
 		j.fail(now, "I2", "%s is opened under %s without %d acknowledged rows that it had received", e, m.named.Order(), had)
+	case j.p.MaxLossAge > 0 && newest-oldest > j.p.MaxLossAge && !j.p.Leaps:
+		j.fail(now, "I2", "%s is opened under %s without %d acknowledged rows of %s; max_loss is %s", e, m.named.Order(), lost, newest-oldest, j.p.MaxLossAge)
 	}
 }
 
@@ -102,6 +106,7 @@ func (j *Judge) keeps(e cluster.Endpoint) {
 func (j *Judge) row(n uint64) *row {
 	for uint64(len(j.rows)) <= n {
 		j.rows = append(j.rows, 0)
+		j.ackedAt = append(j.ackedAt, 0)
 	}
 	return &j.rows[n]
 }
@@ -111,6 +116,7 @@ func (j *Judge) row(n uint64) *row {
 func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	r := j.row(row)
 	*r |= acked
+	j.ackedAt[row] = now
 	m, other := j.at(e), j.at(j.other(e))
 	m.acked = m.acked || m.open
 	if j.guards(now, e, m) {

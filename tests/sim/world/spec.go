@@ -69,6 +69,7 @@ type Policy struct {
 	Unfenced       failover.Unfenced
 	FailoverBlock  time.Duration
 	MaxLoss        int64
+	MaxLossAge     time.Duration `json:",omitempty"`
 	Failback       failover.Failback
 	FailbackAfter  time.Duration
 	TryTimes       int

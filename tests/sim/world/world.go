@@ -87,7 +87,7 @@ func (w *world) build() {
 	}
 	w.redis = w.newRedis("redis")
 	w.judge = NewJudge(Promise{
-		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss,
+		Members: [2]cluster.Endpoint(w.pair.Members()), FailoverBlock: spec.Policy.FailoverBlock, MaxLoss: spec.Policy.MaxLoss, MaxLossAge: spec.Policy.MaxLossAge,
 		RestartsOpen: spec.StartsOpen, AutoReplicate: spec.AutoReplicate, Leaps: spec.leaps(), Blocks: spec.Blocks,
 		Leases: spec.Lease > 0, Monitors: spec.Monitors, Silence: w.policy().Silence(),
 	}, w)
