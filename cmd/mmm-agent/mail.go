@@ -16,6 +16,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/mail"
 	"github.com/mmm-manager/mmm-manager/pkg/notify"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
 // mailer mails the changes of role beside the agent, on connections of its own.
@@ -80,7 +81,9 @@ func tell(ctx context.Context, c *config.Agent, r config.Redis, id string, memor
 	if send == nil {
 		send = noSender{e}
 	}
-	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Name: "mmm-agent mail"})
+	own := tags.BusOptions(r, "mmm-agent mail")
+	own.Topic = ""
+	bus := redisbus.New(own)
 	defer bus.Close()
 	n := notify.Options{ID: id, Bus: noticesOf{bus}, Send: send, Memory: memory, Log: log}
 	if c.Members != nil {

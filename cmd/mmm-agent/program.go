@@ -13,6 +13,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
 	"github.com/mmm-manager/mmm-manager/pkg/statefile"
+	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
 // program is one mmm-agent process: one agent over one Redis.
@@ -57,7 +58,7 @@ func (p *program) start(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.ctx = ctx
 	p.log.Info().Str("version", daemon.BuildInfo().Line("mmm-agent")).Str("id", p.id).
-		Str("redis", p.conf.Redis.OrAddr(p.flags.Redis).Addr).Msg("started")
+		Str("redis", p.conf.Redis.OrAddr(p.flags.Redis).String()).Msg("started")
 	if err := p.begin(); err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (p *program) start(ctx context.Context) error {
 }
 
 // status tells people what the process works for.
-func (p *program) status() string { return "over redis " + p.conf.Redis.OrAddr(p.flags.Redis).Addr }
+func (p *program) status() string { return "over redis " + p.conf.Redis.OrAddr(p.flags.Redis).String() }
 
 // begin starts an agent with p.conf.
 func (p *program) begin() error {
@@ -80,7 +81,7 @@ func (p *program) begin() error {
 	if err != nil {
 		return err
 	}
-	bus := redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Topic: r.Topic, Name: "mmm-agent"})
+	bus := redisbus.New(tags.BusOptions(r, "mmm-agent"))
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
 		Local: local, Lease: leaseOf(c), Boot: bootTime(),

@@ -23,6 +23,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
 	"github.com/mmm-manager/mmm-manager/pkg/status"
+	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
 const defaultWatch = 2 * time.Second
@@ -120,13 +121,11 @@ func (p *program) run(ctx context.Context) error {
 		return p.failed("configuration", err)
 	}
 	redis := pairs.Redis.OrAddr(p.flags.Redis)
-	bus := redisbus.New(redisbus.Options{
-		Addr: redis.Addr, Username: redis.Username, Password: redis.Password, Topic: redis.Topic, Name: "mmm-status",
-	})
+	bus := redisbus.New(tags.BusOptions(redis, "mmm-status"))
 	defer func() { _ = bus.Close() }()
 	service := status.New(status.Options{
 		Bus: bus, Subjects: subjects, Broken: broken,
-		BusHint: fmt.Sprintf("is Redis at %s up, and reachable from here? Section [redis] of %s says where it is", redis.Addr, p.flags.Conf),
+		BusHint: fmt.Sprintf("is Redis at %s up, and reachable from here? Section [redis] of %s says where it is", redis, p.flags.Conf),
 	})
 	for _, b := range broken {
 		for line := range strings.Lines(b.Failure.Message) {

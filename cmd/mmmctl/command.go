@@ -18,6 +18,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/control"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
 // program is one call of mmmctl.
@@ -148,7 +149,7 @@ func (p *program) one() (*config.Pairs, config.Tag, error) {
 
 func (p *program) open(pairs *config.Pairs) *redisbus.Bus {
 	r := pairs.Redis.OrAddr(p.flags.Redis)
-	return redisbus.New(redisbus.Options{Addr: r.Addr, Username: r.Username, Password: r.Password, Topic: r.Topic, Name: "mmmctl"})
+	return redisbus.New(tags.BusOptions(r, "mmmctl"))
 }
 
 // service opens the bus. The function that it returns closes it.

@@ -46,6 +46,15 @@ func (f *file) sameRedis(mine, others Redis, conf *file) {
 	if mine.Topic != others.Topic {
 		differ("topic", mine.Topic, others.Topic, false)
 	}
+	if len(mine.Sentinels)+len(others.Sentinels) > 0 {
+		// Any sentinels of the same master will do, and host is the address that they name.
+		if (len(mine.Sentinels) == 0) != (len(others.Sentinels) == 0) {
+			differ("sentinels", mine.String(), others.String(), true)
+		} else if mine.MasterName != others.MasterName {
+			differ("master_name", mine.MasterName, others.MasterName, false)
+		}
+		return
+	}
 	here, there := cmp.Or(mine.Addr, usualRedis), cmp.Or(others.Addr, usualRedis)
 	if sameServer(cluster.Endpoint(here)) != sameServer(cluster.Endpoint(there)) {
 		// Without an address --redis counts, which is not in the files.

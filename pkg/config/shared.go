@@ -20,11 +20,26 @@ type Redis struct {
 	Username string
 	Password cluster.Secret
 	Topic    string
-	// Not in force yet.
-	TLS        bool
-	TLSCA      string
-	Sentinels  []cluster.Endpoint
-	MasterName string
+	TLS      bool
+	// CA is the text of the file that tls_ca names: PEM certificates that vouch
+	// for Redis. Without them those of the system do.
+	CA string
+	// Sentinels say which server is the master of MasterName; Addr is not used then.
+	Sentinels        []cluster.Endpoint
+	MasterName       string
+	SentinelPassword cluster.Secret
+}
+
+// String says where Redis is.
+func (r Redis) String() string {
+	if len(r.Sentinels) == 0 {
+		return r.Addr
+	}
+	all := make([]string, len(r.Sentinels))
+	for i, e := range r.Sentinels {
+		all[i] = string(e)
+	}
+	return fmt.Sprintf("%s of the sentinels %s", r.MasterName, strings.Join(all, ", "))
 }
 
 // OrAddr is r with addr where the file has no address: flag --redis counts only then.
@@ -78,14 +93,9 @@ func (r *reader) redis() Redis {
 		Password: r.secret("password"),
 		Topic:    r.word("topic", DefaultTopic, "the same word as in the other file, for example "+DefaultTopic),
 	}
-	if !r.given("host") {
-		r.warn("host", "is missing", "--redis is used, or 127.0.0.1:6379")
-	}
-	if x.TLS = r.yes("tls", false); x.TLS {
-		r.later("tls", "connections are not encrypted")
-	}
-	if x.TLSCA, _ = r.text("tls_ca", ""); x.TLSCA != "" {
-		r.later("tls_ca", "connections are not encrypted")
+	x.TLS = r.yes("tls", false)
+	if x.CA = r.certificates("tls_ca"); x.CA != "" && !x.TLS {
+		r.warn("tls_ca", "vouches for nobody without tls", "tls=1")
 	}
 	for _, text := range r.list("sentinels") {
 		e, err := cluster.ParseEndpoint(text)
@@ -96,11 +106,16 @@ func (r *reader) redis() Redis {
 		x.Sentinels = append(x.Sentinels, e)
 	}
 	x.MasterName = r.word("master_name", "", "the name that the sentinels know")
-	if len(x.Sentinels) > 0 {
-		r.later("sentinels", "host is used")
+	x.SentinelPassword = r.secret("sentinel_password")
+	switch {
+	case r.given("sentinels"):
 		if x.MasterName == "" {
 			r.fault("master_name", "is missing beside sentinels", "the name that the sentinels know, for example mymaster")
 		}
+	case x.MasterName != "":
+		r.fault("sentinels", "is missing beside master_name", "host:port, host:port, host:port; the usual port is 26379")
+	case !r.given("host"):
+		r.warn("host", "is missing", "--redis is used, or 127.0.0.1:6379")
 	}
 	return x
 }

@@ -23,9 +23,17 @@ const (
 
 // Options says which Redis to use, and how.
 type Options struct {
-	Addr     string // host:port
+	Addr     string // host:port; not used with Sentinels
 	Username string
 	Password cluster.Secret
+	// TLS encrypts connections, to the sentinels too. The names in certificates are
+	// checked, by the authorities in CA (PEM) or else by those of the system.
+	TLS bool
+	CA  string
+	// Sentinels, each host:port, name the server that is master of MasterName.
+	Sentinels        []string
+	MasterName       string
+	SentinelPassword cluster.Secret
 	// Topic is the predecessor's channel; without one nothing is announced on it.
 	Topic string
 	// Name is what CLIENT LIST shows; blanks in it become dashes.
@@ -41,6 +49,8 @@ type Bus struct {
 	client *redis.Client
 	addr   string
 	topic  string
+	// sentinels is nil where Redis has one fixed address.
+	sentinels *sentinels
 
 	closed context.Context
 	close  context.CancelFunc
@@ -65,12 +75,24 @@ func New(o Options) *Bus {
 	}
 	b := &Bus{addr: o.Addr, topic: o.Topic, tokens: map[holding]uint64{}}
 	b.closed, b.close = context.WithCancel(context.Background())
-	b.client = redis.NewClient(&redis.Options{
+	own := clientOptions(o)
+	if len(o.Sentinels) == 0 {
+		own.Dialer = newDialer(o).fixed()
+	} else {
+		b.sentinels = newSentinels(o)
+		b.subs.Go(func() { b.sentinels.run(b.closed) })
+		own.Dialer = answering(b.sentinels.dial)
+	}
+	b.client = redis.NewClient(own)
+	return b
+}
+
+func clientOptions(o Options) *redis.Options {
+	return &redis.Options{
 		Addr:                     o.Addr,
 		Username:                 o.Username,
 		Password:                 o.Password.Reveal(),
 		ClientName:               strings.Join(strings.Fields(o.Name), "-"),
-		Dialer:                   dialer(o.DialTimeout),
 		DialTimeout:              o.DialTimeout,
 		DialerRetries:            1,
 		ReadTimeout:              o.ReadTimeout,
@@ -84,14 +106,27 @@ func New(o Options) *Bus {
 		ReadBufferSize:           bufferSize,
 		WriteBufferSize:          bufferSize,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	return b
+	}
+}
+
+// where is the address that errors name.
+func (b *Bus) where() string {
+	if b.sentinels == nil {
+		return b.addr
+	}
+	if addr := b.sentinels.addr(); addr != "" {
+		return addr + ", master of " + b.sentinels.name
+	}
+	return "master of " + b.sentinels.name
 }
 
 // Close ends all subscriptions and connections.
 func (b *Bus) Close() error {
 	b.close()
 	b.subs.Wait()
+	if b.sentinels != nil {
+		b.sentinels.close()
+	}
 	return b.wrap("close", b.client.Close())
 }
 

@@ -17,6 +17,9 @@
 //     reconnect a Subscription says "resubscribed", upon which a reader reads
 //     everything anew. Messages are hints, records are the truth.
 //
+// With sentinels every connection goes to the master that they name; one to
+// another server is ended within a second or two of their naming it.
+//
 // No command is retried on its own: when the answer is lost, it is unknown
 // whether the command was carried out, and the caller reads the record again.
 //

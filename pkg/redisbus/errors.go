@@ -80,7 +80,7 @@ func quoteKey(key string) string {
 
 var hints = []struct{ code, text string }{
 	{"LOADING", "it is still loading its data, wait for it"},
-	{"READONLY", "it is a replica: [redis] host must name the master"},
+	{"READONLY", "it is a replica: [redis] host must name the master, or sentinels and master_name find it"},
 	{"NOAUTH", "it wants a password: set password in section [redis]"},
 	{"WRONGPASS", "username or password in section [redis] is wrong"},
 	{"NOPERM", "the ACL of this user does not allow it: the user needs keys ~mmm:* and ~mysql-*, the topic and channels mmm:*, and scripts"},
@@ -93,9 +93,18 @@ var hints = []struct{ code, text string }{
 	{"MOVED", "Redis Cluster is not supported"},
 }
 
-// hint is the way out of an error that Redis answered, empty when none is known.
+// hint is the way out of an error, empty when none is known.
 func hint(err error) string {
+	if own, ok := errors.AsType[interface {
+		error
+		hint() string
+	}](err); ok {
+		return own.hint()
+	}
 	answer, ok := errors.AsType[redis.Error](err)
+	if !ok && err != nil && strings.Contains(err.Error(), "tls: certificate required") {
+		return "it wants a certificate of its clients: set tls-auth-clients no, or optional, in redis.conf"
+	}
 	if !ok {
 		return ""
 	}
@@ -121,7 +130,7 @@ func (b *Bus) wrap(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Op: op, Addr: b.addr, Err: err}
+	return &Error{Op: op, Addr: b.where(), Err: err}
 }
 
 // checkCmds wraps the first error among cmds; a WRONGTYPE, which does not say

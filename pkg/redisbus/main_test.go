@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -137,8 +139,16 @@ func (r *realRedis) port() string {
 
 // start starts the process and waits until it answers, be it with an error.
 func (r *realRedis) start() error {
-	args := append([]string{"--port", r.port(), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--daemonize", "no",
-		"--dbfilename", "dump.rdb", "--pidfile", filepath.Join(r.dir, "pid")}, r.args...)
+	var args []string
+	rest := r.args
+	if len(rest) > 0 && strings.HasSuffix(rest[0], ".conf") {
+		args, rest = rest[:1:1], rest[1:]
+	}
+	args = append(args, "--port", r.port(), "--bind", "127.0.0.1", "--dir", r.dir, "--daemonize", "no", "--pidfile", filepath.Join(r.dir, "pid"))
+	if !slices.Contains(rest, "--sentinel") {
+		args = append(args, "--save", "", "--dbfilename", "dump.rdb")
+	}
+	args = append(args, rest...)
 	r.cmd = exec.Command("redis-server", args...)
 	r.out.Reset()
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out

@@ -81,7 +81,7 @@ func Run(parent context.Context, o Options) error {
 	defer signals.Close()
 	p.ctx, p.signals = ctx, signals
 	redis := pairs.Redis.OrAddr(o.Flags.Redis)
-	log.Info().Str("version", daemon.BuildInfo().Line(o.Program)).Str("id", p.id).Str("redis", redis.Addr).Msg("started")
+	log.Info().Str("version", daemon.BuildInfo().Line(o.Program)).Str("id", p.id).Str("redis", redis.String()).Msg("started")
 	p.apply(redis, chosen)
 	manager.Ready(p.status())
 	p.mu.Unlock()
@@ -149,7 +149,7 @@ func (p *program) status() string {
 	if len(names) > 0 {
 		text = strings.Trim(fmt.Sprint(names), "[]")
 	}
-	return text + " over redis " + p.redis.Addr
+	return text + " over redis " + p.redis.String()
 }
 
 // placeLogs moves the log of each tag to the file that now has its name.
@@ -189,8 +189,7 @@ func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 	if p.bus == nil || !reflect.DeepEqual(redis, p.redis) {
 		p.stopAll()
 		p.redis = redis
-		p.bus = redisbus.New(redisbus.Options{Addr: redis.Addr, Username: redis.Username, Password: redis.Password,
-			Topic: redis.Topic, Name: p.o.Program})
+		p.bus = redisbus.New(BusOptions(redis, p.o.Program))
 	}
 	wanted := map[cluster.Tag]config.Tag{}
 	for _, t := range chosen {
