@@ -81,7 +81,9 @@ func (p *program) begin() error {
 	if err != nil {
 		return err
 	}
-	bus := redisbus.New(tags.BusOptions(r, "mmm-agent"))
+	own := tags.BusOptions(r, "mmm-agent")
+	own.Refused = func(err error) { p.log.Warn().Err(err).Msg("redis refuses to tell of changes") }
+	bus := redisbus.New(own)
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
 		Local: local, Lease: leaseOf(c), Boot: bootTime(),

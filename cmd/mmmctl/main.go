@@ -1,5 +1,5 @@
 // Command mmmctl is the operator's hand: switchover, pause, resume, list,
-// history, check and check-config.
+// history, check, grants and check-config.
 package main
 
 import (

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
 )
@@ -17,9 +15,9 @@ const silentKey = "mmm:silent"
 
 // silentScript enters a pair and counts those that are known to the monitors, so
 // that no pair counts that nobody looks after any more.
-// KEYS: silent, pairs. ARGV: uniqsign, life of an entry in ms.
-var silentScript = redis.NewScript(libLua + `
-local silent, pairs_key = KEYS[1], KEYS[2]
+// KEYS: silent. ARGV: uniqsign, life of an entry in ms, pairs, which are only read.
+var silentScript = newScript(`
+local silent, pairs_key = KEYS[1], ARGV[3]
 local refusal = wrong_type(silent, 'zset', pairs_key, 'set')
   or denied({{'ZADD', silent, '0', ''}, {'PEXPIRE', silent, '1'}})
 if refusal then return refusal end
@@ -45,7 +43,7 @@ func (b *Bus) TellSilent(ctx context.Context, u cluster.UniqSign) (failover.Sile
 	if err := checkUniqSign(u); err != nil {
 		return failover.Silence{}, fmt.Errorf("%s: %w", op, err)
 	}
-	answer, err := b.run(ctx, op, silentScript, []string{silentKey, pairsKey}, string(u), failover.SilentLife.Milliseconds())
+	answer, err := b.run(ctx, op, silentScript, []string{silentKey}, string(u), failover.SilentLife.Milliseconds(), pairsKey)
 	if err != nil {
 		return failover.Silence{}, err
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Topic string
 	// Name is what CLIENT LIST shows; blanks in it become dashes.
 	Name string
+	// Refused, unless nil, is told why Redis refuses a subscription, each reason once.
+	Refused func(error)
 	// DialTimeout and ReadTimeout bound each dial and each answer; 0 means 1 s.
 	DialTimeout, ReadTimeout time.Duration
 }
@@ -51,6 +53,7 @@ type Bus struct {
 	topic  string
 	// sentinels is nil where Redis has one fixed address.
 	sentinels *sentinels
+	refused   func(error)
 
 	closed context.Context
 	close  context.CancelFunc
@@ -73,7 +76,7 @@ func New(o Options) *Bus {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = defaultTimeout
 	}
-	b := &Bus{addr: o.Addr, topic: o.Topic, tokens: map[holding]uint64{}}
+	b := &Bus{addr: o.Addr, topic: o.Topic, refused: o.Refused, tokens: map[holding]uint64{}}
 	b.closed, b.close = context.WithCancel(context.Background())
 	own := clientOptions(o)
 	if len(o.Sentinels) == 0 {
@@ -154,9 +157,12 @@ func (b *Bus) RunID(ctx context.Context) (string, error) {
 
 // run runs a script whose answer is an array of strings, the first a word that
 // says how it went. Refusals that every script shares come back as errors.
-func (b *Bus) run(ctx context.Context, op string, s *redis.Script, keys []string, args ...any) ([]string, error) {
+func (b *Bus) run(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
 	answer, err := s.Run(ctx, b.client, keys, args...).StringSlice()
 	if err != nil {
+		if names := s.commands(err); names != "" && isDenied(err.Error()) {
+			err = fmt.Errorf("%s: %w", names, err)
+		}
 		return nil, b.wrap(op, err)
 	}
 	at := func(i int) string {
@@ -171,7 +177,7 @@ func (b *Bus) run(ctx context.Context, op string, s *redis.Script, keys []string
 	case "value":
 		return nil, b.wrap(op, &ValueError{Key: at(1), Text: at(2)})
 	case "denied":
-		return nil, b.wrap(op, fmt.Errorf("the ACL of this user does not allow %s on %s; nothing was written", at(1), at(2)))
+		return nil, b.wrap(op, fmt.Errorf("the ACL of this user does not allow %s on %s; nothing was written (%s)", at(1), at(2), rulesHint))
 	case "notleader":
 		if at(1) == "" {
 			return nil, fmt.Errorf("%s: %w: nobody holds the lease, the last token is %s", op, ErrNotLeader, at(2))

@@ -83,12 +83,30 @@ type conn struct {
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
+	if !c.plain {
+		return n, err
+	}
+	return n, c.told(n, err)
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.TCPConn.Write(p)
+	if !c.plain {
+		return n, err
+	}
+	return n, c.told(0, err)
+}
+
+// told marks a connection that ended before Redis had said anything on it.
+func (c *conn) told(n int, err error) error {
 	if n > 0 {
 		c.heard.Store(true)
-	} else if c.plain && !c.heard.Load() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
-		err = shell{unheardError{err}}
 	}
-	return n, err
+	ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if ended && !c.heard.Load() {
+		return shell{unheardError{err, c.plain}}
+	}
+	return err
 }
 
 func (c *conn) Close() error {
@@ -106,6 +124,16 @@ type secureConn struct {
 }
 
 func (c secureConn) raw() *conn { return c.below }
+
+func (c secureConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, c.below.told(n, err)
+}
+
+func (c secureConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.below.told(0, err)
+}
 
 // SyscallConn lets go-redis see that an idle connection has ended, or is about
 // to: whatever waits to be read on one that nobody uses says so.
@@ -164,15 +192,24 @@ func isTimeout(err error) bool {
 	return is && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// unheardError is a connection that was made without TLS and ended before
-// anything came.
-type unheardError struct{ error }
+// unheardError is a connection that was made and ended before anything came.
+type unheardError struct {
+	error
+	plain bool
+}
 
 func (e unheardError) Unwrap() error { return e.error }
 
-func (unheardError) hint() string {
-	return "it ended the connection without a word: it may have just stopped; a port with TLS wants tls=1"
+func (e unheardError) hint() string {
+	const text = "it ended the connection without a word: it may have just stopped; "
+	if e.plain {
+		return text + "a port with TLS wants tls=1"
+	}
+	return text + wantsNone
 }
+
+// wantsNone is the way out where Redis asks its clients for certificates.
+const wantsNone = "certificates of clients are asked for unless redis.conf has tls-auth-clients no, or optional"
 
 type failedConn struct{ err error }
 

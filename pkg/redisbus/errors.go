@@ -3,6 +3,7 @@ package redisbus
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -83,7 +84,7 @@ var hints = []struct{ code, text string }{
 	{"READONLY", "it is a replica: [redis] host must name the master, or sentinels and master_name find it"},
 	{"NOAUTH", "it wants a password: set password in section [redis]"},
 	{"WRONGPASS", "username or password in section [redis] is wrong"},
-	{"NOPERM", "the ACL of this user does not allow it: the user needs keys ~mmm:* and ~mysql-*, the topic and channels mmm:*, and scripts"},
+	{"NOPERM", "the ACL of this user does not allow it: " + rulesHint},
 	{"OOM", "its memory is full: raise maxmemory or remove foreign keys"},
 	{"MISCONF", "it cannot save to its disk and refuses writes: see its log"},
 	{"NOREPLICAS", "it has too few replicas connected for min-replicas-to-write"},
@@ -103,7 +104,7 @@ func hint(err error) string {
 	}
 	answer, ok := errors.AsType[redis.Error](err)
 	if !ok && err != nil && strings.Contains(err.Error(), "tls: certificate required") {
-		return "it wants a certificate of its clients: set tls-auth-clients no, or optional, in redis.conf"
+		return wantsNone
 	}
 	if !ok {
 		return ""
@@ -114,16 +115,25 @@ func hint(err error) string {
 			return h.text
 		}
 	}
+	if isDenied(text) {
+		return rulesHint
+	}
 	if strings.Contains(text, "max number of clients") {
 		return "it has no room for another client: raise maxclients"
 	}
 	return ""
 }
 
-// isCode finds the code word of an answer: first, or after a dash where an
-// older Redis puts its own words before the error of a command in a script.
+// isCode finds the code word of an answer: first, after a colon where other words
+// stand before it, or after a dash where an older Redis puts its own before the
+// error of a command in a script.
 func isCode(text, code string) bool {
-	return strings.HasPrefix(text, code+" ") || strings.Contains(text, "-"+code+" ")
+	return strings.HasPrefix(text, code+" ") || strings.Contains(text, ": "+code+" ") || strings.Contains(text, "-"+code+" ")
+}
+
+// isDenied finds what Redis says to a script whose user lacks a right.
+func isDenied(text string) bool {
+	return strings.Contains(text, "The user executing the script can't ")
 }
 
 func (b *Bus) wrap(op string, err error) error {
@@ -144,12 +154,37 @@ func (b *Bus) checkCmds(op string, err error, cmds ...redis.Cmder) error {
 		if args := cmd.Args(); len(args) > 1 && isCode(cause.Error(), "WRONGTYPE") {
 			cause = &WrongTypeError{Key: fmt.Sprint(args[1]), Want: wantOf(cmd.Name())}
 		}
+		switch text := cause.Error(); {
+		case isCode(text, "NOPERM"):
+			cause = fmt.Errorf("%s: %w", shownCommand(cmd), cause)
+		case strings.Contains(text, "because of previous errors"):
+			cause = fmt.Errorf("%w (one of %s is refused, as by an ACL: %s)", cause, namesOf(cmds), rulesHint)
+		}
 		return b.wrap(op, cause)
 	}
 	if errors.Is(err, redis.Nil) {
 		err = nil
 	}
 	return b.wrap(op, err)
+}
+
+// shownCommand is a command with its key.
+func shownCommand(cmd redis.Cmder) string {
+	if args := cmd.Args(); len(args) > 1 {
+		return fmt.Sprintf("%s %v", cmd.Name(), args[1])
+	}
+	return cmd.Name()
+}
+
+// namesOf are the commands, each once.
+func namesOf(cmds []redis.Cmder) string {
+	var names []string
+	for _, cmd := range cmds {
+		if !slices.Contains(names, cmd.Name()) {
+			names = append(names, cmd.Name())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func wantOf(command string) string {

@@ -27,8 +27,8 @@ func (b *Bus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoi
 		return false, cluster.Order{}, fmt.Errorf("%s: %w", op, err)
 	}
 	k := keysOf(u)
-	answer, err := b.run(ctx, op, grantScript, []string{k.assignment(), k.grant()},
-		string(node), agent, uint64(epoch), ttl.Milliseconds())
+	answer, err := b.run(ctx, op, grantScript, []string{k.grant()},
+		string(node), agent, uint64(epoch), ttl.Milliseconds(), k.assignment())
 	if err != nil {
 		return false, cluster.Order{}, err
 	}

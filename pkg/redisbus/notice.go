@@ -9,15 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
 //go:embed lua/notice.lua
 var noticeLua string
 
-var noticeScript = redis.NewScript(libLua + noticeLua)
+var noticeScript = newScript(noticeLua)
 
 // Notice names something that one of many agents is to tell people, once.
 type Notice struct {

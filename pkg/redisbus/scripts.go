@@ -2,6 +2,9 @@ package redisbus
 
 import (
 	_ "embed"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -37,13 +40,46 @@ var fileRequestLua string
 var saveRequestLua string
 
 var (
-	transitionScript  = redis.NewScript(libLua + transitionLua)
-	leadScript        = redis.NewScript(libLua + leadLua)
-	resignScript      = redis.NewScript(libLua + resignLua)
-	grantScript       = redis.NewScript(libLua + grantLua)
-	dropGrantScript   = redis.NewScript(libLua + dropGrantLua)
-	snapshotScript    = redis.NewScript(libLua + snapshotLua)
-	verdictScript     = redis.NewScript(libLua + verdictLua)
-	fileRequestScript = redis.NewScript(libLua + fileRequestLua)
-	saveRequestScript = redis.NewScript(libLua + saveRequestLua)
+	transitionScript  = newScript(transitionLua)
+	leadScript        = newScript(leadLua)
+	resignScript      = newScript(resignLua)
+	grantScript       = newScript(grantLua)
+	dropGrantScript   = newScript(dropGrantLua)
+	snapshotScript    = newScript(snapshotLua)
+	verdictScript     = newScript(verdictLua)
+	fileRequestScript = newScript(fileRequestLua)
+	saveRequestScript = newScript(saveRequestLua)
 )
+
+// script is a script of which is known what stands in each line.
+type script struct {
+	*redis.Script
+	lines []string
+}
+
+func newScript(text string) *script {
+	text = libLua + text
+	return &script{redis.NewScript(text), strings.Split(text, "\n")}
+}
+
+var (
+	scriptLine = regexp.MustCompile(`@user_script:(\d+)`)
+	scriptCall = regexp.MustCompile(`redis\.p?call\('(\w+)'`)
+)
+
+// commands are those in the line at which a script ended by err.
+func (s *script) commands(err error) string {
+	at := scriptLine.FindStringSubmatch(err.Error())
+	if at == nil {
+		return ""
+	}
+	n, _ := strconv.Atoi(at[1])
+	if n < 1 || n > len(s.lines) {
+		return ""
+	}
+	var names []string
+	for _, call := range scriptCall.FindAllStringSubmatch(s.lines[n-1], -1) {
+		names = append(names, call[1])
+	}
+	return strings.Join(names, " or ")
+}

@@ -30,6 +30,15 @@ func follower(t testing.TB, sentinels ...string) *Bus {
 	return newBus(t, Options{Sentinels: sentinels, MasterName: masterName})
 }
 
+func until(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); !cond(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not in 15 s: " + what)
+		}
+	}
+}
+
 // untilRun waits until the bus talks to the run of Redis.
 func untilRun(t testing.TB, b *Bus, run string, within time.Duration) {
 	t.Helper()
@@ -51,20 +60,18 @@ func TestSentinelFailsOver(t *testing.T) {
 	host, port, _ := net.SplitHostPort(one.addr)
 	two.do(t, "REPLICAOF", host, port)
 	first, second := runOf(t, one), runOf(t, two)
-	b := follower(t, startSentinel(t, one.addr, 0).addr, freeAddr(t))
+	until(t, "the replica is in step", func() bool {
+		return strings.Contains(fmt.Sprint(two.do(t, "INFO", "replication")), "master_link_status:up")
+	})
+	sentinel := startSentinel(t, one.addr, 0)
+	b := follower(t, sentinel.addr, freeAddr(t))
 	sub := b.Subscribe(t.Context(), Channels{All: true})
 	expectWake(t, sub, Wake{Kind: KindResubscribed})
 	untilRun(t, b, first, time.Second)
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		found := fmt.Sprint(must[any](t)(follower(t, b.sentinels.clients[0].Options().Addr).sentinels.clients[0].
-			Do(t.Context(), "sentinel", "replicas", masterName).Result()))
-		if strings.Contains(found, two.real.port()) && strings.Contains(found, "master-link-status ok") {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the sentinel knows no replica: %s", found)
-		}
-	}
+	watch := newServer(t, &server{addr: sentinel.addr})
+	until(t, "the sentinel knows the replica", func() bool {
+		return strings.Contains(fmt.Sprint(watch.do(t, "SENTINEL", "REPLICAS", masterName)), "master-link-status ok")
+	})
 	one.real.kill()
 	untilRun(t, b, second, 15*time.Second)
 	untilResubscribed(t, sub, 3*time.Second)

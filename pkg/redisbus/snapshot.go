@@ -205,6 +205,9 @@ func (r *reader) unreadable(key, found, answer string) {
 	if isCode(answer, "WRONGTYPE") {
 		fault = (&WrongTypeError{Key: key, Found: found}).Error()
 	}
+	if isDenied(answer) || isCode(answer, "NOPERM") {
+		fault += " (" + rulesHint + ")"
+	}
 	r.fault(key, fault)
 }
 

@@ -2,6 +2,7 @@ package redisbus
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type Channels struct {
 // other as it takes.
 type Subscription struct {
 	client  *redis.Client
+	refused func(error)
 	names   []string
 	pattern string
 	topic   string
@@ -46,11 +48,12 @@ type Subscription struct {
 func (b *Bus) Subscribe(ctx context.Context, channels Channels) *Subscription {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Subscription{
-		client: b.client,
-		c:      make(chan Wake),
-		queue:  newWakes(),
-		cancel: cancel,
-		ended:  make(chan struct{}),
+		client:  b.client,
+		refused: b.refusals(),
+		c:       make(chan Wake),
+		queue:   newWakes(),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
 	}
 	if channels.All {
 		s.pattern = lookPattern
@@ -78,6 +81,20 @@ func (b *Bus) Subscribe(ctx context.Context, channels Channels) *Subscription {
 		<-pumped
 	})
 	return s
+}
+
+// refusals passes on each answer by which Redis refuses a subscription, when it
+// is another than the last one.
+func (b *Bus) refusals() func(error) {
+	last := ""
+	return func(err error) {
+		answer, is := errors.AsType[redis.Error](err)
+		if !is || b.refused == nil || answer.Error() == last {
+			return
+		}
+		last = answer.Error()
+		b.refused(b.wrap("listen", err))
+	}
 }
 
 // C gives the wake-ups; it is closed when the subscription ends.
@@ -120,15 +137,8 @@ func (s *Subscription) session(ctx context.Context) (confirmed bool) {
 	conn := s.client.Subscribe(ctx)
 	defer conn.Close()
 
-	if s.pattern != "" && conn.PSubscribe(ctx, s.pattern) != nil {
-		return false
-	}
-	if len(s.names) > 0 && conn.Subscribe(ctx, s.names...) != nil {
-		return false
-	}
-	// Redis answers in order, so that the answer to this comes after all
-	// confirmations; a Redis that is still loading refuses it.
-	if conn.Ping(ctx) != nil {
+	if err := s.ask(ctx, conn); err != nil {
+		s.refused(err)
 		return false
 	}
 
@@ -146,6 +156,7 @@ func (s *Subscription) session(ctx context.Context) (confirmed bool) {
 	for {
 		got, err := conn.Receive(ctx)
 		if err != nil {
+			s.refused(err)
 			return confirmed
 		}
 		heard.Store(true)
@@ -164,6 +175,23 @@ func (s *Subscription) session(ctx context.Context) (confirmed bool) {
 			s.message(got)
 		}
 	}
+}
+
+// ask sends what is to be confirmed.
+func (s *Subscription) ask(ctx context.Context, conn *redis.PubSub) error {
+	if s.pattern != "" {
+		if err := conn.PSubscribe(ctx, s.pattern); err != nil {
+			return err
+		}
+	}
+	if len(s.names) > 0 {
+		if err := conn.Subscribe(ctx, s.names...); err != nil {
+			return err
+		}
+	}
+	// Redis answers in order, so that the answer to this comes after all
+	// confirmations; a Redis that is still loading refuses it.
+	return conn.Ping(ctx)
 }
 
 // watch returns when ctx ends or the connection gave no sign of life for a whole pulse.

@@ -189,7 +189,9 @@ func (p *program) apply(redis config.Redis, chosen []config.Tag) {
 	if p.bus == nil || !reflect.DeepEqual(redis, p.redis) {
 		p.stopAll()
 		p.redis = redis
-		p.bus = redisbus.New(BusOptions(redis, p.o.Program))
+		own := BusOptions(redis, p.o.Program)
+		own.Refused = func(err error) { p.log.Warn().Err(err).Msg("redis refuses to tell of changes") }
+		p.bus = redisbus.New(own)
 	}
 	wanted := map[cluster.Tag]config.Tag{}
 	for _, t := range chosen {

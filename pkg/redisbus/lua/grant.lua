@@ -1,5 +1,6 @@
--- KEYS: assignment, grant. ARGV: node, agent, epoch, ttl in ms.
-local record, grant = KEYS[1], KEYS[2]
+-- KEYS: grant. ARGV: node, agent, epoch, ttl in ms, assignment, which is only
+-- read: a key among KEYS is one that the caller may write.
+local grant, record = KEYS[1], ARGV[5]
 local node, agent, epoch, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local refusal = wrong_type(record, 'hash', grant, 'hash')
   or denied({{'HSET', grant, 'node', ''}, {'PEXPIRE', grant, ttl}})

@@ -11,7 +11,7 @@ local function read(what, name, second, command, key)
   if type(value) == 'table' and value.err then
     local found = redis.pcall('TYPE', key)
     if type(found) == 'table' then found = found.ok end
-    rows[#rows + 1] = {'fault', key, found or '', value.err}
+    rows[#rows + 1] = {'fault', key, found or '', command .. ': ' .. value.err}
     return nil
   end
   if value and (type(value) ~= 'table' or #value > 0) then
@@ -19,6 +19,16 @@ local function read(what, name, second, command, key)
     return value
   end
   return nil
+end
+
+-- left tells how long a key has to live.
+local function left(what, name, second, key)
+  local value = redis.pcall('PTTL', key)
+  if type(value) == 'table' then
+    rows[#rows + 1] = {'fault', key, '', 'PTTL: ' .. value.err}
+  else
+    rows[#rows + 1] = {what, name, second, tostring(value)}
+  end
 end
 
 local nodes, seen = {}, {}
@@ -52,9 +62,7 @@ nodes_in(read('assignment', '', '', 'HGETALL', new .. 'assignment') or {}, 'acti
 read('incarnation', '', '', 'GET', new .. 'incarnation')
 read('leader', '', '', 'GET', new .. 'leader')
 read('token', '', '', 'GET', new .. 'token')
-if read('grant', '', '', 'HGETALL', new .. 'grant') then
-  rows[#rows + 1] = {'grant left', '', '', tostring(redis.pcall('PTTL', new .. 'grant'))}
-end
+if read('grant', '', '', 'HGETALL', new .. 'grant') then left('grant left', '', '', new .. 'grant') end
 read('request', '', '', 'GET', new .. 'request')
 read('pause', '', '', 'GET', new .. 'pause')
 read('verdict', '', '', 'GET', new .. 'verdict')
@@ -68,9 +76,7 @@ for i, name in ipairs(nodes) do
   for j, monitor in ipairs(monitors) do
     if j > most_monitors then break end
     local view = new .. 'view:' .. monitor .. ':' .. name
-    if read('view', name, monitor, 'GET', view) then
-      rows[#rows + 1] = {'ttl', name, monitor, tostring(redis.pcall('PTTL', view))}
-    end
+    if read('view', name, monitor, 'GET', view) then left('ttl', name, monitor, view) end
   end
 end
 if #nodes > most_nodes then rows[#rows + 1] = {'many', old .. 'members', 'servers', tostring(#nodes)} end
