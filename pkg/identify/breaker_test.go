@@ -21,7 +21,7 @@ func (l *lab) silence(cause cluster.Cause) {
 		BeganMS: ms, EndedMS: ms, LastGoodMS: ms - 3000, UnansweredMS: 4000}
 	seen := cluster.Observation{Monitor: "m", Run: "r", Seq: l.seq, Node: hostB, BeganMS: ms, EndedMS: ms, LastGoodMS: ms, FullMS: ms, Server: server}
 	for _, o := range []cluster.Observation{lost, seen} {
-		if err := l.bus.PublishObservation(l.t.Context(), sign, o, nil, time.Minute, true); err != nil {
+		if _, err := l.bus.PublishObservation(l.t.Context(), sign, o, nil, time.Minute, true); err != nil {
 			l.t.Fatal(err)
 		}
 	}

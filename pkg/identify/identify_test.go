@@ -94,7 +94,7 @@ func (l *lab) see() {
 	b.Channel.Source = hostA
 	for node, s := range map[cluster.Endpoint]cluster.Server{hostA: a, hostB: b} {
 		o := cluster.Observation{Monitor: "m", Run: "r", Seq: l.seq, Node: node, BeganMS: ms, EndedMS: ms, LastGoodMS: ms, Server: s}
-		if err := l.bus.PublishObservation(l.t.Context(), sign, o, nil, time.Minute, true); err != nil {
+		if _, err := l.bus.PublishObservation(l.t.Context(), sign, o, nil, time.Minute, true); err != nil {
 			l.t.Fatal(err)
 		}
 	}

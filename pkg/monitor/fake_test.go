@@ -246,6 +246,14 @@ func (b *fakeBus) restart() {
 	clear(b.checks)
 }
 
+// empty forgets all records while connections and run stay, as FLUSHALL does.
+func (b *fakeBus) empty() {
+	b.restart()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.run--
+}
+
 func (b *fakeBus) enter(ctx context.Context) error {
 	err := pass(ctx, 300*time.Microsecond)
 	b.mu.Lock()
@@ -270,17 +278,17 @@ func (b *fakeBus) PublishPair(ctx context.Context, p cluster.Pair) error {
 	return err
 }
 
-func (b *fakeBus) PublishObservation(ctx context.Context, _ cluster.UniqSign, o cluster.Observation, l *cluster.LegacyCheck, _ time.Duration, wake bool) error {
-	err := b.enter(ctx)
+func (b *fakeBus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, l *cluster.LegacyCheck, _ time.Duration, wake bool) (listed bool, err error) {
+	err = b.enter(ctx)
 	defer b.mu.Unlock()
 	if err != nil {
-		return err
+		return false, err
 	}
 	b.records[o.Node] = append(b.records[o.Node], kept{o, time.Now(), wake})
 	if l != nil {
 		b.checks[o.Node] = *l
 	}
-	return nil
+	return b.pairs[u] > 0, nil
 }
 
 func (b *fakeBus) RunID(ctx context.Context) (string, error) {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -87,13 +88,18 @@ func (m *Monitor) Run(ctx context.Context) {
 	now := func() time.Duration { return rt.Now() + time.Millisecond }
 	redis := &health{log: m.log}
 	announceNow := rt.NewSignal()
+	var lost atomic.Bool // Redis may have lost everything
+	allAgain := func() {
+		lost.Store(true)
+		announceNow.Set()
+	}
 	m.log.Info().Str("uniqsign", string(t.UniqSign)).Str("run", m.opt.Run).Msg("sampling the pair")
 	work := sched.NewGroup(rt)
 	defer work.Wait()
 	members := t.Members()
 	boxes, probers := make([]*outbox, len(members)), make([]*prober, len(members))
 	for i, e := range members {
-		box := &outbox{bus: bus, uniqsign: t.UniqSign, rt: rt, wall: m.opt.Wall, health: redis, back: announceNow.Set, kick: rt.NewSignal()}
+		box := &outbox{bus: bus, uniqsign: t.UniqSign, rt: rt, wall: m.opt.Wall, health: redis, back: announceNow.Set, unlisted: allAgain, kick: rt.NewSignal()}
 		boxes[i] = box
 		probers[i] = &prober{
 			watch: NewWatch(Settings{Monitor: t.Monitor, Run: m.opt.Run, Node: e, Other: t.Other(e),
@@ -118,13 +124,17 @@ func (m *Monitor) Run(ctx context.Context) {
 		work.Go(func() { defer ended[1](); publishing.run(ctx) })
 		work.Go(func() { defer ended[0](); sampling.run(ctx) })
 	}
-	work.Go(func() { announce(ctx, rt, bus, t.Pair, redis, announceNow) })
-	m.whenReplaced(ctx, func() {
-		announceNow.Set()
-		for _, b := range boxes {
-			b.again()
-		}
+	work.Go(func() {
+		announce(ctx, rt, bus, t.Pair, redis, announceNow, func() {
+			if !lost.Swap(false) {
+				return
+			}
+			for _, b := range boxes {
+				b.again()
+			}
+		})
 	})
+	m.whenReplaced(ctx, allAgain)
 }
 
 // whenReplaced calls again when another run of Redis answers than before,

@@ -226,6 +226,21 @@ func TestRedisRestartedEmptyGetsEverythingAgain(t *testing.T) {
 	})
 }
 
+func TestAnEmptiedRedisGetsEverythingWithTheNextSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench()
+		x.tag.Interval = 2 * time.Second
+		defer x.run(t)()
+		wait(10*time.Second + 500*time.Millisecond) // the pair was published half a second ago
+		x.bus.empty()
+		wait(2*time.Second + 100*time.Millisecond)
+		a, b := x.bus.last(nodeA), x.bus.last(nodeB)
+		if x.bus.pairsOf("u") == 0 || !a.wake || !b.wake {
+			t.Errorf("%d pairs, %+v, %+v", x.bus.pairsOf("u"), a, b)
+		}
+	})
+}
+
 func TestNextRunBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newBench()

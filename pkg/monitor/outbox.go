@@ -14,7 +14,7 @@ import (
 // Bus is Redis as the monitor needs it.
 type Bus interface {
 	PublishPair(ctx context.Context, pair cluster.Pair) error
-	PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error
+	PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) (listed bool, err error)
 	RunID(ctx context.Context) (string, error)
 }
 
@@ -40,6 +40,7 @@ type outbox struct {
 	wall     func() time.Time
 	health   *health
 	back     func() // Redis answers again
+	unlisted func() // Redis does not know the pair
 	beat     func() // the loop has come round
 	kick     sched.Signal
 
@@ -63,11 +64,14 @@ func (o *outbox) put(p Publish) {
 	o.kick.Set()
 }
 
-// again sends the last record once more unless a newer one waits.
+// again sends the last record once more unless a newer one waits, and wakes
+// whoever reads it.
 func (o *outbox) again() {
 	o.mu.Lock()
-	if o.waiting == nil {
-		o.waiting = o.last
+	if o.waiting == nil && o.last != nil {
+		p := *o.last
+		p.Wake = true
+		o.waiting = &p
 	}
 	o.mu.Unlock()
 	o.kick.Set()
@@ -107,13 +111,16 @@ func (o *outbox) run(ctx context.Context) {
 			if p == nil {
 				break
 			}
-			err := o.send(ctx, p)
+			listed, err := o.send(ctx, p)
 			if ctx.Err() != nil {
 				return
 			}
 			o.health.tell(err)
 			if err == nil {
-				if retry.failed() {
+				switch {
+				case !listed:
+					o.unlisted()
+				case retry.failed():
 					o.back()
 				}
 				retry = 0
@@ -127,15 +134,15 @@ func (o *outbox) run(ctx context.Context) {
 	}
 }
 
-func (o *outbox) send(ctx context.Context, p *Publish) error {
+func (o *outbox) send(ctx context.Context, p *Publish) (listed bool, err error) {
 	ctx, cancel := o.rt.Timeout(ctx, busWait)
 	defer cancel()
 	return o.bus.PublishObservation(ctx, o.uniqsign, p.Observation, p.Legacy, p.TTL, p.Wake)
 }
 
 // announce keeps the static keys of pair in Redis: at start, when kicked, and
-// now and then.
-func announce(ctx context.Context, rt sched.Runtime, bus Bus, pair cluster.Pair, h *health, kick sched.Signal) {
+// now and then. Each time it calls done.
+func announce(ctx context.Context, rt sched.Runtime, bus Bus, pair cluster.Pair, h *health, kick sched.Signal, done func()) {
 	var retry backoff
 	for wait := time.Duration(0); kick.Wait(ctx, wait) != sched.Ended; {
 		one, cancel := rt.Timeout(ctx, busWait)
@@ -149,6 +156,7 @@ func announce(ctx context.Context, rt sched.Runtime, bus Bus, pair cluster.Pair,
 			wait = retry.next()
 			continue
 		}
+		done()
 		retry = 0
 		wait = pairEvery
 	}

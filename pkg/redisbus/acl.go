@@ -28,7 +28,7 @@ var rights = map[Role]right{
 	RoleMonitor: {
 		writes: "mysql-*-servicemode mysql-*-primaryhost mysql-*-secondaryhost mysql-*-members mysql-*-check " +
 			"mmm:pairs mmm:{*}:monitors mmm:{*}:view:*",
-		commands: "client|setname multi exec set del sadd hset publish info",
+		commands: "client|setname multi exec set del sadd sismember hset publish info",
 	},
 	RoleIdentify: {
 		writes: "mysql-*-mode mysql-*-master mmm:{*}:leader mmm:{*}:token mmm:{*}:assignment mmm:{*}:incarnation " +

@@ -20,8 +20,9 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 	return map[Role]func(context.Context, *Bus) error{
 		RoleMonitor: func(ctx context.Context, b *Bus) error {
 			_, err := b.RunID(ctx)
-			return errors.Join(err, b.PublishPair(ctx, testPair()),
-				b.PublishObservation(ctx, sign, cluster.Observation{Monitor: "m", Node: nodeA}, &cluster.LegacyCheck{}, time.Minute, true))
+			pair := b.PublishPair(ctx, testPair())
+			_, seen := b.PublishObservation(ctx, sign, cluster.Observation{Monitor: "m", Node: nodeA}, &cluster.LegacyCheck{}, time.Minute, true)
+			return errors.Join(err, pair, seen)
 		},
 		RoleIdentify: func(ctx context.Context, b *Bus) error {
 			token, _, _, err := b.Lead(ctx, sign, "one", time.Minute)

@@ -15,7 +15,7 @@ func fill(b *testing.B, bus *Bus) uint64 {
 	for i := range 3 {
 		for _, node := range []cluster.Endpoint{nodeA, nodeB} {
 			o := cluster.Observation{Monitor: fmt.Sprint("m", i), Node: node, Server: cluster.Server{Executed: "0-1-100,0-2-7"}}
-			ok(b, bus.PublishObservation(ctx, sign, o, &cluster.LegacyCheck{}, time.Minute, true))
+			must[bool](b)(bus.PublishObservation(ctx, sign, o, &cluster.LegacyCheck{}, time.Minute, true))
 			ok(b, bus.SaveReport(ctx, sign, cluster.Report{Agent: fmt.Sprint("a", i), Node: node, Remembers: opening(1, 1)}, true))
 		}
 	}
@@ -36,7 +36,7 @@ func BenchmarkPublishObservation(b *testing.B) {
 	bus := newReal(b).bus(b)
 	o := cluster.Observation{Monitor: "m", Node: nodeA, Server: cluster.Server{Executed: "0-1-100,0-2-7"}}
 	for b.Loop() {
-		ok(b, bus.PublishObservation(b.Context(), sign, o, &cluster.LegacyCheck{}, time.Minute, true))
+		must[bool](b)(bus.PublishObservation(b.Context(), sign, o, &cluster.LegacyCheck{}, time.Minute, true))
 	}
 }
 

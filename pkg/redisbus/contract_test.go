@@ -59,11 +59,16 @@ func TestObservationsAndChecks(t *testing.T) {
 		o := cluster.Observation{Monitor: "mon:1", Run: "r", Seq: 7, Node: nodeA, Cause: cluster.CauseRefused, Error: "refused",
 			Server: cluster.Server{Flavor: cluster.MariaDB, ReadOnly: cluster.Yes, Users: []string{"app"}, Channel: cluster.Channel{Delay: -1}}}
 		legacy := cluster.LegacyCheck{Ping: true, ReplCheck: "Delay 3 Seconds", ReadOnly: 1, DelaySec: 3, ConnNums: -1, LastCheck: 1700000000}
-		ok(t, b.PublishObservation(ctx, sign, o, &legacy, time.Minute, true))
+		if !must[bool](t)(b.PublishObservation(ctx, sign, o, &legacy, time.Minute, true)) {
+			t.Error("the pair is not listed")
+		}
 		expectWake(t, sub, Wake{UniqSign: sign, Kind: KindView})
 		short := o
 		short.Node, short.Monitor = nodeB, "mon:2"
-		ok(t, b.PublishObservation(ctx, sign, short, nil, 30*time.Millisecond, false))
+		s.do(t, "DEL", pairsKey)
+		if must[bool](t)(b.PublishObservation(ctx, sign, short, nil, 30*time.Millisecond, false)) {
+			t.Error("the pair is listed")
+		}
 		expectSilence(t, sub)
 		check := must[map[string]string](t)(s.raw.HGetAll(ctx, "mysql-"+string(sign)+"-"+string(nodeA)+"-check").Result())
 		if d := cmp.Diff(map[string]string{"ping": "1", "repl_check": "Delay 3 Seconds", "read_only": "1", "delay_sec": "3",
@@ -77,7 +82,8 @@ func TestObservationsAndChecks(t *testing.T) {
 		if d := cmp.Diff(map[cluster.Endpoint]cluster.LegacyCheck{nodeA: legacy}, snap.Checks); d != "" || len(snap.Faults) > 0 {
 			t.Error(d, snap.Faults)
 		}
-		expectErr(t, b.PublishObservation(ctx, sign, o, nil, 0, false), nil, "1 ms")
+		_, err := b.PublishObservation(ctx, sign, o, nil, 0, false)
+		expectErr(t, err, nil, "1 ms")
 	})
 }
 

@@ -191,7 +191,7 @@ func wantOf(command string) string {
 	switch command {
 	case "hset", "hdel", "hgetall":
 		return "hash"
-	case "sadd", "smembers", "srem":
+	case "sadd", "smembers", "sismember", "srem":
 		return "set"
 	case "get", "set":
 		return "string"

@@ -18,7 +18,7 @@ import (
 func everyCall(ctx context.Context, b *Bus) map[string]error {
 	errs := map[string]error{"ping": b.Ping(ctx)}
 	errs["pair"] = b.PublishPair(ctx, testPair())
-	errs["observation"] = b.PublishObservation(ctx, sign, cluster.Observation{Monitor: "m", Node: nodeA}, &cluster.LegacyCheck{}, time.Minute, true)
+	_, errs["observation"] = b.PublishObservation(ctx, sign, cluster.Observation{Monitor: "m", Node: nodeA}, &cluster.LegacyCheck{}, time.Minute, true)
 	_, _, _, errs["lead"] = b.Lead(ctx, sign, "one", time.Minute)
 	errs["resign"] = b.Resign(ctx, sign, "one")
 	_, _, errs["renew"] = b.Renew(ctx, sign, nodeB, "a", 1, time.Minute)

@@ -14,17 +14,19 @@ import (
 
 // PublishObservation writes one monitor's view of one server, which Redis
 // forgets after ttl, and with legacy set the predecessor's -check hash; wake
-// says so on the look channel. One round trip.
-func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error {
+// says so on the look channel. One round trip. Listed is false where Redis does
+// not know the pair, as when it has been emptied.
+func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) (listed bool, err error) {
 	op := fmt.Sprintf("publish observation of %s by %s", o.Node, o.Monitor)
 	if o.Monitor == "" || o.Node == "" || ttl < time.Millisecond {
-		return fmt.Errorf("%s: want a monitor, a node and at least 1 ms to live, not %s", op, ttl)
+		return false, fmt.Errorf("%s: want a monitor, a node and at least 1 ms to live, not %s", op, ttl)
 	}
 	text, err := json.Marshal(o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return false, fmt.Errorf("%s: %w", op, err)
 	}
 	k := keysOf(u)
+	var known *redis.BoolCmd
 	cmds, err := b.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.SAdd(ctx, k.monitors(), o.Monitor)
 		pipe.Set(ctx, k.view(o.Monitor, o.Node), text, ttl)
@@ -34,9 +36,13 @@ func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o clus
 		if wake {
 			pipe.Publish(ctx, k.look(), KindView)
 		}
+		known = pipe.SIsMember(ctx, pairsKey, string(u))
 		return nil
 	})
-	return b.checkCmds(op, err, cmds...)
+	if err := b.checkCmds(op, err, cmds...); err != nil {
+		return false, err
+	}
+	return known.Val(), nil
 }
 
 func encodeCheck(c cluster.LegacyCheck) []any {

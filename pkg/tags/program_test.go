@@ -451,7 +451,7 @@ func TestWakeUps(t *testing.T) {
 	writer := redisbus.New(redisbus.Options{Addr: r.Addr(), Name: "writer"})
 	defer func() { _ = writer.Close() }()
 	o := cluster.Observation{Node: first.Tag.Primary, Monitor: "m", Run: "r", Seq: 1}
-	if err := writer.PublishObservation(ctx, first.Tag.UniqSign, o, nil, time.Minute, true); err != nil {
+	if _, err := writer.PublishObservation(ctx, first.Tag.UniqSign, o, nil, time.Minute, true); err != nil {
 		t.Fatal(err)
 	}
 	first.Wake.Wait(ctx, -1)

@@ -300,15 +300,16 @@ func (b *Bus) PublishPair(ctx context.Context, p cluster.Pair) error {
 }
 
 // PublishObservation writes a monitor's view of a server.
-func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error {
+func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) (listed bool, err error) {
 	b.of(u)
-	answer, err := b.change(ctx, func(s *Server) ([]redisbus.Wake, error) {
-		return s.store.publishObservation(s.Now(), &o, legacy, ttl, wake)
+	r, err := call(ctx, b, func(s *Server) (bool, []redisbus.Wake, error) {
+		said, err := s.store.publishObservation(s.Now(), &o, legacy, ttl, wake)
+		return err == nil && s.store.listed, said, err
 	})
 	if err != nil {
-		return b.lost(err, "publish observation of %s by %s", o.Node, o.Monitor)
+		return false, b.lost(err, "publish observation of %s by %s", o.Node, o.Monitor)
 	}
-	return answer
+	return r.value, r.err
 }
 
 // Pairs lists the pair when it was published.

@@ -475,7 +475,7 @@ func (w *twins) observe(rt *rapid.T) {
 	}
 	ttl := rapid.SampledFrom([]time.Duration{time.Minute, 3 * time.Minute, 0}).Draw(rt, "ttl")
 	wake := rapid.Bool().Draw(rt, "wake")
-	tell(rt, w, w.daemon(rt), "observe", func(ctx context.Context, c calls) error {
+	_, _ = ask(rt, w, w.daemon(rt), "observe", func(ctx context.Context, c calls) (bool, error) {
 		return c.PublishObservation(ctx, sign, o, legacy, ttl, wake)
 	})
 }

@@ -193,7 +193,7 @@ type looking struct {
 	name string
 }
 
-func (b looking) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) error {
+func (b looking) PublishObservation(ctx context.Context, u cluster.UniqSign, o cluster.Observation, legacy *cluster.LegacyCheck, ttl time.Duration, wake bool) (listed bool, err error) {
 	b.w.judge.Looked(b.w.e.Now(), b.name, o.Node, o.Answered())
 	return b.Bus.PublishObservation(ctx, u, o, legacy, ttl, wake)
 }
