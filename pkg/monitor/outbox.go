@@ -2,8 +2,10 @@ package monitor
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/rs/zerolog"
 
@@ -176,21 +178,43 @@ func (b *backoff) next() time.Duration {
 	return time.Duration(*b)
 }
 
-// health tells the log once when Redis goes and once when it is back.
+// health tells the log once when Redis goes, once for each other reason that
+// keeps it away, and once when it is back.
 type health struct {
 	log  zerolog.Logger
 	mu   sync.Mutex
-	down bool
+	told map[string]bool // the reasons since it went
 }
 
 func (h *health) tell(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case err != nil && !h.down:
-		h.log.Warn().Err(err).Str("hint", "samples go on; the newest is published when Redis answers").Msg("redis does not take records")
-	case err == nil && h.down:
-		h.log.Info().Msg("redis takes records again")
+	if err == nil {
+		if len(h.told) > 0 {
+			h.log.Info().Msg("redis takes records again")
+		}
+		h.told = nil
+		return
 	}
-	h.down = err != nil
+	if reason := reasonOf(err); !h.told[reason] {
+		h.log.Warn().Err(err).Str("hint", "samples go on; the newest is published when Redis answers").Msg("redis does not take records")
+		if h.told == nil {
+			h.told = map[string]bool{}
+		}
+		h.told[reason] = true
+	}
+}
+
+// reasonOf is an error without what was to be done, and without numbers: ports differ each time.
+func reasonOf(err error) string {
+	_, text, found := strings.Cut(err.Error(), ": redis ")
+	if !found {
+		text = err.Error()
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, text)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -77,7 +78,7 @@ func answering(dial func(context.Context, string) (net.Conn, error)) func(contex
 type conn struct {
 	*net.TCPConn
 	plain  bool
-	heard  atomic.Bool
+	heard  atomic.Pointer[string] // an error that came first, or nothing; nil while nothing has come
 	closed func(*conn)
 }
 
@@ -86,7 +87,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if !c.plain {
 		return n, err
 	}
-	return n, c.told(n, err)
+	return n, c.told(p[:n], err)
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -94,20 +95,37 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.plain {
 		return n, err
 	}
-	return n, c.told(0, err)
+	return n, c.told(nil, err)
 }
 
-// told marks a connection that ended before Redis had said anything on it.
-func (c *conn) told(n int, err error) error {
-	if n > 0 {
-		c.heard.Store(true)
+// told takes what came, and says of a connection that ended what Redis said when
+// it was made: nothing, or why it has none for this client, which go-redis takes
+// for the answer to its own first command and forgets.
+func (c *conn) told(p []byte, err error) error {
+	if len(p) > 0 && c.heard.Load() == nil {
+		refusal := ""
+		if p[0] == '-' {
+			refusal, _, _ = strings.Cut(string(p[1:]), "\r\n")
+		}
+		c.heard.Store(&refusal)
 	}
-	ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	if ended && !c.heard.Load() {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	heard := c.heard.Load()
+	switch {
+	case heard == nil:
 		return shell{unheardError{err, c.plain}}
+	case isFull(*heard):
+		return shell{fullError{errors.New(*heard)}}
 	}
 	return err
 }
+
+// fullError is what a Redis with too many clients says to a new one.
+type fullError struct{ error }
+
+func (fullError) hint() string { return roomHint }
 
 func (c *conn) Close() error {
 	c.closed(c)
@@ -127,12 +145,12 @@ func (c secureConn) raw() *conn { return c.below }
 
 func (c secureConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	return n, c.below.told(n, err)
+	return n, c.below.told(p[:n], err)
 }
 
 func (c secureConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	return n, c.below.told(0, err)
+	return n, c.below.told(nil, err)
 }
 
 // SyscallConn lets go-redis see that an idle connection has ended, or is about
@@ -201,7 +219,7 @@ type unheardError struct {
 func (e unheardError) Unwrap() error { return e.error }
 
 func (e unheardError) hint() string {
-	const text = "it ended the connection without a word: it may have just stopped; "
+	const text = "it ended the connection without a word: it may have just stopped, or have no room for another client (maxclients); "
 	if e.plain {
 		return text + "a port with TLS wants tls=1"
 	}

@@ -118,8 +118,8 @@ func hint(err error) string {
 	if isDenied(text) {
 		return rulesHint
 	}
-	if strings.Contains(text, "max number of clients") {
-		return "it has no room for another client: raise maxclients"
+	if isFull(text) {
+		return roomHint
 	}
 	return ""
 }
@@ -130,6 +130,10 @@ func hint(err error) string {
 func isCode(text, code string) bool {
 	return strings.HasPrefix(text, code+" ") || strings.Contains(text, ": "+code+" ") || strings.Contains(text, "-"+code+" ")
 }
+
+const roomHint = "it has no room for another client: raise maxclients"
+
+func isFull(text string) bool { return strings.Contains(text, "max number of clients") }
 
 // isDenied finds what Redis says to a script whose user lacks a right.
 func isDenied(text string) bool {

@@ -137,6 +137,16 @@ func TestErrorsOfAFullMemory(t *testing.T) {
 	}
 }
 
+func TestErrorsOfARedisFullOfClients(t *testing.T) {
+	s := newReal(t)
+	s.do(t, "CONFIG", "SET", "maxclients", "1")
+	for range 20 {
+		if err := s.bus(t).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "raise maxclients") && !strings.Contains(err.Error(), "(maxclients)") {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestErrorsOfTheACL(t *testing.T) {
 	s := newReal(t)
 	k := keysOf(sign)

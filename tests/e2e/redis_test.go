@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
+	"github.com/mmm-manager/mmm-manager/tests/harness"
+)
+
+// badState is a state of Redis in which nobody can work with it, or a loss.
+type badState struct {
+	name       string
+	begin, end func(*stage, *redis.Conn)
+	// logged is what the log of a monitor says of it, shown what mmm-status does.
+	logged, shown []string
+	rebuilt       bool // the record is rebuilt, with a higher epoch
+}
+
+func do(args ...any) func(*stage, *redis.Conn) {
+	return func(s *stage, c *redis.Conn) {
+		s.Helper()
+		if err := c.Do(s.short(), args...).Err(); err != nil {
+			s.Fatalf("%v: %v", args, err)
+		}
+	}
+}
+
+func all(steps ...func(*stage, *redis.Conn)) func(*stage, *redis.Conn) {
+	return func(s *stage, c *redis.Conn) {
+		s.Helper()
+		for _, step := range steps {
+			step(s, c)
+		}
+	}
+}
+
+// alone ends all connections but the test's own.
+var alone = do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+// One pair lives through every bad state of Redis, one after the other: no role
+// moves, the application writes on, the log and mmm-status name the state and the
+// way out, and the pair is managed again at once when it is over.
+func TestBadStatesOfRedis(t *testing.T) {
+	s := raise(t, options{})
+	w := s.write(1, 10*time.Millisecond)
+	c := s.Redis.Client().Conn()
+	t.Cleanup(func() { _ = c.Close() })
+	dump := map[string]string{}
+	var obstacle string
+
+	for _, state := range []badState{
+		{name: "away", begin: func(s *stage, _ *redis.Conn) { s.Redis.Kill() },
+			end:    func(s *stage, _ *redis.Conn) { s.must(s.Redis.Start(s.short())) },
+			logged: []string{"connection refused"}, shown: []string{"connection refused", "is Redis at"}},
+		{name: "hung", begin: func(s *stage, _ *redis.Conn) { s.must(s.Redis.Process().Freeze()) },
+			end:    func(s *stage, _ *redis.Conn) { s.must(s.Redis.Process().Thaw()) },
+			logged: []string{"timeout"}, shown: []string{"timeout", "is Redis at"}},
+		{name: "slow", begin: do("CLIENT", "PAUSE", "1500", "ALL"), end: do("CLIENT", "UNPAUSE")},
+		{name: "a replica without its master", begin: do("REPLICAOF", "127.0.0.1", "1"), end: do("REPLICAOF", "NO", "ONE"),
+			logged: []string{"READONLY", "sentinels and master_name"}},
+		{name: "out of memory", begin: do("CONFIG", "SET", "maxmemory", "1"), end: do("CONFIG", "SET", "maxmemory", "0"),
+			logged: []string{"OOM", "raise maxmemory"}},
+		{name: "unable to save", begin: func(s *stage, c *redis.Conn) {
+			dir, err := c.ConfigGet(s.short(), "dir").Result()
+			s.must(err)
+			obstacle = filepath.Join(dir["dir"], "dump.rdb")
+			s.must(os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o755))
+			do("CONFIG", "SET", "save", "3600 1")(s, c)
+			s.saves(c, "err")
+		}, end: func(s *stage, c *redis.Conn) {
+			s.must(os.RemoveAll(obstacle))
+			s.saves(c, "ok")
+			do("CONFIG", "SET", "save", "")(s, c)
+		}, logged: []string{"MISCONF", "cannot save to its disk"}},
+		{name: "behind a password", begin: all(do("CONFIG", "SET", "requirepass", "secret"), alone), end: do("CONFIG", "SET", "requirepass", ""),
+			logged: []string{"NOAUTH", "set password in section [redis]"}, shown: []string{"NOAUTH", "set password in section [redis]"}},
+		{name: "full of clients", begin: all(do("CONFIG", "SET", "maxclients", "1"), alone), end: do("CONFIG", "SET", "maxclients", "1000"),
+			logged: []string{"maxclients"}, shown: []string{"maxclients"}},
+		{name: "empty", begin: func(s *stage, c *redis.Conn) {
+			for _, key := range c.Keys(s.short(), "*").Val() {
+				// What has a short life has long ended when a dump is restored.
+				if c.TTL(s.short(), key).Val() < 0 {
+					dump[key] = c.Dump(s.short(), key).Val()
+				}
+			}
+			do("FLUSHALL")(s, c)
+		}, rebuilt: true},
+		{name: "restored from an older dump", begin: func(s *stage, c *redis.Conn) {
+			_, err := c.TxPipelined(s.short(), func(p redis.Pipeliner) error {
+				p.FlushAll(s.short())
+				for key, text := range dump {
+					p.Restore(s.short(), key, 0, text)
+				}
+				return nil
+			})
+			s.must(err)
+		}, rebuilt: true},
+	} {
+		began := time.Now()
+		before := s.record()
+		state.begin(s, c)
+		s.must(harness.Holds(s.Context(), 1500*time.Millisecond, "a stays open and b closed", func(ctx context.Context) (bool, string) {
+			a, errA := s.a.ReadOnly(ctx)
+			b, errB := s.b.ReadOnly(ctx)
+			return errA == nil && errB == nil && !a && b, fmt.Sprintf("read_only %v, %v (%v, %v)", a, b, errA, errB)
+		}))
+		s.more(w, 10)
+		for _, text := range state.logged {
+			s.await(10*time.Second, func(ctx context.Context) error {
+				return harness.Until(ctx, fmt.Sprintf("%s: a monitor logs %q", state.name, text), func(context.Context) (bool, string) {
+					log := s.Log(harness.Monitor, 20)
+					return strings.Contains(log, text), log
+				})
+			})
+		}
+		if state.shown != nil {
+			out, err := s.Tool(s.short(), "mmm-status", "--tag", harness.ServiceTag)
+			s.must(err)
+			for _, text := range state.shown {
+				if out.Code == 0 || !strings.Contains(out.String(), text) {
+					t.Errorf("%s: mmm-status does not say %q: %s", state.name, text, out)
+				}
+			}
+		}
+		if state.end != nil {
+			state.end(s, c)
+		}
+		ended := time.Now()
+		after := s.managed(before, state.rebuilt)
+		took := time.Since(ended)
+		t.Logf("%s: managed again after %v, in all %v", state.name, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+		if took > 5*time.Second {
+			t.Errorf("%s: managed again only %v after it was over", state.name, took)
+		}
+		if after.Active != s.a.Addr() || !state.rebuilt && after.Epoch != before.Epoch {
+			t.Errorf("%s: record %s of %s became %s of %s", state.name, before.Order(), before.Active, after.Order(), after.Active)
+		}
+	}
+	after := s.whole(s.a)
+	if n := len(w.Unknown()); n > 0 {
+		t.Errorf("the application lost its connection %d times", n)
+	}
+	s.a.Kill()
+	s.moved(after, s.b)
+	s.settle(s.b, w)
+}
+
+// saves makes snapshots until one has ended so.
+func (s *stage) saves(c *redis.Conn, how string) {
+	s.Helper()
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "a snapshot ends with "+how, func(ctx context.Context) (bool, string) {
+			_ = c.BgSave(ctx).Err()
+			info, err := c.Info(ctx, "persistence").Result()
+			return strings.Contains(info, "rdb_last_bgsave_status:"+how), fmt.Sprint(err)
+		})
+	})
+}
+
+// managed waits until monitors publish, an order by hand has reached identify and
+// its answer the record's readers, and a failover would happen.
+func (s *stage) managed(before cluster.Assignment, rebuilt bool) cluster.Assignment {
+	s.Helper()
+	var record cluster.Assignment
+	seen := map[cluster.Endpoint]uint64{}
+	s.await(20*time.Second, func(ctx context.Context) error {
+		err := harness.Until(ctx, "the record is steady and both servers are sampled", func(ctx context.Context) (bool, string) {
+			snap, err := s.Snapshot(ctx)
+			if err != nil {
+				return false, err.Error()
+			}
+			record = snap.Assignment
+			for node, views := range snap.Observations {
+				for _, o := range views {
+					if first, is := seen[node]; !is {
+						seen[node] = o.Seq
+					} else if o.Seq > first {
+						seen[node] = 0
+					}
+				}
+			}
+			both := len(seen) == 2 && seen[s.a.Addr()] == 0 && seen[s.b.Addr()] == 0
+			return both && record.Phase == cluster.PhaseSteady && (!rebuilt || record.Epoch > before.Epoch),
+				fmt.Sprintf("%s %s %v", record.Order(), record.Phase, seen)
+		})
+		if err != nil {
+			return err
+		}
+		if err := s.Bus().SetPause(ctx, s.UniqSign, cluster.Pause{Reason: "are you there"}); err != nil {
+			return err
+		}
+		return nil
+	})
+	s.told(failover.Paused)
+	if _, err := s.Bus().ClearPause(s.short(), s.UniqSign); err != nil {
+		s.Fatal(err)
+	}
+	s.await(10*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	return record
+}
