@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -199,7 +200,29 @@ func TestDecide(t *testing.T) {
 			steps: kinds(reconcile.Read), deed: cluster.DeedClosed},
 		{name: "a passive that needs purged logs is to be rebuilt",
 			in: given(threads(cluster.ThreadNo, cluster.ThreadNo), executed(u1+":5-10"),
-				func(in *input) { in.Theirs.Server.Purged = u1 + ":1-4" }), deed: cluster.DeedClosed, reason: "rebuild"},
+				func(in *input) { in.Theirs.Server.Purged = u1 + ":1-6" }), deed: cluster.DeedClosed, reason: "rebuild",
+			check: func(p reconcile.Plan) bool { return strings.HasSuffix(p.Reason.Text, "missing: "+u1+":1-4") }},
+		{name: "a copy with the active's own identity is not started",
+			in: given(threads(cluster.ThreadNo, cluster.ThreadNo), func(in *input) {
+				in.Mine.Server.Identity, in.Theirs.Server.Identity = strings.ToUpper(u1), u1
+			}), deed: cluster.DeedClosed, reason: "cloned"},
+		{name: "the active receives nothing from a copy with its own identity",
+			in: given(onActive, threads(cluster.ThreadNo, cluster.ThreadNo), func(in *input) {
+				in.Mine.Server.Identity, in.Theirs.Server.Identity = u1, u1
+			}), deed: cluster.DeedOpen, reason: "cloned"},
+		{name: "a passive that was emptied is not started",
+			in: given(threads(cluster.ThreadNo, cluster.ThreadNo), executed(""), func(in *input) {
+				in.Theirs.Server.Identity, in.Theirs.Server.Executed = u1, u1+":1-10,"+u2+":1"
+			}), deed: cluster.DeedClosed, reason: "empty"},
+		{name: "a passive that is new is started",
+			in: given(threads(cluster.ThreadNo, cluster.ThreadNo), executed(""), func(in *input) {
+				in.Theirs.Server.Identity = u1
+			}), steps: kinds(reconcile.StartReplication), deed: cluster.DeedClosed},
+		{name: "a refused position is told with the source's words",
+			in: given(threads(cluster.ThreadNo, cluster.ThreadYes), func(in *input) {
+				in.Memory.StartAfter = in.Now + time.Second
+				in.Mine.Server.Channel.IOErrno, in.Mine.Server.Channel.IOError = 1236, "purged"
+			}), deed: cluster.DeedClosed, reason: "position-refused"},
 
 		{name: "what the active lacks is first a suspicion",
 			in: given(executed(own), threads(cluster.ThreadNo, cluster.ThreadNo)), deed: cluster.DeedClosed, reason: "comparing",

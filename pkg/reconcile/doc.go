@@ -20,7 +20,9 @@
 //     anything else is done to it.
 //   - No server is opened while its peer answers and is open.
 //   - Replication is started only on a server whose transactions are known to
-//     be a subset of the active's, or on the active from such a server; never
+//     be a subset of the active's, or on the active from such a server; never on
+//     one that has the active's own identity or was emptied, of which a
+//     comparison says nothing; never
 //     while one of the two is in quarantine, and never while the pair is paused:
 //     a person may have stopped it. A pause holds back nothing else.
 //   - Accounts are locked on a closed server that is not the active, only those

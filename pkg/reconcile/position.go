@@ -99,13 +99,3 @@ func (in *Input) compare(passive, active Sample) comparison {
 	}
 	return comparison{relation: suspicious, set: has.Minus(known).String()}
 }
-
-// purged reports whether the active's binary logs no longer hold something
-// that the passive needs.
-func purged(passive, active cluster.Server) bool {
-	if active.Purged == "" {
-		return false
-	}
-	ok, err := Contains(active.Flavor, passive.Executed, active.Purged)
-	return err == nil && !ok
-}

@@ -52,8 +52,6 @@ var (
 		Text: "paused: replication is left alone (mmmctl resume)"}
 	ReasonSourceConnecting = cluster.Reason{Code: "source-connecting",
 		Text: "the receiving thread is connecting to its source"}
-	ReasonRebuild = cluster.Reason{Code: "rebuild",
-		Text: "the active no longer has the binary logs that the server needs: it must be rebuilt"}
 	ReasonNotAppliedYet = cluster.Reason{Code: "not-applied",
 		Text: "not everything that the record demands is applied here: the server is not opened"}
 	ReasonMalformed = cluster.Reason{Code: "malformed",
@@ -144,6 +142,16 @@ func reasonSource(e cluster.Endpoint) cluster.Reason {
 func reasonSQLError(errno int, text string) cluster.Reason {
 	return cluster.Reason{Code: "sql-error",
 		Text: fmt.Sprintf("the applying thread stopped with error %d: %s", errno, text)}
+}
+
+func reasonRebuild(missing string) cluster.Reason {
+	return cluster.Reason{Code: "rebuild",
+		Text: fmt.Sprintf("the active no longer has the binary logs that the server needs: it must be rebuilt; missing: %s", missing)}
+}
+
+func reasonPositionRefused(text string) cluster.Reason {
+	return cluster.Reason{Code: "position-refused",
+		Text: fmt.Sprintf("the source refuses the position of the server (error %d: %s): where its binary logs begin later, the server must be rebuilt; it is tried again later", errPosition, text)}
 }
 
 func reasonErrant(set string) cluster.Reason {

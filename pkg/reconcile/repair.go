@@ -5,6 +5,9 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
+// errPosition is the error by which a source refuses a position: ER_MASTER_FATAL_ERROR_READING_BINLOG.
+const errPosition = 1236
+
 // repairPassive: the closed passive replicates from the active when its
 // transactions are a subset of the active's, and is put into quarantine when
 // they are not.
@@ -39,8 +42,11 @@ func (in *Input) repairPassive(p Plan) Plan {
 		}
 		return p
 	}
-	if ch.Configured && ch.Source == in.Peer && purged(in.Mine.Server, in.Theirs.Server) {
-		return p.because(ReasonRebuild)
+	if why, no := Stranger(in.Mine.Server, in.Theirs.Server); no && !ch.Replicates(in.Peer) {
+		return p.because(why)
+	}
+	if missing := Lost(in.Mine.Server, in.Theirs.Server); missing != "" && ch.Configured && ch.Source == in.Peer {
+		return p.because(reasonRebuild(missing))
 	}
 	if !in.tells(&in.Mine) && in.startable(ch) {
 		return p.with(step(Read, "", ReasonComparing))
@@ -95,6 +101,9 @@ func (in *Input) repairActive(p Plan) Plan {
 		}
 		return p.because(ReasonComparing)
 	}
+	if why, no := Stranger(in.Theirs.Server, in.Mine.Server); no && !ch.Replicates(in.Peer) {
+		return p.because(why)
+	}
 	if !in.tells(&in.Theirs) && in.startable(ch) {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
@@ -129,6 +138,8 @@ func (in *Input) start(p Plan) Plan {
 		return p.because(ReasonSourceConnecting)
 	case in.Paused:
 		return p.because(ReasonPaused)
+	case in.Now < in.Memory.StartAfter && ch.IO == cluster.ThreadNo && ch.IOErrno == errPosition:
+		return p.because(reasonPositionRefused(ch.IOError))
 	case in.Now < in.Memory.StartAfter:
 		return p.because(ReasonStartLater)
 	case ch.IO != cluster.ThreadNo:
