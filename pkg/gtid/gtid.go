@@ -283,3 +283,23 @@ func build(f cluster.Flavor, runs []run, highest []entry) Set {
 	}
 	return of(f, one, top)
 }
+
+// Common returns what is in s and in o; empty when the flavours differ.
+func (s Set) Common(o Set) Set {
+	if s.flavor != o.flavor {
+		return Set{}
+	}
+	var runs []run
+	for _, r := range s.runs {
+		if both := r.ivs.minus(r.ivs.minus(o.run(r))); len(both) > 0 {
+			runs = append(runs, run{r.uuid, r.tag, both})
+		}
+	}
+	var highest []entry
+	for _, e := range s.highest {
+		if e.seq = min(e.seq, o.seq(e)); e.seq > 0 {
+			highest = append(highest, e)
+		}
+	}
+	return of(s.flavor, runs, highest)
+}

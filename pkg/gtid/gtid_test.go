@@ -233,3 +233,26 @@ func TestWithoutOriginAndHighest(t *testing.T) {
 		t.Errorf("got %s", m.Highest())
 	}
 }
+
+func TestCommon(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		flavor     cluster.Flavor
+		a, b, want string
+	}{
+		{"what both have", cluster.MySQL, uuidA + ":1-5:9," + uuidB + ":1-3", uuidA + ":4-9", uuidA + ":4-5:9"},
+		{"tags are apart", cluster.MySQL, uuidA + ":x:1-5", uuidA + ":1-5", ""},
+		{"nothing", cluster.MySQL, uuidA + ":1", "", ""},
+		{"the lower number of each server", cluster.MariaDB, "0-1-14,0-2-5,1-1-1", "0-1-9,0-2-20", "0-1-9,0-2-5"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := mustParse(t, c.flavor, c.a), mustParse(t, c.flavor, c.b)
+			if got := a.Common(b); got.String() != c.want || !got.Equal(b.Common(a)) {
+				t.Errorf("%s, the other way round %s, want %s", got, b.Common(a), c.want)
+			}
+		})
+	}
+	if got := mustParse(t, cluster.MariaDB, "0-1-1").Common(mustParse(t, cluster.MySQL, uuidA+":1")); !got.IsEmpty() {
+		t.Errorf("two flavours have %s in common", got)
+	}
+}

@@ -41,6 +41,7 @@ var levels = map[string]level{
 
 	"pkg/sched": ground,
 
+	"pkg/binlog":    adapter,
 	"pkg/mail":      adapter,
 	"pkg/mysqlnode": adapter,
 	"pkg/redisbus":  adapter,
@@ -64,13 +65,15 @@ var levels = map[string]level{
 
 // owners are the only folders that talk to an outside system, by the package it takes.
 var owners = map[string][]string{
-	"database/sql":                     {"pkg/mysqlnode"},
-	"github.com/go-sql-driver/mysql":   {"pkg/mysqlnode"},
-	"github.com/redis/go-redis/v9":     {"pkg/redisbus"},
-	"github.com/wneessen/go-mail":      {"pkg/mail"},
-	"github.com/wneessen/go-mail/smtp": {"pkg/mail"},
-	"gopkg.in/ini.v1":                  {"pkg/config"},
-	"github.com/spf13/cobra":           {"pkg/daemon", "cmd"},
+	"database/sql":                                 {"pkg/mysqlnode"},
+	"github.com/go-mysql-org/go-mysql/mysql":       {"pkg/binlog"},
+	"github.com/go-mysql-org/go-mysql/replication": {"pkg/binlog"},
+	"github.com/go-sql-driver/mysql":               {"pkg/mysqlnode"},
+	"github.com/redis/go-redis/v9":                 {"pkg/redisbus"},
+	"github.com/wneessen/go-mail":                  {"pkg/mail"},
+	"github.com/wneessen/go-mail/smtp":             {"pkg/mail"},
+	"gopkg.in/ini.v1":                              {"pkg/config"},
+	"github.com/spf13/cobra":                       {"pkg/daemon", "cmd"},
 }
 
 // impure are packages of the standard library that no pure package imports.
