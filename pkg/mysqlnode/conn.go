@@ -63,6 +63,9 @@ func (c *Conn) introduce(ctx context.Context) error {
 // empty when it knows it.
 func (c *Conn) Warning() string { return c.version.warning() }
 
+// Flavor is the family of the server.
+func (c *Conn) Flavor() cluster.Flavor { return c.version.flavor }
+
 // ID is the server's number of this session.
 func (c *Conn) ID() uint64 { return c.id }
 
