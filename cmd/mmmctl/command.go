@@ -60,7 +60,7 @@ server unreachable, 78 configuration.`,
 	p.flags = daemon.NewFlags(cmd, daemon.FlagOptions{Conf: daemon.DefaultConf, Tag: true, TagDefault: "all to list, history and check; other verbs need it", Complete: config.Complete})
 	cmd.PersistentFlags().StringVarP(&p.form, "output", "o", "text", "form: text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.AddCommand(p.switchoverCommand(), p.failoverCommand(), p.acknowledgeCommand(), p.durabilityCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.checkCommand(), p.grantsCommand(), p.checkConfigCommand())
+	cmd.AddCommand(p.switchoverCommand(), p.failoverCommand(), p.acknowledgeCommand(), p.durabilityCommand(), p.pauseCommand(), p.resumeCommand(), p.listCommand(), p.historyCommand(), p.rejoinCommand(), p.checkCommand(), p.grantsCommand(), p.checkConfigCommand())
 	return cmd
 }
 

@@ -1,5 +1,5 @@
-// Command mmmctl is the operator's hand: switchover, pause, resume, list,
-// history, check, grants and check-config.
+// Command mmmctl is the operator's hand: switchover, failover, acknowledge, durability,
+// pause, resume, list, history, rejoin, check, grants and check-config.
 package main
 
 import (

@@ -149,12 +149,17 @@ func (p *program) completeNode(*cobra.Command, []string, string) ([]string, cobr
 // confirm shows the plan and asks, where somebody is there to answer.
 func (p *program) confirm(plan control.Plan, yes bool) error {
 	control.PrintPlan(p.err, plan)
+	return p.sure(yes, "nothing was filed")
+}
+
+// sure asks whether to go on, where somebody is there to answer; undone says what a no leaves.
+func (p *program) sure(yes bool, undone string) error {
 	if yes {
 		return nil
 	}
 	in, isFile := p.in.(*os.File)
 	if !isFile || !term.IsTerminal(int(in.Fd())) {
-		return &control.Error{Code: "usage", Exit: control.ExitUsage, Message: "nobody is there to ask: standard input is no terminal; nothing was filed", Hint: "--yes goes on without asking"}
+		return &control.Error{Code: "usage", Exit: control.ExitUsage, Message: "nobody is there to ask: standard input is no terminal; " + undone, Hint: "--yes goes on without asking"}
 	}
 	fmt.Fprint(p.err, "Go on? [y/N] ")
 	answer, _ := bufio.NewReader(in).ReadString('\n')
@@ -162,5 +167,5 @@ func (p *program) confirm(plan control.Plan, yes bool) error {
 	case "y", "yes":
 		return nil
 	}
-	return &control.Error{Code: "declined", Exit: control.ExitFailed, Message: "not done: nothing was filed"}
+	return &control.Error{Code: "declined", Exit: control.ExitFailed, Message: "not done: " + undone}
 }

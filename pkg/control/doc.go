@@ -1,5 +1,6 @@
 // Package control is the operator's hand: it carries out mmmctl's verbs over
-// the bus. It never touches a server and never moves a role: a switchover,
+// the bus. It never moves a role, and touches no server but for a rejoin, which takes back what a
+// closed server in quarantine has and the active lacks: a switchover,
 // a failover against the rules and an acknowledgement are requests that the leading
 // identify carries out and answers, a pause is a record that identify obeys. What comes out is told in identify's own words.
 //

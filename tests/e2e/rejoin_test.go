@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/control"
+	"github.com/mmm-manager/mmm-manager/tests/harness"
+)
+
+// rescuer is who reads and takes back what a server in quarantine holds.
+const rescuer = "rescuer"
+
+// many is a table with columns of most types, and rows of which some are changed.
+var many = []string{
+	"CREATE USER " + rescuer + "@'127.0.0.1' IDENTIFIED BY '" + harness.Password + "'",
+	"GRANT ALL ON *.* TO " + rescuer + "@'127.0.0.1'",
+	"CREATE TABLE app.many (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, small TINYINT UNSIGNED, price DECIMAL(12,3), ratio DOUBLE, " +
+		"name VARCHAR(40) CHARACTER SET utf8mb4, old CHAR(10) CHARACTER SET latin1, fixed BINARY(6), raw BLOB, kind ENUM('a','b','c'), flags SET('x','y','z'), " +
+		"mask BIT(5), at DATETIME(3), seen TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, length TIME, twice INT GENERATED ALWAYS AS (small * 2) STORED)",
+	"INSERT INTO app.many (small, price, ratio, name, old, fixed, raw, kind, flags, mask, at, length) VALUES " +
+		"(200, -12.345, 0.1, 'Zo\u00eb''s', 'caf\u00e9', X'0102030000', X'00FF27', 'b', 'x,z', b'10101', '2024-02-29 12:34:56.789', '-12:34:56'), " +
+		"(1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, NULL, NULL), (2, 7, 1e100, 'stays', 'stays', 'stays', 'stays', 'a', 'y', 0, NOW(), '0:0:1')",
+	"CREATE TABLE app.bare (n INT, t TEXT)",
+	"INSERT INTO app.bare VALUES (1, 'one'), (2, NULL)",
+}
+
+// errantly are the transactions that only the old active has.
+var errantly = []string{
+	"INSERT INTO app.many (small, name, raw) VALUES (255, 'nobody else has this', X'00')",
+	"UPDATE app.many SET small = 199, name = 'ZO\u00cb''S', flags = 'y', fixed = X'AA' WHERE id = 1",
+	"DELETE FROM app.many WHERE id IN (1, 2)",
+	"UPDATE app.bare SET t = 'uno' WHERE n = 1",
+	"DELETE FROM app.bare WHERE n = 2",
+}
+
+// diverge makes the primary host return with transactions that nobody received.
+func (s *stage) diverge(statements []string) cluster.Report {
+	s.Helper()
+	for _, statement := range many {
+		s.must(s.a.Exec(s.short(), statement))
+	}
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the passive has the tables", func(ctx context.Context) (bool, string) {
+			n, err := s.b.Value(ctx, "SELECT COUNT(*) FROM app.bare")
+			return err == nil && n == "2", fmt.Sprint(n, err)
+		})
+	})
+	before := s.record()
+	s.must(s.Daemon(harness.Agent).Freeze())
+	s.must(s.b.Exec(s.short(), "STOP REPLICA IO_THREAD"))
+	for _, statement := range statements {
+		s.must(s.a.Exec(s.short(), statement))
+	}
+	s.a.Kill()
+	s.must(s.Daemon(harness.Agent).Thaw())
+	s.moved(before, s.b)
+	s.must(s.a.Start(s.short()))
+	var report cluster.Report
+	s.await(20*time.Second, func(ctx context.Context) (err error) {
+		report, err = s.WaitReport(ctx, s.a, "quarantine", func(r cluster.Report) bool { return r.Deed == cluster.DeedQuarantine })
+		return err
+	})
+	return report
+}
+
+func (s *stage) rejoin(arguments ...string) harness.Output {
+	s.Helper()
+	s.Setenv("MYSQL_PWD", harness.Password)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	s.Cleanup(cancel)
+	out, err := s.Tool(ctx, "mmmctl", append([]string{"rejoin", "--tag", harness.ServiceTag, "--agent-conf", s.AgentConf,
+		"--node", string(s.a.Addr()), "--user", rescuer}, arguments...)...)
+	s.must(err)
+	return out
+}
+
+// checksums are those of the tables that both servers have.
+func (s *stage) checksums(server *harness.Server) string {
+	s.Helper()
+	var all []string
+	for _, table := range []string{"app.many", "app.bare", "app.entry"} {
+		rows, err := server.Admin().QueryContext(s.short(), "CHECKSUM TABLE "+table)
+		s.must(err)
+		for rows.Next() {
+			var name, sum string
+			s.must(rows.Scan(&name, &sum))
+			all = append(all, name+" "+sum)
+		}
+		s.must(rows.Close())
+	}
+	return strings.Join(all, ", ")
+}
+
+// A returning server in quarantine shows what it holds, and replicates again when a person has discarded that.
+func TestQuarantineIsDiscarded(t *testing.T) {
+	s := raise(t, options{})
+	report := s.diverge(errantly)
+
+	out := s.rejoin("-o", "json")
+	var told struct{ Rejoin control.Quarantine }
+	s.must(json.Unmarshal([]byte(out.Stdout), &told))
+	q := told.Rejoin
+	if out.Code != 3 || q.State != "errant" || q.Errant != report.Errant || q.Count != len(errantly) || q.Refused != "" {
+		t.Fatalf("rejoin: exit %d, state %q, errant %q of %q, %d of %d transactions, refused %q\n%s%s",
+			out.Code, q.State, q.Errant, report.Errant, q.Count, len(errantly), q.Refused, out.Stdout, out.Stderr)
+	}
+	text := s.rejoin().Stdout
+	for _, want := range []string{`small="255"`, `name="nobody else has this"`, "update  app.many", "delete  app.bare", `t="uno"`, q.Transactions[0].GTID} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q\n%s", want, text)
+		}
+	}
+	for _, tx := range q.Transactions {
+		if tx.Time == nil || time.Since(*tx.Time) > 5*time.Minute {
+			t.Errorf("%s was written at %v", tx.GTID, tx.Time)
+		}
+	}
+
+	if out := s.rejoin("--discard"); out.Code != 2 || s.checksums(s.a) == s.checksums(s.b) {
+		t.Errorf("rejoin --discard with nobody to ask: exit %d, want 2 and nothing changed\n%s", out.Code, out)
+	}
+	// What came to the active meanwhile is replicated afterwards.
+	s.must(s.b.Exec(s.short(), "INSERT INTO app.bare VALUES (3, 'later')"))
+	out = s.rejoin("--discard", "--yes")
+	if out.Code != 0 {
+		t.Fatalf("rejoin --discard --yes: exit %d\n%s", out.Code, out)
+	}
+	t.Logf("rejoin --discard --yes:\n%s", out)
+	s.whole(s.b)
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "both hold the same rows", func(context.Context) (bool, string) {
+			a, b := s.checksums(s.a), s.checksums(s.b)
+			return a == b, a + " / " + b
+		})
+	})
+	if out := s.rejoin(); out.Code != 0 || !strings.Contains(out.Stdout, "replicates") {
+		t.Errorf("rejoin of a server that replicates: exit %d\n%s", out.Code, out)
+	}
+	if n, err := s.a.Value(s.short(), "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'discarded'"); err != nil || n != "0" {
+		t.Errorf("%s tables of the discard are left, %v", n, err)
+	}
+}
