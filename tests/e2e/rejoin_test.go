@@ -80,6 +80,29 @@ func (s *stage) rejoin(arguments ...string) harness.Output {
 	return out
 }
 
+// purge leaves a server with nothing but a new binary log; one that is still being sent stays until that ends.
+func (s *stage) purge(server *harness.Server) {
+	s.Helper()
+	s.must(server.Exec(s.short(), "FLUSH BINARY LOGS"))
+	s.await(20*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the binary logs are purged", func(ctx context.Context) (bool, string) {
+			if err := server.Exec(ctx, "PURGE BINARY LOGS BEFORE NOW() + INTERVAL 1 DAY"); err != nil {
+				return false, err.Error()
+			}
+			rows, err := server.Admin().QueryContext(ctx, "SHOW BINARY LOGS")
+			if err != nil {
+				return false, err.Error()
+			}
+			defer rows.Close()
+			n := 0
+			for rows.Next() {
+				n++
+			}
+			return n == 1, fmt.Sprintf("%d logs, %v", n, rows.Err())
+		})
+	})
+}
+
 // checksums are those of the tables that both servers have.
 func (s *stage) checksums(server *harness.Server) string {
 	s.Helper()
@@ -145,4 +168,119 @@ func TestQuarantineIsDiscarded(t *testing.T) {
 	if n, err := s.a.Value(s.short(), "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'discarded'"); err != nil || n != "0" {
 		t.Errorf("%s tables of the discard are left, %v", n, err)
 	}
+}
+
+// What cannot be taken back with certainty is not touched at all.
+func TestDiscardIsRefused(t *testing.T) {
+	s := raise(t, options{})
+	s.diverge([]string{"INSERT INTO app.bare VALUES (9, 'lost')", "ALTER TABLE app.bare ADD COLUMN more INT"})
+	if out := s.rejoin(); out.Code != 3 || !strings.Contains(out.Stdout, "would be refused") || !strings.Contains(out.Stdout, "ALTER TABLE app.bare") {
+		t.Errorf("rejoin: exit %d, want 3, a refusal and the DDL\n%s", out.Code, out)
+	}
+	before, err := s.a.Value(s.short(), s.Lab.Executed())
+	s.must(err)
+	if out := s.rejoin("--discard", "--yes"); out.Code != 5 || !strings.Contains(out.Stderr, "altered since") {
+		t.Errorf("rejoin --discard: exit %d, want 5 and the reason\n%s", out.Code, out)
+	}
+	rows, err := s.a.Value(s.short(), "SELECT COUNT(*) FROM app.bare WHERE n = 9")
+	s.must(err)
+	if after, err := s.a.Value(s.short(), s.Lab.Executed()); err != nil || after != before || rows != "1" {
+		t.Errorf("%s rows are left, transactions %s, before %s, %v", rows, after, before, err)
+	}
+	if out, err := s.Tool(s.short(), "mmmctl", "rejoin", "--tag", harness.ServiceTag, "--agent-conf", s.AgentConf, "--node", string(s.b.Addr())); err != nil || out.Code != 5 {
+		t.Errorf("rejoin of the active: exit %d, want 5, %v\n%s", out.Code, err, out)
+	}
+}
+
+// A server that may not replicate, and is in no quarantine, is told apart from others, and with it the way out.
+func TestRejoinTellsWhy(t *testing.T) {
+	s := raise(t, options{tag: map[string]string{"failback": "manual"}})
+	for _, statement := range many {
+		s.must(s.a.Exec(s.short(), statement))
+	}
+	out, err := s.Tool(s.short(), "mmmctl", "switchover", "--tag", harness.ServiceTag, "--yes")
+	s.must(err)
+	if out.Code != 0 {
+		t.Fatal(out)
+	}
+	s.whole(s.b)
+	// is waits until both the tool and the agent say so, and sees that nothing is replicated.
+	is := func(state string, way string) {
+		t.Helper()
+		s.await(20*time.Second, func(ctx context.Context) error {
+			return harness.Until(ctx, "the state is "+state, func(context.Context) (bool, string) {
+				out := s.rejoin()
+				return out.Code == 3 && strings.Contains(out.Stdout, ": "+state+"\n") && strings.Contains(out.Stdout, way), out.String()
+			})
+		})
+		s.must(harness.Holds(s.Context(), 2*time.Second, "nothing is replicated", func(ctx context.Context) (bool, string) {
+			closed, err := s.a.ReadOnly(ctx)
+			if err != nil || !closed {
+				return false, fmt.Sprintf("read_only %v, %v", closed, err)
+			}
+			channel, err := s.a.Channel(ctx)
+			return err == nil && channel.IO != "Yes", channel.IO
+		}))
+	}
+
+	s.a.Kill()
+	s.must(s.b.Exec(s.short(), "INSERT INTO app.bare VALUES (4, 'purged')"))
+	s.purge(s.b)
+	s.must(s.a.Start(s.short()))
+	is(s.Lab.PurgedState(), "rebuild it from "+string(s.b.Addr()))
+
+	s.must(s.halt(s.a))
+	undo, err := s.a.Impersonate(s.b)
+	s.must(err)
+	s.must(s.a.Start(s.short()))
+	is("cloned", "")
+
+	s.must(s.halt(s.a))
+	s.must(undo())
+	s.must(s.a.Reset(s.short()))
+	s.must(s.a.Start(s.short()))
+	s.must(s.a.Write(s.short(), false, many[:2]...))
+	is("empty", "rebuild it")
+	s.await(10*time.Second, func(ctx context.Context) error {
+		_, err := s.WaitReport(ctx, s.a, "emptied", func(r cluster.Report) bool { return strings.Contains(r.Reason, "no transaction at all") })
+		return err
+	})
+}
+
+// A position of MariaDB from before the server's own last writes is refused once the logs with these are
+// purged; with the position that is told it replicates.
+func TestPositionOfOwnWrites(t *testing.T) {
+	if harness.ChosenFlavor() != harness.MariaDB {
+		t.Skip("MySQL has one position for both")
+	}
+	s := raise(t, options{tag: map[string]string{"failback": "manual"}})
+	for _, statement := range many {
+		s.must(s.a.Exec(s.short(), statement))
+	}
+	out, err := s.Tool(s.short(), "mmmctl", "switchover", "--tag", harness.ServiceTag, "--yes")
+	s.must(err)
+	if out.Code != 0 {
+		t.Fatal(out)
+	}
+	s.whole(s.b)
+	// As if the channel to the passive had never run: what it wrote itself never came back to it.
+	s.must(s.Daemon(harness.Agent).Freeze())
+	s.must(s.a.Exec(s.short(), "STOP SLAVE"))
+	s.must(s.a.Exec(s.short(), "SET GLOBAL gtid_slave_pos = '0-1-1'"))
+	s.purge(s.b)
+	s.must(s.Daemon(harness.Agent).Thaw())
+	told := ""
+	s.await(20*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the position is refused", func(context.Context) (bool, string) {
+			out := s.rejoin().Stdout
+			_, rest, found := strings.Cut(out, "SET GLOBAL gtid_slave_pos = '")
+			told, _, _ = strings.Cut(rest, "'")
+			return found, out
+		})
+	})
+	s.must(s.Daemon(harness.Agent).Freeze())
+	s.must(s.a.Exec(s.short(), "STOP SLAVE"))
+	s.must(s.a.Exec(s.short(), "SET GLOBAL gtid_slave_pos = '"+told+"'"))
+	s.must(s.Daemon(harness.Agent).Thaw())
+	s.whole(s.b)
 }

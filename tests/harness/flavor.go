@@ -508,3 +508,27 @@ func (l *Lab) StopsWithin() time.Duration {
 func (l *Lab) Closing() string {
 	return map[Flavor]string{MariaDB: "SET GLOBAL read_only=1", MySQL: "SET GLOBAL super_read_only=1"}[l.flavor]
 }
+
+// Executed is the query for all transactions of a server.
+func (l *Lab) Executed() string {
+	return map[Flavor]string{MariaDB: "SELECT CONCAT(@@global.gtid_binlog_state, ' ', @@global.gtid_slave_pos)", MySQL: "SELECT @@global.gtid_executed"}[l.flavor]
+}
+
+// PurgedState is the word of mmmctl rejoin for a server whose source has purged what it needs:
+// MariaDB tells only by refusing.
+func (l *Lab) PurgedState() string {
+	return map[Flavor]string{MariaDB: "position-refused", MySQL: "rebuild"}[l.flavor]
+}
+
+// Impersonate gives a stopped server the identity that other has, until undo.
+func (s *Server) Impersonate(other *Server) (undo func() error, err error) {
+	if s.lab.flavor != MySQL {
+		id := s.opts.ID
+		s.opts.ID = other.opts.ID
+		return func() error { s.opts.ID = id; return nil }, nil
+	}
+	name := func(uuid string) error {
+		return os.WriteFile(filepath.Join(s.dir, "data", "auto.cnf"), []byte("[auto]\nserver-uuid="+uuid+"\n"), 0o644)
+	}
+	return func() error { return name(s.uuid) }, name(other.uuid)
+}
