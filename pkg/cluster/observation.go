@@ -71,6 +71,9 @@ const (
 type Channel struct {
 	Configured bool     `json:"configured"`
 	Source     Endpoint `json:"source,omitempty"`
+	// SourceIdentity is the Identity of the server that was found behind Source last; empty
+	// where none was since this server's start.
+	SourceIdentity string `json:"source_identity,omitempty"`
 	// User is the account by which the server logs in at its source.
 	User string `json:"user,omitempty"`
 	IO   Thread `json:"io,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -63,6 +64,8 @@ type Quarantine struct {
 	Unread       string   `json:"unread,omitempty"`
 	// Refused is why they cannot be discarded; empty when they can.
 	Refused string `json:"refused,omitempty"`
+	// Notes are what else is to be known of the server.
+	Notes []string `json:"notes,omitempty"`
 	// Done reports that they were.
 	Done bool `json:"done"`
 
@@ -193,10 +196,15 @@ func newest(all map[string]cluster.Report, o cluster.Order) (cluster.Report, boo
 // judge says what holds the server up, in the words of the agent where it has some.
 func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster.Report, told bool) error {
 	q.Reason = cmp.Or(report.Reason, "its agent says nothing of it")
+	q.Notes = notes(node, active, r.Node)
 	rebuild := fmt.Sprintf("rebuild it from %s (README, Quarantine)", q.Active)
 	state := func(code, reason, way string) { q.State, q.Reason, q.WayOut = code, reason, way }
 	if !told {
 		q.Reason = "no agent reports of it under the record in force"
+	}
+	if node.Flavor != active.Flavor {
+		state("flavor", "one server is MySQL, the other MariaDB: their transactions cannot be compared", rebuild)
+		return nil
 	}
 	if why, no := reconcile.Stranger(node, active); no {
 		state(why.Code, why.Text, rebuild)
@@ -236,6 +244,25 @@ func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster
 		}
 	}
 	return nil
+}
+
+// notes are what a comparison of transactions does not tell of a server.
+func notes(node, active cluster.Server, at cluster.Endpoint) []string {
+	var all []string
+	if known := active.Channel.SourceIdentity; known != "" && active.Channel.Source == at && !strings.EqualFold(known, node.Identity) {
+		all = append(all, fmt.Sprintf("another server than before is behind this address: the active knew %s there, this one is %s", known, node.Identity))
+	}
+	if release(node.Version) < release(active.Version) && node.Flavor == active.Flavor {
+		all = append(all, fmt.Sprintf("it is older than the active (%s, the active %s): no release is made to replicate from a newer one", node.Version, active.Version))
+	}
+	return all
+}
+
+// release is the series of a version as a number that orders it; 0 when there is none.
+func release(version string) int {
+	var major, minor int
+	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor)
+	return major*1000 + minor
 }
 
 // readErrant reads the errant transactions into q. The error says why they cannot be

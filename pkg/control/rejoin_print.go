@@ -11,6 +11,9 @@ import (
 func PrintQuarantine(w io.Writer, q Quarantine) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s of %s, beside the active %s: %s\n  %s\n", q.Node, q.Tag, q.Active, q.State, printable(q.Reason))
+	for _, n := range q.Notes {
+		fmt.Fprintf(&b, "  note: %s\n", printable(n))
+	}
 	if q.WayOut != "" {
 		fmt.Fprintf(&b, "  way out: %s\n", printable(q.WayOut))
 	}

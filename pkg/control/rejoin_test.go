@@ -211,6 +211,7 @@ func TestRejoinTellsWhatHoldsAServerUp(t *testing.T) {
 		{"it replicates", func(f *fakeReturning) { f.node.Channel.IO, f.node.Channel.SQL = cluster.ThreadYes, cluster.ThreadYes }, "replicates", ""},
 		{"its agent starts it", func(*fakeReturning) {}, "waiting", "nothing is to be done"},
 		{"purged", func(f *fakeReturning) { f.active.Purged = uuidA + ":1-12" }, "rebuild", "rebuild it"},
+		{"another flavour", func(f *fakeReturning) { f.active.Flavor, f.active.Executed = cluster.MariaDB, "0-1-1" }, "flavor", "rebuild it"},
 		{"emptied", func(f *fakeReturning) { f.node.Executed = "" }, "empty", "rebuild it"},
 		{"no channel", func(f *fakeReturning) { f.node.Channel = cluster.Channel{} }, "no-channel", "point it to"},
 		{"the receiving thread", func(f *fakeReturning) { f.node.Channel.IOErrno = 1045 }, "io-error", "mend"},
@@ -229,6 +230,37 @@ func TestRejoinTellsWhatHoldsAServerUp(t *testing.T) {
 			q, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
 			if err != nil || q.State != c.state || !strings.Contains(q.WayOut, c.way) || q.Reason == "" {
 				t.Errorf("%v: %+v, want %s and %q", err, q, c.state, c.way)
+			}
+		})
+	}
+}
+
+func TestRejoinNotes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*fakeReturning)
+		want   string
+	}{
+		{"nothing", func(*fakeReturning) {}, ""},
+		{"the server that was known", func(f *fakeReturning) {
+			f.active.Channel = cluster.Channel{Configured: true, Source: nodeB, SourceIdentity: strings.ToUpper(uuidB)}
+		}, ""},
+		{"another server behind the address", func(f *fakeReturning) {
+			f.active.Channel = cluster.Channel{Configured: true, Source: nodeB, SourceIdentity: "x"}
+		}, "another server than before"},
+		{"the active replicates from elsewhere", func(f *fakeReturning) {
+			f.active.Channel = cluster.Channel{Configured: true, Source: "10.0.21.9:3308", SourceIdentity: "x"}
+		}, ""},
+		{"an older release", func(f *fakeReturning) { f.node.Version, f.active.Version = "8.4.9", "9.7.4" }, "older than the active"},
+		{"another patch of one release", func(f *fakeReturning) { f.node.Version, f.active.Version = "9.7.3", "9.7.4-2" }, ""},
+		{"a newer release", func(f *fakeReturning) { f.node.Version, f.active.Version = "10.11.2", "10.5.30" }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			with := newReturning()
+			c.change(with)
+			q, err := New(Options{Bus: quarantined()}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
+			if got := strings.Join(q.Notes, ";"); err != nil || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("%v: %q, want %q", err, got, c.want)
 			}
 		})
 	}

@@ -62,6 +62,10 @@ func TestDiscard(t *testing.T) {
 		must(t, c.StartReplication(t.Context()))
 		eventually(t, 10*time.Second, "both replicate", func() bool { return rows() == "1,2,4" && a.running() && b.running() })
 
+		if ch, err := c.Channel(t.Context()); err != nil || ch.SourceIdentity != b.identity() {
+			t.Errorf("the source is %q, want %q, %v", ch.SourceIdentity, b.identity(), err)
+		}
+
 		// Whoever replicates, or is open, forgets nothing.
 		if err := c.Forget(t.Context(), d); err == nil {
 			t.Error("a server that replicates has forgotten its transactions")

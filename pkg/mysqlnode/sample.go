@@ -158,9 +158,13 @@ func readChannel(f cluster.Flavor, extra []result, status map[string]string) clu
 	ch.IO = cluster.Thread(r.text("Slave_IO_Running", "Replica_IO_Running"))
 	ch.SQL = cluster.Thread(r.text("Slave_SQL_Running", "Replica_SQL_Running"))
 	if f == cluster.MariaDB {
+		if id := r.text("Master_Server_Id"); id != "0" {
+			ch.SourceIdentity = id
+		}
 		mode := r.text("Using_Gtid")
 		ch.GTID = mode != "" && !strings.EqualFold(mode, "No")
 	} else {
+		ch.SourceIdentity = r.text("Master_UUID", "Source_UUID")
 		ch.GTID = on(r.text("Auto_Position"))
 	}
 	ch.Received = join(r.text("Gtid_IO_Pos", "Retrieved_Gtid_Set"))

@@ -241,6 +241,9 @@ func TestRejoinTellsWhy(t *testing.T) {
 	s.must(s.a.Start(s.short()))
 	s.must(s.a.Write(s.short(), false, many[:2]...))
 	is("empty", "rebuild it")
+	if out := s.rejoin(); harness.ChosenFlavor() == harness.MySQL && !strings.Contains(out.Stdout, "another server than before") {
+		t.Errorf("it does not say that the server has another server_uuid\n%s", out)
+	}
 	s.await(10*time.Second, func(ctx context.Context) error {
 		_, err := s.WaitReport(ctx, s.a, "emptied", func(r cluster.Report) bool { return strings.Contains(r.Reason, "no transaction at all") })
 		return err

@@ -278,7 +278,7 @@ func (x *side) observed(ctx context.Context) (state, error) {
 func (x *side) normal(srv cluster.Server) state {
 	s := state{Up: true, ReadOnly: srv.ReadOnly, Super: srv.SuperReadOnly, Executed: srv.Executed, Channel: srv.Channel, Users: srv.Users, Mark: srv.Mark}
 	c := &s.Channel
-	c.Delay, c.Heartbeats, c.IOError, c.SQLError = 0, 0, "", ""
+	c.Delay, c.Heartbeats, c.IOError, c.SQLError, c.SourceIdentity = 0, 0, "", "", ""
 	if c.IOErrno == mysql.ErrLost {
 		c.IOErrno = mysql.ErrCannotConnect
 	}
