@@ -135,7 +135,7 @@ func (s *Service) Rejoin(ctx context.Context, r Rejoin) (Quarantine, error) {
 		return q, err
 	}
 	report, told := newest(snap.Reports[r.Node], a.Order())
-	if errant != "" {
+	if errant != "" && !finished(node, errant, keep) {
 		q.State, q.Errant, q.keep = "unfinished", errant, keep
 		q.Reason = "transactions were taken back here, and the server has not forgotten them yet: " + errant
 		q.WayOut = fmt.Sprintf("mmmctl rejoin --tag %s --node %s --discard", r.Pair.Tag, r.Node)
@@ -153,6 +153,20 @@ func (s *Service) Rejoin(ctx context.Context, r Rejoin) (Quarantine, error) {
 	return r.end(ctx, s, q, r.readErrant(ctx, &q, active), node, report, told)
 }
 
+// finished reports whether nothing but the note is left of a discard.
+func finished(node cluster.Server, errant, keep string) bool {
+	has, err := gtid.Parse(node.Flavor, node.Executed)
+	if err != nil || !node.Channel.GTID {
+		return false
+	}
+	gone, err := gtid.Parse(node.Flavor, errant)
+	if err != nil {
+		return false
+	}
+	kept, err := reconcile.Contains(node.Flavor, node.Executed, keep)
+	return err == nil && kept && gone.Minus(has).Equal(gone)
+}
+
 // stale is why a discard that did not come to its end is not finished now: the servers have
 // changed beyond what it has noted.
 func stale(node, active cluster.Server, errant, keep string) error {
@@ -161,7 +175,7 @@ func stale(node, active cluster.Server, errant, keep string) error {
 		return err
 	}
 	if ok, err := reconcile.Contains(node.Flavor, noted, node.Executed); err != nil || !ok {
-		return errors.Join(err, errors.New("the server has other transactions than the discard that was not finished has noted"))
+		return errors.Join(err, errors.New("the server has other transactions than the discard that was not finished has noted (in the table discarded, beside that of the epochs; drop it when that is long past)"))
 	}
 	if ok, err := reconcile.Contains(active.Flavor, active.Executed, keep); err != nil || !ok {
 		return errors.Join(err, errors.New("the active lacks what the discard that was not finished keeps"))

@@ -125,6 +125,21 @@ func TestRejoinGoesOn(t *testing.T) {
 	}
 }
 
+// A note that was left behind by a discard that was done is no discard.
+func TestRejoinKnowsADiscardThatIsDone(t *testing.T) {
+	bus, with := quarantined(), newReturning()
+	with.noted = [2]string{uuidB + ":6-7", uuidB + ":1-5"}
+	with.node.Executed, with.node.Channel.IO, with.node.Channel.SQL = uuidA+":1-9,"+uuidB+":1-5", cluster.ThreadYes, cluster.ThreadYes
+	q, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
+	if err != nil || q.State != "replicates" {
+		t.Errorf("%v: %+v", err, q)
+	}
+	with.node.Channel.GTID = false
+	if q, err = New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with}); err != nil || q.State != "unfinished" {
+		t.Errorf("%v: %+v", err, q)
+	}
+}
+
 func TestRejoinRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name   string

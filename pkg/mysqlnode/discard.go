@@ -119,7 +119,8 @@ func (c *Conn) Undo(ctx context.Context, d Discard, statements []string) error {
 		"CREATE DATABASE IF NOT EXISTS " + schema,
 		"CREATE TABLE IF NOT EXISTS " + table + " (errant LONGTEXT NOT NULL, keep LONGTEXT NOT NULL) ENGINE = InnoDB",
 	}
-	note := fmt.Sprintf("INSERT INTO %s (errant, keep) VALUES (%s, %s)", table, literal(d.Errant), literal(d.Keep))
+	// One of a discard that was done may have been left behind.
+	note := fmt.Sprintf("DELETE FROM %[1]s; INSERT INTO %[1]s (errant, keep) VALUES (%[2]s, %[3]s)", table, literal(d.Errant), literal(d.Keep))
 	err := c.unsealed(ctx, func() error { return c.exec(ctx, op, prepare...) })
 	if err != nil {
 		return err
