@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,4 +207,72 @@ func (s *stage) managed(before cluster.Assignment, rebuilt bool) cluster.Assignm
 	}
 	s.await(10*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
 	return record
+}
+
+// Sentinel makes a master of a replica that has missed a change of role: the
+// record in it names the server that was active before. The roles stay as they
+// are, and the record is rebuilt. The old master returns, and nobody goes there.
+func TestSentinelFailsOverToALaggingReplica(t *testing.T) {
+	s := prepare(t, options{daemons: []string{}, tag: map[string]string{"failback": "manual"}})
+	replica, err := lab.NewRedis(s.short())
+	s.must(err)
+	host, port, _ := net.SplitHostPort(s.Redis.Addr())
+	s.must(replica.Client().SlaveOf(s.short(), host, port).Err())
+	info := func(r *harness.Redis, text string) {
+		t.Helper()
+		s.await(20*time.Second, func(ctx context.Context) error {
+			return harness.Until(ctx, r.Addr()+" has "+text, func(ctx context.Context) (bool, string) {
+				got, err := r.Client().Info(ctx, "replication").Result()
+				return err == nil && strings.Contains(got, text), got
+			})
+		})
+	}
+	info(replica, "master_link_status:up")
+	sentinel, err := lab.NewSentinel(s.short(), s.Redis)
+	s.must(err)
+	s.FollowSentinel(sentinel)
+	s.must(s.WriteFiles(harness.SiteOptions{Tag: s.opts.tag, Redis: map[string]string{"sentinels": sentinel, "master_name": harness.MasterName}}))
+	s.must(s.StartAll())
+	s.whole(s.a)
+	s.await(20*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	w := s.write(1, 10*time.Millisecond)
+
+	// The replica cannot log in to its master any more, and stays as it is.
+	s.must(replica.Client().ConfigSet(s.short(), "masterauth", "wrong").Err())
+	s.must(replica.Client().ConfigSet(s.short(), "masteruser", "nobody").Err())
+	s.must(s.Redis.Client().Do(s.short(), "CLIENT", "KILL", "TYPE", "replica").Err())
+	info(replica, "master_link_status:down")
+	out, err := s.Tool(s.short(), "mmmctl", "switchover", "--tag", harness.ServiceTag, "--yes")
+	s.must(err)
+	if out.Code != 0 {
+		t.Fatalf("mmmctl switchover: %s", out)
+	}
+	before := s.open(s.b)
+	s.Redis.Kill()
+	s.must(harness.Holds(s.Context(), 2*time.Second, "b stays open and a closed", func(ctx context.Context) (bool, string) {
+		a, errA := s.a.ReadOnly(ctx)
+		b, errB := s.b.ReadOnly(ctx)
+		return errA == nil && errB == nil && a && !b, fmt.Sprintf("read_only %v, %v (%v, %v)", a, b, errA, errB)
+	}))
+	info(replica, "role:master")
+	ended := time.Now()
+	s.await(20*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the record is rebuilt in the replica", func(ctx context.Context) (bool, string) {
+			snap, err := s.Snapshot(ctx)
+			return err == nil && snap.Assignment.Epoch > before.Epoch, fmt.Sprint(snap.Assignment.Order(), err)
+		})
+	})
+	after := s.whole(s.b)
+	took := time.Since(ended)
+	t.Logf("the pair is managed %v after the replica became the master", took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		t.Errorf("the pair was managed only %v after the replica became the master", took)
+	}
+	s.must(s.Redis.Start(s.short()))
+	s.unmoved(2*time.Second, after)
+	s.more(w, 20)
+	s.await(10*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.a) })
+	if tally := s.settle(s.b, w); len(tally.Lost) > 0 {
+		t.Errorf("%d acknowledged rows are lost", len(tally.Lost))
+	}
 }

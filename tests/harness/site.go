@@ -32,6 +32,8 @@ type SiteOptions struct {
 	// LeastGrants lets monitor and identify run as WatcherUser; both
 	// files name ManagerUser without it.
 	LeastGrants bool
+	// Redis replaces or adds keys of section [redis] of both files.
+	Redis map[string]string
 }
 
 // Site is one pair with its Redis, the configuration files and the daemons that run.
@@ -92,7 +94,7 @@ func (s *Site) WriteFiles(opts SiteOptions) error {
 		{"monitor_logfile", filepath.Join(s.dir, "mmm-monitor.log")},
 		{"identify_logfile", filepath.Join(s.dir, "mmm-identify.log")},
 	}}
-	redis := Section{"redis", []Key{{"host", s.Redis.Addr()}, {"topic", Topic}}}
+	redis := Section{"redis", []Key{{"host", s.Redis.Addr()}, {"topic", Topic}}}.With(opts.Redis)
 	err := WriteConfig(s.Conf, tag.With(opts.Tag), redis, Section{"log", []Key{{"logfile", filepath.Join(s.dir, MainLog+".log")}}})
 	mysql := Section{"mysql", []Key{
 		{"database", "information_schema"},
