@@ -276,3 +276,56 @@ func TestSentinelFailsOverToALaggingReplica(t *testing.T) {
 		t.Errorf("%d acknowledged rows are lost", len(tally.Lost))
 	}
 }
+
+// Each program logs in to Redis as a user of its own with the rights that mmmctl
+// grants prints, and nothing that any of them does is denied.
+func TestLeastRightsInRedis(t *testing.T) {
+	s := prepare(t, options{daemons: []string{}, tag: map[string]string{"failback": "manual"}})
+	out, err := s.Tool(s.short(), "mmmctl", "grants", "--redis", "--agent-conf", s.AgentConf)
+	s.must(err)
+	c := s.Redis.Client()
+	for line := range strings.Lines(out.Stdout) {
+		order := append(strings.Fields(line), ">secret")
+		args := make([]any, len(order))
+		for i, word := range order {
+			args[i] = word
+		}
+		s.must(c.Do(s.short(), args...).Err())
+	}
+	as := func(user string) {
+		t.Helper()
+		s.must(s.WriteFiles(harness.SiteOptions{Tag: s.opts.tag, Redis: map[string]string{"username": user, "password": "secret"}}))
+	}
+	for _, name := range []string{harness.Monitor, harness.Identify, harness.Agent} {
+		as(name)
+		s.start(name)
+		s.await(10*time.Second, func(ctx context.Context) error {
+			return harness.Until(ctx, name+" is logged in", func(ctx context.Context) (bool, string) {
+				list, err := c.ClientList(ctx).Result()
+				return err == nil && strings.Contains(list, "user="+name+" "), list
+			})
+		})
+	}
+	as("mmm-tools")
+	before := s.whole(s.a)
+	s.await(20*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	for _, args := range [][]string{
+		{"mmm-status", "--tag", harness.ServiceTag}, {"mmmctl", "list"}, {"mmmctl", "history", "--tag", harness.ServiceTag},
+		{"mmmctl", "switchover", "--tag", harness.ServiceTag, "--yes"},
+		{"mmmctl", "pause", "--tag", harness.ServiceTag}, {"mmmctl", "resume", "--tag", harness.ServiceTag},
+	} {
+		out, err := s.Tool(s.short(), args[0], args[1:]...)
+		s.must(err)
+		if out.Code != 0 {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	s.moved(before, s.b)
+	after := s.whole(s.b)
+	s.await(20*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.a) })
+	s.b.Kill()
+	s.moved(after, s.a)
+	if denied := c.Do(s.short(), "ACL", "LOG").Val(); len(denied.([]any)) > 0 {
+		t.Errorf("denied: %v", denied)
+	}
+}
