@@ -35,6 +35,11 @@ func (w *worker) acks(ctx context.Context, in *reconcile.Input, k reconcile.Kind
 	err := w.timed(in, string(k), func() error {
 		cctx, cancel := w.call(ctx)
 		defer cancel()
+		if in.Record.Durability.Acknowledged() && w.sample.Server.Acks.Source == cluster.Unknown {
+			if err := conn.AwaitCommits(cctx); err != nil {
+				return err
+			}
+		}
 		return conn.LetCommitsGo(cctx, !in.Record.Durability.Acknowledged())
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ func (s *situation) promise(next *cluster.Assignment) {
 	if next.Durability == "" {
 		next.Durability, next.Configured = s.p.durability(), s.p.durability()
 	}
-	if next.Durability == cluster.SemiSyncStrict && next.Active != "" {
+	if next.Durability == cluster.SemiSyncStrict && next.Active != "" && (next.Phase == cluster.PhaseOpening || next.Epoch != s.rec.Epoch) {
 		next.Waits = true
 	}
 }
@@ -106,7 +106,7 @@ func (s *situation) promised(want cluster.Durability) cluster.Assignment {
 	case !want.Acknowledged():
 		next.Waits = false
 	case !s.rec.Durability.Acknowledged():
-		next.Waits, next.Eligible = want == cluster.SemiSyncStrict, nil
+		next.Waits, next.Eligible = false, nil
 	}
 	next.Durability = want
 	return next
@@ -123,14 +123,14 @@ func (s *situation) quietly(kind string, next cluster.Assignment, because cluste
 // on receiving, so that they do not wait for long.
 func ruleAwait(s *situation) (Decision, bool) {
 	active, passive := s.member(s.rec.Active), s.member(s.rec.Passive)
-	if s.rec.Durability != cluster.SemiSync || s.rec.Waits || !s.able(active, passive) {
+	if !s.rec.Durability.Acknowledged() || s.rec.Waits || !s.able(active, passive) {
 		return Decision{}, false
 	}
 	if left := s.st.awaitAt - s.now; left > 0 {
 		s.again(left)
 		return Decision{}, false
 	}
-	if a := active.server.Acks.Source; a != cluster.Unknown && passive.server.Acks.Replica != cluster.Yes || !s.caughtUp(active, passive) {
+	if passive.server.Acks.Replica != cluster.Yes || !s.caughtUp(active, passive) {
 		return Decision{}, false
 	}
 	next := s.rec.Clone()

@@ -56,7 +56,7 @@ func init() {
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
 		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},
 		{cluster.PhaseSteady, "relax", "commits wait for the passive, and it acknowledges nothing: it is away, was restarted, receives nothing for 2 s, or commits wait for 2 s", "steady, the passive not eligible, and but for semisync-strict commits wait no longer", ruleRelax},
-		{cluster.PhaseSteady, "wait", "semisync: the passive is seen replicating from the active, and has received all that it had when that began", "steady, commits wait for the passive", ruleAwait},
+		{cluster.PhaseSteady, "wait", "semisync or semisync-strict, and no commit waits: the passive is seen replicating from the active and acknowledging, and has received all that it had when that began", "steady, commits wait for the passive", ruleAwait},
 		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began; where commits wait: when an agent had just seen to that", "steady, the passive eligible", ruleEligible},
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},

@@ -24,9 +24,11 @@ func (in *Input) awaiting(p Plan) Plan {
 }
 
 // lettingGo ends what an earlier record had commits wait for. Of a
-// server whose pair promises nothing of the kind only what agents set up is undone.
+// server whose pair promises nothing of the kind only what agents set up is undone. One
+// that does not know how to wait yet is taught: a receiver acknowledges to no other.
 func (in *Input) lettingGo(p Plan) Plan {
-	if in.Mine.Server.Acks.Source != cluster.Yes || in.Memory.LetGo == in.Record.Order() || in.Now < in.Memory.AcksAfter {
+	source, fresh := in.Mine.Server.Acks.Source, in.Record.Active == in.Self && in.Record.Durability.Acknowledged()
+	if source != cluster.Yes && !(source == cluster.Unknown && fresh) || in.Memory.LetGo == in.Record.Order() || in.Now < in.Memory.AcksAfter {
 		return p
 	}
 	return p.with(step(LetGo, "", whyWaitsNot))

@@ -55,6 +55,12 @@ const (
 	unreadable                 // cannot be compared; why says so
 )
 
+// awaited reports whether what the passive has more is what commits of the active wait
+// for: MySQL lists it there only when it is acknowledged.
+func (in *Input) awaited(more gtid.Set, active cluster.Server) bool {
+	return active.Flavor == cluster.MySQL && active.Acks.Waiting > 0 && active.ReadOnly == cluster.No && more.WithoutOrigin(active.Identity).IsEmpty()
+}
+
 type comparison struct {
 	relation
 	set string // suspicious, errant, and unordered while something was suspicious before
@@ -83,7 +89,7 @@ func (in *Input) compare(passive, active Sample) comparison {
 	if err != nil {
 		return comparison{relation: unreadable, why: reasonPosition(err)}
 	}
-	if known.Contains(has) || safeguard.Off(safeguard.SubsetCheck) {
+	if known.Contains(has) || in.awaited(has.Minus(known), active.Server) || safeguard.Off(safeguard.SubsetCheck) {
 		return comparison{relation: subset}
 	}
 	prior, err := in.Sets.Parse(f, in.Memory.Suspect)
