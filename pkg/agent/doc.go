@@ -68,6 +68,11 @@
 // Foreign hands. An active that somebody else closed, or on which our sessions were
 // ended while it was closed, is not opened at once: see reconcile.ReopenAfter.
 //
+// Durability. Where the record has commits wait (acks), the server is opened when they
+// do, and they are let go only under a record that lets them; before they wait the
+// sessions of our user are ended, one of which may be an agent's that was paused
+// before it let them go. The passive's receiver acknowledges before they wait.
+//
 // Memory. The newest record and the locks are kept on disk (keeper), and the
 // epoch in a row of the active that replicates. An agent that is started again
 // obeys nothing older, and opens no server by a record that is older than its row or, in

@@ -37,7 +37,7 @@ func TestObserveAPair(t *testing.T) {
 		want := cluster.Server{
 			Flavor: kind.flavor, Version: b.value("SELECT VERSION()"), Identity: b.identity(),
 			ReadOnly: cluster.Yes, SuperReadOnly: b.super(), GTIDMode: true, LogsReplicaUpdates: true, Executed: executed,
-			Channel: cluster.Channel{Configured: true, Source: a.addr(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
+			Channel: cluster.Channel{Configured: true, Source: a.addr(), SourceIdentity: a.identity(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
 				User: "repl", Received: a.upTo(1), HeartbeatPeriodMS: 200},
 		}
 		if kind.flavor == cluster.MariaDB { // elsewhere a plugin tells
