@@ -153,7 +153,7 @@ func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millis
 
 // loss counts what active is known to have had and have lacks.
 func (s *situation) loss(active *member, have gtid.Set) (n uint64, exact, known bool) {
-	if !active.known && active.executed.IsEmpty() {
+	if active.unread() {
 		return 0, false, false
 	}
 	n, exact = active.executed.Missing(have)
