@@ -135,6 +135,16 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.Channel.Heartbeats, _ = strconv.ParseUint(value, 10, 64)
 		case "hbms":
 			server.Channel.HeartbeatPeriodMS, _ = strconv.ParseInt(value, 10, 64)
+		case "acks": // source,clients,waiting,replica
+			words := strings.Split(value, ",")
+			if len(words) != 4 {
+				return fmt.Errorf("acks %q are not four words", value)
+			}
+			server.Acks = cluster.Acks{Source: cluster.TriOf(words[0] == "yes"), Replica: cluster.TriOf(words[3] == "yes")}
+			server.Acks.Clients, _ = strconv.Atoi(words[1])
+			server.Acks.Waiting, _ = strconv.Atoi(words[2])
+		case "starts-closed":
+			o.ReadOnlyAtStart = cluster.TriOf(value == "yes")
 		case "broken":
 			o.Broken = value == "yes"
 		default:
@@ -185,6 +195,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.ClosedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed": // a closing is not claimed any more
 			r.Closed = cluster.Order{}
+		case "waits": // commits wait, by what it has just seen to
+			r.Waits = r.Order
 		case "lease": // what is held, of 10 s each
 			r.Lease, r.LeaseMS = cluster.Lease(strings.ReplaceAll(value, "_", " ")), 10_000
 		case "lock": // of the passive: free, for long enough
@@ -271,6 +283,10 @@ func (w *world) expect(args map[string]string) error {
 			got = strings.TrimSuffix(string(rec.Active), ":1")
 		case "eligible":
 			got = strconv.Itoa(len(rec.Eligible))
+		case "durability":
+			got = string(rec.Durability)
+		case "waits":
+			got = strconv.FormatBool(rec.Waits)
 		case "blocked":
 			got = strconv.FormatBool(rec.Blocked)
 		case "target":
@@ -395,6 +411,8 @@ func (w *world) line(words []string) error {
 				w.policy.FailoverBlock, _ = time.ParseDuration(value)
 			case "servicemode":
 				w.policy.Pair.ServiceMode = cluster.ActiveActive
+			case "durability":
+				w.policy.Durability = cluster.Durability(value)
 			case "epoch_table":
 				w.policy.EpochTable = value
 			case "failback":
@@ -451,6 +469,9 @@ func (w *world) line(words []string) error {
 		return nil
 	case "override":
 		snap.Request = &cluster.Request{ID: "1", Verb: cluster.VerbFailover, To: endpoint(plain[0]), Actor: "me", State: cluster.RequestFiled, Force: len(plain) > 1}
+		return nil
+	case "promise": // an operator asks for another durability
+		snap.Request = &cluster.Request{ID: "1", Verb: cluster.VerbDurability, Durability: cluster.Durability(plain[0]), Actor: "me", State: cluster.RequestFiled}
 		return nil
 	case "pause":
 		snap.Pause = &cluster.Pause{Actor: "me"}
