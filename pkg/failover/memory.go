@@ -224,6 +224,8 @@ func ruleRebuild(s *situation) (Decision, bool) {
 		// Who was closed then may have been opened since: it is closed again first.
 		next.Phase, next.From, next.To = cluster.PhaseRevoked, next.Passive, next.Active
 		next.Active, next.Passive, next.Proof, next.Waits = "", "", cluster.ProofNone, false
+	case next.Phase == cluster.PhaseRevoked:
+		next.Waits = false // the old active may have been opened since, and wait for nobody
 	}
 	if !best.own {
 		next.Eligible = nil // of that epoch, and perhaps long ago
