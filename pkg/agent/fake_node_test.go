@@ -72,6 +72,7 @@ type fakeServer struct {
 	executed string
 	ch       cluster.Channel
 	acks     cluster.Acks
+	letGo    int  // how often commits were let go
 	held     bool // the applying thread applies nothing
 	dialling bool // the receiving thread is slow to connect
 	sessions map[uint64]*fakeConn
@@ -523,7 +524,7 @@ func (c *fakeConn) AwaitCommits(ctx context.Context) error {
 }
 
 func (c *fakeConn) LetCommitsGo(ctx context.Context, _ bool) error {
-	return c.special(ctx, "let commits go", func(s *fakeServer) error { s.acks.Source = cluster.No; return nil })
+	return c.special(ctx, "let commits go", func(s *fakeServer) error { s.acks.Source = cluster.No; s.letGo++; return nil })
 }
 
 func (c *fakeConn) Acknowledge(ctx context.Context) (does bool, err error) {

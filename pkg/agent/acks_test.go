@@ -1,0 +1,166 @@
+package agent_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+)
+
+func promised(rec cluster.Assignment, waits bool) cluster.Assignment {
+	rec.Durability, rec.Waits = cluster.SemiSync, waits
+	return rec
+}
+
+// settled is a pair whose commits wait for nobody, with one agent.
+func (s *stage) settled() {
+	for _, f := range []*fakeServer{s.w.a(), s.w.b()} {
+		f.change(func(f *fakeServer) { f.acks = cluster.Acks{Source: cluster.No, Replica: cluster.No} })
+	}
+	s.bus.put(promised(steady(5, 3, hostA, hostB), false))
+	s.agent("one")
+	s.pass(5 * time.Second)
+	s.wantOpen(true, false)
+}
+
+func (s *stage) wantWaiting(f *fakeServer, want cluster.Tri) {
+	s.Helper()
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if f.acks.Source != want {
+		s.Errorf("commits of %s wait: %v, want %v", f.addr, f.acks.Source, want)
+	}
+}
+
+func TestCommitsWaitAndAreLetGoAsTheRecordSays(t *testing.T) {
+	play(t, func(s *stage) {
+		s.settled()
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(5 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.Yes)
+		if r := s.want(hostA, "one", cluster.DeedOpen); r.Waits != (cluster.Order{Epoch: 5, Version: 4}) {
+			s.Errorf("reports that commits wait under %s, want 5.4", r.Waits)
+		}
+		s.put(promised(steady(5, 5, hostA, hostB), false))
+		s.pass(5 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.No)
+		if r := s.want(hostA, "one", cluster.DeedOpen); r.Waits != (cluster.Order{}) {
+			s.Errorf("reports that commits wait under %s, and has let them go", r.Waits)
+		}
+	})
+}
+
+// An agent that was paused before it let commits go does that when it wakes, unless its
+// session is gone: while there is one nobody may rest on the wait.
+func TestCommitsWaitOnlyOnceOtherAgentsSessionsAreGone(t *testing.T) {
+	play(t, func(s *stage) {
+		s.settled()
+		other, err := fakeNode{s.w.a()}.Connect(s.Context())
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.w.a().change(func(a *fakeServer) { a.kept = other.ID() })
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(10 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.No)
+		if r := s.bus.report(s.T, hostA, "one"); r.Waits != (cluster.Order{}) || !slices.ContainsFunc(r.Notes, func(n cluster.Reason) bool { return n.Code == cluster.NoteAcks }) {
+			s.Errorf("reports that commits wait under %s, notes %v", r.Waits, r.Notes)
+		}
+		s.w.a().change(func(a *fakeServer) { a.kept = 0 })
+		s.pass(time.Minute)
+		s.wantWaiting(s.w.a(), cluster.Yes)
+		if slices.Contains(s.w.a().ids(), other.ID()) {
+			s.Error("the session of the other agent is still there")
+		}
+	})
+}
+
+func TestAnAgentThatWasOvertakenLetsNoCommitsGo(t *testing.T) {
+	play(t, func(s *stage) {
+		s.settled()
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(5 * time.Second)
+		before := s.w.a().letGo
+		s.bus.onCheck = func() { // it has read 5.5 and is paused; another one has commits wait under 5.6
+			s.bus.put(promised(steady(5, 6, hostA, hostB), true))
+			for _, id := range s.w.a().ids() {
+				s.w.a().endSession(id)
+			}
+		}
+		s.put(promised(steady(5, 5, hostA, hostB), false))
+		s.pass(10 * time.Second)
+		if s.bus.onCheck != nil {
+			s.Fatal("nothing was to be let go")
+		}
+		if n := s.w.a().letGo - before; n != 0 {
+			s.Errorf("commits were let go %d times under a record that has them wait", n)
+		}
+		s.wantWaiting(s.w.a(), cluster.Yes)
+	})
+}
+
+func TestCommitsWaitBeforeTheFirstOne(t *testing.T) {
+	play(t, func(s *stage) {
+		var waits cluster.Tri
+		s.w.a().beforeWritable = func() { s.w.a().change(func(a *fakeServer) { waits = a.acks.Source }) }
+		s.bus.put(promised(opening(5, 2, hostA, hostB, ""), true))
+		s.agent("one")
+		s.pass(2 * time.Second)
+		s.wantOpen(true, false)
+		if waits != cluster.Yes {
+			s.Error("it was opened before its commits waited")
+		}
+	})
+}
+
+func TestAServerWhoseCommitsCannotWaitIsNotOpened(t *testing.T) {
+	for name, faulty := range map[string]func(*fakeServer) map[string]bool{
+		"denied": func(f *fakeServer) map[string]bool { return f.denied },
+		"broken": func(f *fakeServer) map[string]bool { return f.broken },
+		"stuck":  func(f *fakeServer) map[string]bool { return f.stuck },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				opened := false
+				s.w.a().beforeWritable = func() { opened = true }
+				s.w.a().change(func(a *fakeServer) { faulty(a)["await commits"] = true })
+				s.bus.put(promised(opening(5, 2, hostA, hostB, ""), true))
+				s.agent("one")
+				s.pass(20 * time.Second)
+				s.wantOpen(false, false)
+				if opened {
+					s.Error("it was opened for a moment")
+				}
+				s.w.a().change(func(a *fakeServer) { delete(faulty(a), "await commits") })
+				s.pass(40 * time.Second)
+				s.wantOpen(true, false)
+			})
+		})
+	}
+}
+
+func TestAReceiverAcknowledgesBeforeItIsStarted(t *testing.T) {
+	for name, c := range map[string]struct {
+		io   cluster.Thread
+		want []string
+	}{
+		"one that stands": {cluster.ThreadNo, []string{"start io"}},
+		"one that runs":   {cluster.ThreadYes, []string{"stop io", "start io"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				s.w.a().change(func(a *fakeServer) { a.acks.Source = cluster.No })
+				s.w.b().change(func(b *fakeServer) { b.acks.Replica, b.ch.IO = cluster.No, c.io })
+				s.bus.put(promised(steady(5, 3, hostA, hostB), false))
+				s.agent("one")
+				s.pass(20 * time.Second)
+				s.w.mu.Lock()
+				defer s.w.mu.Unlock()
+				if b := s.w.b(); b.acks.Replica != cluster.Yes || b.ch.IO != cluster.ThreadYes || !slices.Equal(b.stops, c.want) {
+					s.Errorf("acknowledges %v, IO thread %s, changed %v, want %v", b.acks.Replica, b.ch.IO, b.stops, c.want)
+				}
+			})
+		})
+	}
+}
