@@ -177,6 +177,21 @@ func (h *history) eligible(e cluster.Endpoint) {
 	h.change("eligible", next)
 }
 
+// durable is a pair that promises to lose nothing, whose commits wait or not, and these may take over.
+func (h *history) durable(waits bool, eligible ...cluster.Endpoint) {
+	next := h.rec.Clone()
+	next.Version++
+	next.Durability, next.Waits, next.Eligible = cluster.SemiSync, waits, eligible
+	h.change("waiting", next)
+}
+
+// muted has b take over from a, which nobody reaches, since a can acknowledge nothing.
+func (h *history) muted() {
+	h.durable(true, jb)
+	h.Trouble(h.tick())
+	h.failover(ja, jb, cluster.ProofAcks)
+}
+
 func (h *history) unblock() {
 	next := h.rec.Clone()
 	next.Version++

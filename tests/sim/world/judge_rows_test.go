@@ -73,6 +73,17 @@ var storiesOfRows = []story{
 		h.write(ja)
 	}},
 
+	{"the old active acknowledges what is to wait for nobody any more", async, "I1a", func(h *history) {
+		h.muted()
+		h.write(ja)
+	}},
+	{"the old active has its last row acknowledged by the new one, and is closed", async, "", func(h *history) {
+		h.muted()
+		h.write(ja, jb)
+		h.close(ja)
+		h.final(nil)
+	}},
+
 	{"a switchover loses an acknowledged row", async, "I2", func(h *history) {
 		h.write(ja)
 		h.switching()
@@ -147,6 +158,30 @@ var storiesOfRows = []story{
 		delete(h.g.has[ja], n)
 		h.final(nil)
 	}},
+	{"a failover loses a row that waited for who takes over", async, "I2", func(h *history) {
+		h.durable(true, jb)
+		h.write(ja)
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"a failover loses a row that waited and that a crash had destroyed", async, "", func(h *history) {
+		h.durable(true, jb)
+		h.Received(h.tick(), jb, h.write(ja))
+		h.RelayLost(h.tick(), jb)
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"who may take over lacks a row of before commits waited", async, "I2", func(h *history) {
+		h.durable(true)
+		h.write(ja)
+		h.eligible(jb)
+	}},
+	{"who may take over has received all of before commits waited", async, "", func(h *history) {
+		h.durable(true)
+		h.Received(h.tick(), jb, h.write(ja))
+		h.eligible(jb)
+	}},
+
 	{"a row is missing at the end", async, "I2", func(h *history) {
 		n := h.write(ja)
 		delete(h.g.has[ja], n)
