@@ -183,9 +183,13 @@ func (s *situation) receivedAll(active, passive *member) bool {
 	if !ok && !safeguard.Off(safeguard.Awaited) {
 		return false
 	}
+	want := s.parse(active, r.Executed)
+	if ok && (want.IsEmpty() || active.fault != "") {
+		return false
+	}
 	a, p := active.server.Acks, passive.server.Acks
 	return a.Source == cluster.Yes && a.Clients == 1 && p.Replica == cluster.Yes &&
-		passive.executed.Union(passive.received).Contains(s.parse(active, r.Executed))
+		passive.executed.Union(passive.received).Contains(want)
 }
 
 // ruleRelax takes a passive that acknowledges nothing out of those that may take over,

@@ -189,9 +189,9 @@ func TestOnlyAnOrderLetsCommitsGo(t *testing.T) {
 
 func TestASetUpByHandIsLeftAloneAndOursIsTakenBack(t *testing.T) {
 	onEach(t, func(t *testing.T, kind *brand) {
-		s, c, enabled := semisync(t, kind)
+		s, _, enabled := semisync(t, kind)
 		s.mayWait()
-		c = s.connect(agentUser)
+		c := s.connect(agentUser)
 		timeout := "@@global." + s.source() + "_timeout"
 		must(t, c.LetOurCommitsGo(within(t, 5*time.Second)))
 		if v := s.value("SELECT "+enabled) + " " + s.value("SELECT "+timeout); v != "1 3600000" {

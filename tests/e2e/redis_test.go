@@ -217,7 +217,7 @@ func TestSentinelFailsOverToALaggingReplica(t *testing.T) {
 	replica, err := lab.NewRedis(s.short())
 	s.must(err)
 	host, port, _ := net.SplitHostPort(s.Redis.Addr())
-	s.must(replica.Client().SlaveOf(s.short(), host, port).Err())
+	s.must(replica.Client().ReplicaOf(s.short(), host, port).Err())
 	info := func(r *harness.Redis, text string) {
 		t.Helper()
 		s.await(20*time.Second, func(ctx context.Context) error {
