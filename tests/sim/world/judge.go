@@ -73,12 +73,13 @@ func (v *Violation) String() string {
 // The invariants, by the names that violations give them:
 //
 //	I1a after the first write that a server acknowledged as the active, the one
-//	    before it acknowledges none
+//	    before it acknowledges none, nor does one that is proved unable to
 //	I1b two servers are never open at once
 //	I2  a planned change of role loses no acknowledged row, a failover none that
 //	    its winner had received, what a crash destroyed since that was recorded
 //	    included, and no more than max_loss allows; who is to take over throws
-//	    nothing away that it has received
+//	    nothing away that it has received; where commits are to wait, who may take over
+//	    has all that was acknowledged
 //	I3  epochs and tokens grow for each who sees them, each epoch has one active, and
 //	    the record changes step by step, by who leads
 //	I4  nobody is opened with something unapplied, with rows of its own, or, by

@@ -18,7 +18,7 @@ const (
 	byBoot0 // acknowledged by the first member when its option file had opened it
 	byBoot1
 	waits // to be applied by a server that its option file had opened when it was named
-	// guarded: acknowledged while the record had commits wait for a passive that may take over
+	// guarded: acknowledged while the record said that a passive that may take over lacks nothing
 	guarded
 )
 
@@ -71,7 +71,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	case m.planned:
 		j.fail(now, "I2", "%s is opened by a planned change (%s) without %d acknowledged rows, the first %d", e, m.named.Order(), lost, first)
 	case promised > 0:
-		j.fail(now, "I2", "%s is opened under %s without %d rows that were acknowledged while commits waited for it, the first %d", e, m.named.Order(), promised, first)
+		j.fail(now, "I2", "%s is opened under %s without %d rows that were acknowledged while it was to have them all, the first %d", e, m.named.Order(), promised, first)
 	case had > 0:
 		j.fail(now, "I2", "%s is opened under %s without %d acknowledged rows that it had received", e, m.named.Order(), had)
 	case j.p.MaxLossAge > 0 && newest-oldest > j.p.MaxLossAge && !j.p.Leaps:
@@ -139,18 +139,18 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 // too. One that its option file has opened acknowledges by itself until that is seen.
 func (j *Judge) guards(now time.Duration, e cluster.Endpoint, m *member) bool {
 	a := j.record
-	return a.Waits && a.Active == e && a.IsEligible(j.other(e)) && !j.lost && m.how == ByAgent &&
+	return a.Durability.Acknowledged() && a.Active == e && a.IsEligible(j.other(e)) && !j.lost && m.how == ByAgent &&
 		(!j.p.RestartsOpen || now-m.startedAt > unseen)
 }
 
-// awaited judges that who may take over from now on, while commits wait for it, has all
+// awaited judges that who may take over from now on, in a pair that promises so, has all
 // that was acknowledged before.
 func (j *Judge) awaited(now time.Duration, before, after cluster.Assignment) {
 	e := after.Passive
 	if before.Waits && !after.Waits && before.Phase == cluster.PhaseSteady && after.Phase == cluster.PhaseSteady {
 		j.Seen.Count(SawRelaxed)
 	}
-	if !after.Waits || after.Phase != cluster.PhaseSteady || e == "" || before.IsEligible(e) || !after.IsEligible(e) || j.lost {
+	if !after.Durability.Acknowledged() || after.Phase != cluster.PhaseSteady || e == "" || before.IsEligible(e) || !after.IsEligible(e) || j.lost {
 		return
 	}
 	j.Seen.Count(SawAwaited)

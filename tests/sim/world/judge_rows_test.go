@@ -171,6 +171,17 @@ var storiesOfRows = []story{
 		h.die(ja)
 		h.failover(ja, jb, cluster.RiskRefused)
 	}},
+	{"a failover loses a row that waited for nobody, and who takes over was to have it", async, "I2", func(h *history) {
+		h.durable(false, jb)
+		h.write(ja)
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
+	{"who may take over lacks a row, and no commit waits", async, "I2", func(h *history) {
+		h.durable(false)
+		h.write(ja)
+		h.eligible(jb)
+	}},
 	{"who may take over lacks a row of before commits waited", async, "I2", func(h *history) {
 		h.durable(true)
 		h.write(ja)
