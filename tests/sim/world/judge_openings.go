@@ -32,7 +32,8 @@ type member struct {
 	// when it was closed after that.
 	risked    bool
 	riskEnded time.Duration
-	// mute: it was open when a record named the other since it could acknowledge nothing.
+	// mute: it was open when a record named the other since it could acknowledge nothing, and
+	// was only killed and started since.
 	mute bool
 	// unwanted: the record said at some time since it was opened that it should be closed.
 	unwanted bool
@@ -75,6 +76,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 		return
 	}
 	m.how, m.openedAt, m.acked, m.adopted = how, now, false, false
+	m.mute = m.mute && how == ByBoot
 	other := j.at(j.other(e))
 	if how == ByBoot {
 		m.astray = nil
@@ -123,7 +125,7 @@ func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How
 	if m.risked {
 		m.risked, m.riskEnded = false, now
 	}
-	m.mute = false
+	m.mute = m.mute && how == ByDeath
 	switch how {
 	case ByDeath:
 		j.Seen.Count(SawClosedByCrash)

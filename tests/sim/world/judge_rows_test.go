@@ -77,6 +77,18 @@ var storiesOfRows = []story{
 		h.muted()
 		h.write(ja)
 	}},
+	{"the old active acknowledges nothing until it is started, by its option file open", restarts, "I1a", func(h *history) {
+		h.muted()
+		h.die(ja)
+		h.Open(h.tick(), ja, true, ByBoot)
+		h.write(ja)
+	}},
+	{"the old active acknowledges again once a person has opened it", async, "", func(h *history) {
+		h.muted()
+		h.die(ja)
+		h.console(ja)
+		h.write(ja)
+	}},
 	{"the old active has its last row acknowledged by the new one, and is closed", async, "", func(h *history) {
 		h.muted()
 		h.write(ja, jb)
