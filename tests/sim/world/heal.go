@@ -130,6 +130,9 @@ func (w *world) missing() string {
 			return fmt.Sprintf("%s does not replicate: IO %s %q, SQL %s %q", s.Addr(), c.IO, c.IOError, c.SQL, c.SQLError)
 		}
 	}
+	if a.Estimated && a.IsEligible(a.Passive) {
+		return fmt.Sprintf("what was left behind on %s is not known", a.Passive)
+	}
 	return ""
 }
 
