@@ -80,8 +80,12 @@ func TestWhatTheActivesCommitsWaitForIsNotErrant(t *testing.T) {
 		in   reconcile.Input
 		want cluster.Deed
 	}{
-		"commits wait":                        {with(func(*cluster.Server) {}, u1+":1-11"), cluster.DeedClosed},
-		"none waits":                          {with(func(s *cluster.Server) { s.Acks.Waiting = 0 }, u1+":1-11"), cluster.DeedQuarantine},
+		"commits wait": {with(func(*cluster.Server) {}, u1+":1-11"), cluster.DeedClosed},
+		"none waits":   {with(func(s *cluster.Server) { s.Acks.Waiting = 0 }, u1+":1-11"), cluster.DeedQuarantine},
+		"MariaDB lists it as soon as it is written": {given(executed("0-1-11"), suspected("0-1-11", time.Minute), func(in *input) {
+			in.Mine.Server.Flavor, in.Theirs.Server.Flavor = cluster.MariaDB, cluster.MariaDB
+			in.Theirs.Server.Executed, in.Theirs.Server.Identity, in.Theirs.Server.Acks.Waiting = "0-1-10", "1", 1
+		}), cluster.DeedQuarantine},
 		"the active is closed":                {with(func(s *cluster.Server) { s.ReadOnly = cluster.Yes }, u1+":1-11"), cluster.DeedQuarantine},
 		"the passive's own is not waited for": {with(func(*cluster.Server) {}, u1+":1-11,"+u2+":1"), cluster.DeedQuarantine},
 	} {
