@@ -119,6 +119,9 @@ type Server struct {
 	UptimeS       int64 `json:"uptime_s"`
 	ReadOnly      Tri   `json:"read_only"`
 	SuperReadOnly Tri   `json:"super_read_only"`
+	// StartsClosed is what read_only will be at the next start; not known of a server that
+	// does not tell, where somebody has set it before anybody asked.
+	StartsClosed Tri `json:"starts_closed,omitempty"`
 	// GTIDMode reports whether the server numbers its transactions; always true on MariaDB.
 	GTIDMode bool `json:"gtid_mode"`
 	// LogsReplicaUpdates is log_slave_updates or log_replica_updates with the binary log on.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
@@ -147,15 +148,29 @@ func (s *situation) muted(from, to *member) bool {
 	if _, drained := to.readyUnder(s.rec.Order()); !s.rec.Waits || !drained {
 		return false
 	}
+	return s.startsClosed(from)
+}
+
+// startsClosed reports whether m is known to come up closed: somebody has asked it
+// before read_only was set, and nobody has been told otherwise.
+func (s *situation) startsClosed(m *member) bool {
 	if safeguard.Off(safeguard.StartsClosed) {
 		return true
 	}
-	for _, o := range s.v.Snapshot.Observations[from.node] {
-		if o.ReadOnlyAtStart == cluster.Yes {
-			return true
+	is := false
+	for _, o := range s.v.Snapshot.Observations[m.node] {
+		if o.Server.StartsClosed == cluster.No {
+			return false
 		}
+		is = is || o.Server.StartsClosed == cluster.Yes
 	}
-	return false
+	return is
+}
+
+// nobodyTold reports whether active has told no client of a success of what to has not
+// received: its commits waited, and when it is started again it is closed.
+func (s *situation) nobodyTold(active, to *member) bool {
+	return s.acknowledging(to.node) && s.startsClosed(active)
 }
 
 // able reports whether the passive can acknowledge what the active commits.
@@ -174,7 +189,8 @@ func (s *situation) awaited(active *member) (cluster.Report, bool) {
 }
 
 // receivedAll reports whether the passive holds all that the active can have acknowledged
-// before its commits waited, and acknowledges what comes since.
+// before its commits waited, and acknowledges what comes since. What it received before
+// it was started anew it may have lost, though it had acknowledged it.
 func (s *situation) receivedAll(active, passive *member) bool {
 	if !s.rec.Waits && !safeguard.Off(safeguard.Awaited) {
 		return false
@@ -188,8 +204,45 @@ func (s *situation) receivedAll(active, passive *member) bool {
 		return false
 	}
 	a, p := active.server.Acks, passive.server.Acks
-	return a.Source == cluster.Yes && a.Clients == 1 && p.Replica == cluster.Yes &&
-		passive.executed.Union(passive.received).Contains(want)
+	if a.Source != cluster.Yes || a.Clients != 1 || p.Replica != cluster.Yes {
+		return false
+	}
+	have, at := s.holds(passive)
+	_, wrote := s.holds(active)
+	if s.st.goal.epoch != s.rec.Epoch || s.st.goal.at <= s.startedAt(passive) {
+		if wrote <= s.startedAt(passive) {
+			return false
+		}
+		s.st.goal = goal{s.rec.Epoch, active.executed, wrote}
+	}
+	// A start just before cannot be told from one just after.
+	if left := max(s.startedAt(passive), s.startedAt(active)) + time.Second - min(at, wrote); left > 0 {
+		s.again(left)
+		return false
+	}
+	if !includes(have, want) || !includes(have, s.st.goal.set) {
+		return false
+	}
+	s.st.vouching = min(at, wrote)
+	return true
+}
+
+// includes reports whether have, of a replica with no transactions of its own, contains
+// want. A replica of MariaDB that was made of a backup lists the last of each domain alone.
+func includes(have, want gtid.Set) bool {
+	return have.Contains(want) || have.Flavor() == cluster.MariaDB && have.Contains(want.Highest())
+}
+
+// holds is what m executed and received by its newest full sample, and when that began.
+func (s *situation) holds(m *member) (have gtid.Set, at time.Duration) {
+	for _, by := range s.st.views.of(m.node) {
+		o := s.v.Snapshot.Observations[m.node][by.voice.name]
+		if began := by.value.at - milliseconds(o.EndedMS-o.FullMS); o.Answered() && o.FullMS != 0 && began > at {
+			at = began
+			have = s.parse(m, o.Server.Executed).Union(s.parse(m, o.Server.Channel.Received))
+		}
+	}
+	return have, at
 }
 
 // ruleRelax takes a passive that acknowledges nothing out of those that may take over,
@@ -268,30 +321,47 @@ func (s *situation) advances(m *member) bool {
 
 // restarted reports whether m was started anew since it, or its peer, was found to hold all.
 func (s *situation) restarted(m *member) bool {
-	i := slices.Index(s.p.Pair.Members(), m.node)
-	return i >= 0 && s.st.startedAt[i] != 0 && s.st.vouchedAt != 0 && s.st.startedAt[i] > s.st.vouchedAt
+	return s.st.vouchedAt != 0 && s.startedAt(m) > s.st.vouchedAt
+}
+
+// startedAt is when m was started, or up to a second later; 0 when that is not known.
+func (s *situation) startedAt(m *member) time.Duration {
+	if i := slices.Index(s.p.Pair.Members(), m.node); i >= 0 {
+		return s.st.startedAt[i]
+	}
+	return 0
 }
 
 // dateStarts keeps when each server was started, and since when both are known to hold
-// what was acknowledged: since the passive is eligible, or since this process knows it.
+// what was acknowledged: since the samples by which the passive was made eligible, or
+// since before another process can have been the last that looked.
 func (s *situation) dateStarts() {
 	for i, e := range s.p.Pair.Members() {
-		m := s.member(e)
-		if m.life != alive || !m.known {
-			continue
+		newest := time.Duration(0)
+		for _, by := range s.st.views.of(e) {
+			o := s.v.Snapshot.Observations[e][by.voice.name]
+			if o.FullMS == 0 || !s.p.counts(by.voice.name) {
+				continue
+			}
+			at := by.value.at - milliseconds(o.EndedMS-o.FullMS) - time.Duration(o.Server.UptimeS)*time.Second
+			newest = max(newest, at, 1)
 		}
-		// A full sample may be old: the start is never dated too late by that.
-		if at := s.now - time.Duration(m.server.UptimeS)*time.Second; s.st.startedAt[i] == 0 || at > s.st.startedAt[i]+startSlack+s.p.Interval {
-			s.st.startedAt[i] = max(at, 1)
+		if newest != 0 {
+			s.st.startedAt[i] = newest
 		}
 	}
-	if !s.rec.Durability.Acknowledged() || len(s.rec.Eligible) == 0 {
+	switch {
+	case !s.rec.Durability.Acknowledged():
+		s.st.vouchedAt, s.st.vouching = 0, 0
+	case len(s.rec.Eligible) == 0:
 		s.st.vouchedAt = 0
-	} else if s.st.vouchedAt == 0 {
-		s.st.vouchedAt = s.now
+	case s.st.vouchedAt != 0:
+	case s.st.vouching != 0:
+		s.st.vouchedAt = s.st.vouching
+	default:
+		s.st.vouchedAt = max(s.now-leaderGap, 1)
 	}
 }
 
-// startSlack is by how much the start of a server, worked out from whole seconds of its
-// uptime and a sample of some age, may vary while it is the same.
-const startSlack = 5 * time.Second
+// leaderGap is for how long nobody may have looked when another process becomes the leader.
+const leaderGap = 10 * time.Second

@@ -179,7 +179,7 @@ const causeDeath = "failover: "
 // tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
 // not known is not little. What no client was told of does not count.
 func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {
-	if safeguard.Off(safeguard.MaxLoss) || s.acknowledging(candidate.node) {
+	if safeguard.Off(safeguard.MaxLoss) || s.nobodyTold(active, candidate) {
 		return cluster.Reason{}, true
 	}
 	if s.p.MaxLoss >= 0 {
@@ -220,8 +220,8 @@ func (s *situation) tooLongLost(active, candidate *member, have gtid.Set) (clust
 	return cluster.Reason{}, true
 }
 
-// nobodyTold ends the words on a loss that no client was told of as a success.
-const nobodyTold = "; none of it was acknowledged to anybody: commits waited for the other server"
+// ofNobodyTold ends the words on a loss that no client was told of as a success.
+const ofNobodyTold = "; none of it was acknowledged to anybody: commits waited for the other server"
 
 // tellLoss says in next what its failover leaves behind on active, to which is
 // added, if it was not closed and compared, what is not known of that. The words
@@ -250,8 +250,8 @@ func (s *situation) tellLoss(next *cluster.Assignment, active, to *member, have 
 	case !whole:
 		text = s.tellTime(text, active, have)
 	}
-	if s.acknowledging(to.node) {
-		text += nobodyTold
+	if s.nobodyTold(active, to) {
+		text += ofNobodyTold
 	}
 	next.Loss = fmt.Sprint(text, ofFailover, next.Epoch)
 }
@@ -325,8 +325,8 @@ func ruleLossKnown(s *situation) (Decision, bool) {
 	}
 	// It may have been in an earlier epoch: a record that is rebuilt keeps the words.
 	said, epoch, _ := strings.Cut(s.rec.Loss, ofFailover)
-	if n > 0 && strings.HasSuffix(said, nobodyTold) {
-		text += nobodyTold
+	if n > 0 && strings.HasSuffix(said, ofNobodyTold) {
+		text += ofNobodyTold
 	}
 	text += ofFailover + epoch
 	next := s.rec.Clone()

@@ -62,9 +62,10 @@ type State struct {
 	whole     time.Duration     // the pair has been whole since; 0 when it is not
 	goal      goal
 	// startedAt is when each member was started, as far as samples tell; vouchedAt since
-	// when the passive is known to hold all that the active acknowledged; 0 when not.
-	startedAt [2]time.Duration
-	vouchedAt time.Duration
+	// when the passive is known to hold all that the active acknowledged, and vouching
+	// what that will be once it is recorded; 0 when not.
+	startedAt           [2]time.Duration
+	vouchedAt, vouching time.Duration
 	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
 	// heardOf what the passive had received then; awaitAt when commits may be made to wait again.
 	mute    time.Duration
@@ -159,6 +160,7 @@ type witness struct {
 type goal struct {
 	epoch cluster.Epoch // 0 for none
 	set   gtid.Set
+	at    time.Duration // when the sample began, where commits wait
 }
 
 type mark struct {

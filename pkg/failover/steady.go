@@ -49,7 +49,7 @@ func (s *situation) caughtUp(active, passive *member) bool {
 		return true
 	}
 	if s.st.goal.epoch != s.rec.Epoch {
-		s.st.goal = goal{s.rec.Epoch, active.executed}
+		s.st.goal = goal{epoch: s.rec.Epoch, set: active.executed}
 	}
 	return passive.executed.Union(passive.received).Contains(s.st.goal.set) ||
 		passive.server.Flavor == cluster.MariaDB && s.st.whole != 0 && s.now-s.st.whole >= CaughtUpAfter

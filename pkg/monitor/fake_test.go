@@ -201,7 +201,14 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 }
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (cluster.Server, error) {
-	return c.ask(ctx, OpSample)
+	s, err := c.ask(ctx, OpSample)
+	s.StartsClosed = cluster.Unknown
+	return s, err
+}
+
+func (c *fakeConn) StartsClosed(ctx context.Context) (cluster.Tri, error) {
+	s, err := c.ask(ctx, OpSample)
+	return s.StartsClosed, err
 }
 
 func (c *fakeConn) Channel(ctx context.Context) (cluster.Channel, error) {

@@ -74,10 +74,10 @@ func TestKilledServerIsKnownWithinMilliseconds(t *testing.T) {
 			t.Errorf("a dead server is not published every 250 ms: %+v", o)
 		}
 		back := time.Now()
-		x.a.be(up, func(s *cluster.Server) { s.UptimeS, s.ReadOnly = 0, cluster.Yes })
+		x.a.be(up, func(s *cluster.Server) { s.UptimeS, s.ReadOnly, s.StartsClosed = 0, cluster.Yes, cluster.Yes })
 		wait(260 * time.Millisecond)
 		o = x.bus.last(nodeA)
-		if !o.Answered() || o.Broken || o.ReadOnlyAtStart != cluster.Yes || o.at.Sub(back) > 255*time.Millisecond {
+		if !o.Answered() || o.Broken || o.ReadOnlyAtStart != cluster.Yes || o.Server.StartsClosed != cluster.Yes || o.at.Sub(back) > 255*time.Millisecond {
 			t.Errorf("%v after its return: %+v", o.at.Sub(back), o)
 		}
 		if !strings.Contains(x.logs.String(), "the server was restarted") {

@@ -30,6 +30,8 @@ type Conn interface {
 	Ping(ctx context.Context) error
 	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
 	Channel(ctx context.Context) (cluster.Channel, error)
+	// StartsClosed tells how the server comes up, as far as it says.
+	StartsClosed(ctx context.Context) (cluster.Tri, error)
 }
 
 // prober carries out the actions of one watch. Only its run touches the watch
@@ -61,6 +63,8 @@ type prober struct {
 type session struct {
 	conn Conn               // nil while connecting
 	stop context.CancelFunc // of the attempt
+	// sampled: it has been asked for a full sample.
+	sampled bool
 }
 
 // dialed is how a connection attempt went.
@@ -154,8 +158,11 @@ func (p *prober) carryOut(ctx context.Context, a Action) {
 			}
 		})
 	case Ask:
-		conn := p.links[a.Link].conn
-		p.work.Go(func() { p.post(p.question(conn, a)) })
+		s := p.links[a.Link]
+		first := a.Op == OpSample && !s.sampled
+		s.sampled = s.sampled || first
+		conn := s.conn
+		p.work.Go(func() { p.post(p.question(conn, a, first)) })
 	case Drop:
 		p.drop(a.Link)
 	case Publish:
@@ -184,14 +191,18 @@ func (p *prober) carryOut(ctx context.Context, a Action) {
 
 // question asks without a deadline: the watch minds the time, and closing the
 // connection ends the question. A context that can end would cost the driver
-// two more switches of goroutine for each ping.
-func (p *prober) question(conn Conn, a Ask) Event {
+// two more switches of goroutine for each ping. Sessions end with the server, so that
+// the first sample of one is the time to ask how the server comes up.
+func (p *prober) question(conn Conn, a Ask, first bool) Event {
 	ctx := context.Background()
 	ok := Answered{Link: a.Link, Op: a.Op}
 	var err error
 	switch a.Op {
 	case OpSample:
 		ok.Server, err = conn.Observe(ctx, p.exclude)
+		if err == nil && first {
+			ok.Server.StartsClosed, err = conn.StartsClosed(ctx)
+		}
 	case OpChannel:
 		ok.Channel, err = conn.Channel(ctx)
 	default:

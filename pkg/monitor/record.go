@@ -64,6 +64,9 @@ func (r *record) takeSample(began time.Duration, s cluster.Server) string {
 	if text != "" && r.atStart != cluster.Unknown {
 		text += fmt.Sprintf("; at the first contact read_only was %s", onOff(r.atStart))
 	}
+	if s.StartsClosed == cluster.Unknown && text == "" {
+		s.StartsClosed = r.server.StartsClosed
+	}
 	s.Users = slices.Clone(s.Users)
 	r.server, r.known, r.sampled, r.full = s, true, began, began
 	r.lostAt = 0

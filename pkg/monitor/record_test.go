@@ -63,6 +63,27 @@ func TestAYoungServerOpenAtTheFirstSight(t *testing.T) {
 	}
 }
 
+// How the server comes up stands until it is started again.
+func TestStartsClosedIsKept(t *testing.T) {
+	r := healthy(t)
+	sample := func(uptime int64, told, want cluster.Tri) {
+		t.Helper()
+		r.w.nextSample = 0
+		s := replica(nodeB)
+		s.UptimeS, s.StartsClosed = uptime, told
+		r.give(time.Millisecond, Tick{}).give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: s})
+		if got := only[Publish](r).Observation.Server.StartsClosed; got != want {
+			t.Errorf("told %v after %d s: %v, want %v", told, uptime, got, want)
+		}
+	}
+	sample(1001, cluster.Unknown, cluster.Unknown)
+	sample(1002, cluster.Yes, cluster.Yes)
+	sample(1003, cluster.Unknown, cluster.Yes)
+	sample(1, cluster.Unknown, cluster.Unknown)
+	sample(0, cluster.No, cluster.No)
+	sample(1, cluster.Yes, cluster.Yes)
+}
+
 func TestReceivedMaxNeverFalls(t *testing.T) {
 	r := healthy(t)
 	for _, step := range []struct{ received, want string }{

@@ -12,7 +12,7 @@ import (
 // configuration counts more than what was seen at its last start.
 func (k *checker) startsClosed(ctx context.Context) error {
 	const item, superItem = "read_only at start", "super_read_only at start"
-	next, err := k.configured(ctx)
+	next, err := k.conn.nextStart(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,18 @@ type nextStart struct {
 	readOnlyLapsed, superLapsed bool
 }
 
-func (k *checker) configured(ctx context.Context) (nextStart, error) {
-	if k.conn.dialect.origins == "" {
+// StartsClosed tells what read_only will be at the next start; not known where the server
+// does not say, or may not, or somebody has set it since the last.
+func (c *Conn) StartsClosed(ctx context.Context) (cluster.Tri, error) {
+	next, err := c.nextStart(ctx)
+	return next.ReadOnly, err
+}
+
+func (c *Conn) nextStart(ctx context.Context) (nextStart, error) {
+	if c.dialect.origins == "" {
 		return nextStart{}, nil
 	}
-	got, err := k.conn.query(ctx, "check", k.conn.dialect.origins)
+	got, err := c.query(ctx, "read where read_only comes from on", c.dialect.origins)
 	if err != nil && number(err) == 0 {
 		return nextStart{}, err
 	}
@@ -91,7 +98,7 @@ func (k *checker) configured(ctx context.Context) (nextStart, error) {
 		return nextStart{}, nil
 	}
 	var readOnly, super origin
-	if !k.conn.dialect.superReadOnly {
+	if !c.dialect.superReadOnly {
 		super = origin{given: cluster.No, silent: true}
 	}
 	kept := false

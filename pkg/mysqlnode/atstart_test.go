@@ -45,6 +45,9 @@ func TestCheckForetellsTheNextStart(t *testing.T) {
 		for _, text := range c.statements {
 			s.do(text)
 		}
+		if starts, err := s.connect(monitorUser).StartsClosed(t.Context()); err != nil || starts != c.want.ReadOnly {
+			t.Errorf("%s: StartsClosed: %v, %v, want %v", name, starts, err, c.want.ReadOnly)
+		}
 		conn := s.connect(agentUser)
 		check := func(seen AtStart) []Finding {
 			list, err := conn.Check(t.Context(), CheckOptions{AtStart: seen})
@@ -97,6 +100,37 @@ func withOptionFile(t *testing.T) (kind *brand, configure func(text string)) {
 		command: slices.Clone(mysql9.command)}
 	kind.command[slices.Index(kind.command, "--no-defaults")] = "--defaults-file=" + file
 	return kind, func(text string) { must(t, os.WriteFile(file, []byte("[mysqld]\n"+text), 0o644)) }
+}
+
+// A monitor learns how a server comes up while nobody has set read_only since its start.
+func TestStartsClosed(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		for _, step := range []struct {
+			statement, option string
+			want              cluster.Tri
+		}{
+			{"", "--read-only=1", cluster.Yes},
+			{"SET GLOBAL read_only = 0", "", cluster.Unknown},
+			{"SET GLOBAL read_only = 1", "", cluster.Unknown},
+			{"", "--read-only=0 --skip-super-read-only", cluster.No},
+		} {
+			if step.option != "" {
+				s.kill()
+				options := strings.Fields(step.option)
+				if kind.flavor == cluster.MariaDB {
+					options = options[:1]
+				}
+				s.start(options...)
+			}
+			if step.statement != "" {
+				s.do(step.statement)
+			}
+			if got, err := s.connect(monitorUser).StartsClosed(t.Context()); err != nil || got != step.want {
+				t.Errorf("%s %s: %v, %v, want %v", step.option, step.statement, got, err, step.want)
+			}
+		}
+	})
 }
 
 // What came from SET PERSIST at the last start, and is kept no longer, says

@@ -254,7 +254,12 @@ func (s *server) start(args ...string) {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	own := []string{"--datadir=" + filepath.Join(s.dir, "data"), "--socket=" + filepath.Join(s.dir, "s"),
+	// A mysqld killed while its applier starts leaves a file behind at which the next start of the applier fails.
+	tmp := filepath.Join(s.dir, "tmp")
+	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o755)); err != nil {
+		s.t.Fatal(err)
+	}
+	own := []string{"--datadir=" + filepath.Join(s.dir, "data"), "--tmpdir=" + tmp, "--socket=" + filepath.Join(s.dir, "s"),
 		"--pid-file=" + filepath.Join(s.dir, "pid"), "--port=" + strconv.Itoa(s.port), "--bind-address=127.0.0.1",
 		"--server-id=" + strconv.Itoa(s.id), "--relay-log=relay"}
 	s.cmd = exec.Command(s.command[0], slices.Concat(s.command[1:], small, own, s.args, asRoot(), args)...)

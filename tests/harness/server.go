@@ -127,6 +127,9 @@ func (s *Server) Launch() error {
 	if err != nil {
 		return err
 	}
+	if err := s.clearTemporary(); err != nil {
+		return err
+	}
 	args := append(server.args, s.lab.flavor.baseOptions(filepath.Join(s.dir, "data"), s.dir)...)
 	args = append(args,
 		"--port="+strconv.Itoa(s.port),
@@ -149,6 +152,16 @@ func (s *Server) Launch() error {
 	s.proc = p
 	s.mu.Unlock()
 	return nil
+}
+
+// clearTemporary removes what a mysqld leaves behind that is killed while its
+// applier starts: the next start of the applier would fail at it.
+func (s *Server) clearTemporary() error {
+	left, err := filepath.Glob(filepath.Join(s.dir, "SQL_LOAD-*"))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 // WaitReady waits until the server answers a statement.

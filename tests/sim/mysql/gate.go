@@ -21,7 +21,7 @@ func (x *Session) SetReadOnly(now, lockWait time.Duration, done func(error)) {
 		x.over(now)
 		switch how {
 		case met:
-			s.readOnly, s.super = true, s.opt.Flavor == cluster.MySQL
+			s.readOnly, s.super, s.switched = true, s.opt.Flavor == cluster.MySQL, true
 			s.touch()
 			done(nil)
 		case late:
@@ -47,7 +47,7 @@ func (x *Session) open(now time.Duration, writable bool) error {
 		return fail(ErrWrongValue, "Variable 'read_only' can't be set to the value of 'too late'")
 	}
 	s := x.s
-	s.super = false
+	s.super, s.switched = false, true
 	if writable {
 		s.readOnly = false
 	}
@@ -60,7 +60,7 @@ func (x *Session) open(now time.Duration, writable bool) error {
 func (x *Session) Reseal() {
 	s := x.s
 	if s.opt.Flavor == cluster.MySQL && s.readOnly {
-		s.super = true
+		s.super, s.switched = true, true
 		s.touch()
 	}
 }

@@ -232,6 +232,11 @@ func (c *Conn) Channel(ctx context.Context) (cluster.Channel, error) {
 	return read(ctx, c, "read the replication channel of", c.n.m.Channel)
 }
 
+// StartsClosed tells how the server comes up, as far as it says.
+func (c *Conn) StartsClosed(ctx context.Context) (cluster.Tri, error) {
+	return read(ctx, c, "read where read_only comes from on", func(time.Duration) cluster.Tri { return c.n.m.StartsClosed() })
+}
+
 // ReadOnly reads the switches.
 func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error) {
 	got, err := read(ctx, c, "read read_only of", func(time.Duration) [2]cluster.Tri {

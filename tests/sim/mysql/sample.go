@@ -73,6 +73,15 @@ func (s *Server) ReadOnly() (readOnly, super cluster.Tri) {
 	return cluster.TriOf(s.readOnly), super
 }
 
+// StartsClosed is what read_only will be at the next start, while nobody has set it since
+// the last.
+func (s *Server) StartsClosed() cluster.Tri {
+	if s.switched {
+		return cluster.Unknown
+	}
+	return cluster.TriOf(s.readOnly)
+}
+
 // delay is Seconds_Behind: of the oldest transaction that is not applied.
 func (s *Server) delay(now time.Duration) int64 {
 	c := &s.ch

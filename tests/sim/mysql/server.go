@@ -81,6 +81,7 @@ type Server struct {
 	started  time.Duration
 	readOnly bool
 	super    bool
+	switched bool // somebody has set one of them since the start
 
 	// Data.
 	binlog []*Txn
@@ -166,7 +167,7 @@ func (s *Server) Start(now time.Duration) {
 	}
 	s.up, s.started = true, now
 	s.super = s.opt.SuperReadOnly && s.opt.Flavor == cluster.MySQL
-	s.readOnly = s.opt.ReadOnly || s.super
+	s.readOnly, s.switched = s.opt.ReadOnly || s.super, false
 	s.next, s.degraded = 0, false
 	s.acks = acks{wait: s.opt.AckWait, replica: s.opt.AckWait > 0}
 	s.ch.restart(s)

@@ -125,6 +125,9 @@ func (w *world) missing() string {
 		}
 		return ""
 	}
+	if r := w.report(passive); r.Deed == cluster.DeedQuarantine {
+		return fmt.Sprintf("%s says that %s is in quarantine, which has nothing of its own: %s", r.Agent, passive.Addr(), r.Reason)
+	}
 	for _, s := range w.db {
 		if c := s.Channel(0); !c.Replicates(s.other.Addr()) {
 			return fmt.Sprintf("%s does not replicate: IO %s %q, SQL %s %q", s.Addr(), c.IO, c.IOError, c.SQL, c.SQLError)

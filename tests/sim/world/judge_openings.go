@@ -45,8 +45,9 @@ type member struct {
 	named   cluster.Assignment
 	planned bool
 	// owes is what the record demanded of it when it was to take over by itself.
-	owes string
-	mark cluster.Mark
+	owes     string
+	mark     cluster.Mark
+	markedAt time.Duration
 	// unapplied counts what it had received and not applied when it was promoted.
 	unapplied int
 	// halted: a person has stopped its replication, last at haltedAt, and then
@@ -152,7 +153,7 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 		j.fail(now, "I7", "%s is opened, and no record has ever named it", e)
 		return
 	case m.named.Epoch < other.named.Epoch && j.believed(other.named):
-		if !m.risked && !j.forgotten(other) {
+		if !m.risked && !j.forgotten(other) && !(j.forked && now-other.markedAt < underWay) {
 			j.fail(now, "I7", "%s is opened under %s, and %s has been named since (%s, %s)", e, m.named.Order(), rival, other.named.Order(), other.named.Proof)
 		}
 		return

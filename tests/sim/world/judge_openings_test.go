@@ -340,6 +340,27 @@ var storiesOfOpenings = []story{
 		h.RedisFault(h.tick(), false)
 		h.open(ja)
 	}},
+	{"opened while the other's epoch row is being written, by what another Redis says", async, "", func(h *history) {
+		h.t += young
+		h.switching()
+		h.close(ja)
+		h.commit()
+		h.Obeys(h.tick(), "1", h.rec)
+		h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+		h.RedisFault(h.tick(), true)
+		h.open(ja)
+	}},
+	{"opened long after the other's epoch row was written, whatever another Redis says", async, "I7", func(h *history) {
+		h.t += young
+		h.switching()
+		h.close(ja)
+		h.commit()
+		h.Obeys(h.tick(), "1", h.rec)
+		h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+		h.RedisFault(h.tick(), true)
+		h.t += underWay
+		h.open(ja)
+	}},
 	{"opened after the other was named in what Redis forgot, and nobody went about opening it", async, "", func(h *history) {
 		h.switching()
 		h.close(ja)

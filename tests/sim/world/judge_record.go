@@ -35,7 +35,7 @@ func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
 		j.fail(now, "I3", "the epoch row of %s names %s for epoch %d, another named %s", e, mark.Active, mark.Epoch, was)
 	}
 	j.marks[mark.Epoch] = mark.Active
-	m.mark = mark
+	m.mark, m.markedAt = mark, now
 }
 
 // asking is a change of the record for which an identify has asked.
