@@ -34,9 +34,9 @@ type links struct {
 	// poor: the working connection lacked a privilege. A session keeps what it had
 	// at its log-in, so that another is to take its place; it works on until then.
 	poor bool
-	// poorSpare: the spare was opened before the working connection was renewed.
-	// It stays until there is another.
-	poorSpare bool
+	// oldSpare: the spare was opened before the working connection, maybe of a server
+	// that has been started anew since. It stays until there is another.
+	oldSpare bool
 	short     int // working connections in a row that did not last
 	spares    bool
 
@@ -76,7 +76,7 @@ func (l *links) wants(use int) bool {
 	case forWork:
 		return l.work == nil
 	case forSpare:
-		return l.spares && l.work != nil && (l.spare == nil || l.poorSpare && l.queue == nil)
+		return l.spares && l.work != nil && (l.spare == nil || l.oldSpare && l.queue == nil)
 	}
 	return l.work != nil && l.poor
 }
@@ -147,7 +147,7 @@ func (l *links) dropSpare() {
 		_ = l.spare.Close()
 		l.spare = nil
 	}
-	l.queue, l.poorSpare = nil, false
+	l.queue, l.oldSpare = nil, false
 }
 
 // shut closes everything and waits for dials under way, whose context has ended.
@@ -168,9 +168,10 @@ func (l *links) shut() {
 	l.dropSpare()
 }
 
-// owns reports whether a session of our user is one of the worker's own.
+// owns reports whether a session of our user is one of the worker's own. That of an old
+// spare may have ended with the server, which numbers sessions from the start again.
 func (l *links) owns(id uint64) bool {
-	return l.work != nil && l.work.ID() == id || l.spare != nil && l.spare.ID() == id
+	return l.work != nil && l.work.ID() == id || l.spare != nil && !l.oldSpare && l.spare.ID() == id
 }
 
 // dialled takes the outcome of a dial.
@@ -206,7 +207,7 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		}
 		_ = l.work.Close()
 		l.work, w.retryAt = nil, 0
-		l.poorSpare = l.spare != nil
+		l.oldSpare = l.spare != nil
 	}
 	if l.work != nil && l.queue != nil {
 		_ = d.conn.Close() // the closing order keeps its session
@@ -217,7 +218,7 @@ func (w *worker) dialled(ctx context.Context, d dialled) {
 		l.spare = d.conn
 		return
 	}
-	l.work, l.born, l.poor = d.conn, w.now(), false
+	l.work, l.born, l.poor, l.oldSpare = d.conn, w.now(), false, l.spare != nil
 	w.read(ctx, true)
 }
 

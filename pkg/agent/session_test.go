@@ -32,11 +32,12 @@ func TestAConnectionThatEndsIsReplacedAtOnce(t *testing.T) {
 		s.agent("one")
 		for range 2 {
 			s.pass(1500 * time.Millisecond)
-			before := s.w.b().ids()
-			if len(before) != 2 {
-				t.Fatalf("sessions %v, want a working one and a spare", before)
-			}
-			for _, id := range before {
+			for n := range 2 {
+				before := s.w.b().ids()
+				if len(before) != 2 {
+					t.Fatalf("sessions %v, want a working one and a spare", before)
+				}
+				id := before[n]
 				s.w.b().endSession(id)
 				synctest.Wait()
 				if after := s.w.b().ids(); len(after) != 2 || slices.Contains(after, id) {
@@ -44,6 +45,21 @@ func TestAConnectionThatEndsIsReplacedAtOnce(t *testing.T) {
 				}
 				s.pass(300 * time.Millisecond)
 			}
+		}
+	})
+}
+
+// The spare may be of a server that was started anew unnoticed, and its number a stranger's.
+func TestTheSpareIsReplacedAfterTheWorkingConnection(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(1500 * time.Millisecond)
+		before := s.w.b().ids()
+		s.w.b().endSession(before[0])
+		synctest.Wait()
+		if after := s.w.b().ids(); len(after) != 2 || slices.Contains(after, before[0]) || slices.Contains(after, before[1]) {
+			t.Errorf("sessions %v after the end of the working one of %v", after, before)
 		}
 	})
 }

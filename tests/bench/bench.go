@@ -103,11 +103,8 @@ func (b *bench) measure(ctx context.Context, kind string) (result, error) {
 	if err := writer.WaitMore(ctx, 20); err != nil {
 		return r, err
 	}
-	jitter := time.NewTimer(time.Duration(rand.Int64N(int64(3 * time.Second))))
-	select {
-	case <-jitter.C:
-	case <-ctx.Done():
-		return r, ctx.Err()
+	if err := wait(ctx, time.Duration(rand.Int64N(int64(3*time.Second)))); err != nil {
+		return r, err
 	}
 
 	began := time.Now()
@@ -261,12 +258,8 @@ func (b *bench) idle(ctx context.Context, d time.Duration) ([]cost, error) {
 		before[daemon] = u
 	}
 	began := time.Now()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := wait(ctx, d); err != nil {
+		return nil, err
 	}
 	var costs []cost
 	for _, daemon := range b.site.Daemons() {
@@ -290,4 +283,16 @@ func (b *bench) heading(ctx context.Context) error {
 		strings.Join(versions, "; "), runtime.Version(), runtime.GOARCH, runtime.NumCPU(), settings["interval"], settings["try_times"],
 		settings["connect_timeout"], settings["failover_block"], probeEvery, probeEvery)
 	return nil
+}
+
+// wait lets d pass.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

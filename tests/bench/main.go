@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/tests/harness"
 )
 
@@ -23,6 +24,7 @@ func main() {
 	runs := flag.Int("runs", 20, "runs of each kind")
 	kinds := flag.String("kinds", "kill,stop", "faults to measure: kill, stop")
 	returns := flag.String("failback", "follow,auto,blocked", "fail-backs to measure: follow, auto, blocked; empty for none")
+	modes := flag.String("durability", "async,semisync", "durabilities under which rows are counted: async, semisync, semisync-strict; empty for none")
 	idle := flag.Duration("idle", time.Minute, "how long to watch the idle daemons; 0 for not at all")
 	flag.Parse()
 	if missing := harness.Missing(); len(missing) > 0 {
@@ -31,13 +33,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, *bin, split(*kinds), split(*returns), *runs, *idle); err != nil {
+	if err := run(ctx, *bin, split(*kinds), split(*returns), split(*modes), *runs, *idle); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, kinds, returns []string, runs int, idle time.Duration) (err error) {
+func run(ctx context.Context, bin string, kinds, returns, modes []string, runs int, idle time.Duration) (err error) {
 	if bin, err = filepath.Abs(bin); err != nil {
 		return fmt.Errorf("find programs: %w", err)
 	}
@@ -79,6 +81,16 @@ func run(ctx context.Context, bin string, kinds, returns []string, runs int, idl
 	}
 	for _, kind := range returns {
 		if err := measureFailbacks(ctx, lab, b.programs, kind, runs, os.Stdout); err != nil {
+			return err
+		}
+	}
+	for _, mode := range modes {
+		if err := measurePromises(ctx, lab, b.programs, cluster.Durability(mode), kinds, runs, os.Stdout); err != nil {
+			return err
+		}
+	}
+	if len(modes) > 0 {
+		if err := measureCost(ctx, lab, b.programs, os.Stdout); err != nil {
 			return err
 		}
 	}

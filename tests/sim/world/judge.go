@@ -122,6 +122,8 @@ type Judge struct {
 
 	top       cluster.Assignment // the newest record that ever was
 	topAt     time.Duration
+	chosen    cluster.Assignment // the newest that says who is to take over
+	chosenAt  time.Duration
 	record    cluster.Assignment // as the last script left it
 	holder    cluster.Endpoint   // whom the newest record named last
 	heldSince time.Duration      // when another was named for the last time

@@ -236,12 +236,15 @@ type foreign struct {
 }
 
 // smuggled counts the rows that a person wrote to e, and rival has not, just now, while
-// nobody was open, or after the last decision: that could not know of them. Who is named
-// again keeps what it has been given since it was named.
+// nobody was open, or after the last decision, or the one that chose e: that could not know
+// of them. Who is named again keeps what it has been given since it was named.
 func (j *Judge) smuggled(now time.Duration, e, rival cluster.Endpoint) int {
 	since := j.topAt
 	if j.holder == e {
 		since = min(since, j.heldSince)
+	}
+	if j.chosen.To == e && j.chosen.Epoch == j.at(e).named.Epoch {
+		since = min(since, j.chosenAt)
 	}
 	return j.writtenSince(min(now-unseen+1, j.at(rival).closedAt, since), e, rival)
 }

@@ -153,6 +153,26 @@ var storiesOfOpenings = []story{
 		h.die(ja)
 		h.failover(ja, jb, cluster.RiskRefused)
 	}},
+	{"opened long after it was chosen with what a person wrote since", async, "", func(h *history) {
+		h.Trouble(0)
+		h.revoke(ja, jb)
+		h.interferes(jb, 90)
+		h.loses(jb, 1)
+		h.t += 2 * unseen
+		h.die(ja)
+		h.promote(cluster.ProofFenced)
+		h.open(jb)
+	}},
+	{"opened long after it was chosen with what a person wrote before", async, "I4", func(h *history) {
+		h.Trouble(0)
+		h.interferes(jb, 90)
+		h.loses(jb, 1)
+		h.t += 2 * unseen
+		h.revoke(ja, jb)
+		h.die(ja)
+		h.promote(cluster.ProofFenced)
+		h.open(jb)
+	}},
 	{"opened with what a person wrote long ago", async, "I4", func(h *history) {
 		h.Interfered(h.tick(), 99)
 		h.t += unseen

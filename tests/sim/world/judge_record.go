@@ -80,6 +80,9 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 			j.m[i].lateUntil = now + underWay
 		}
 	}
+	if after.Phase == cluster.PhaseRevoked && (before.Phase != cluster.PhaseRevoked || before.To != after.To) {
+		j.chosen, j.chosenAt = after, now
+	}
 	j.record = after
 	if after.Phase == cluster.PhaseSteady && before.Phase == cluster.PhaseOpening {
 		j.opensItself(now, after.Active)
