@@ -47,14 +47,14 @@ type kept struct {
 }
 
 // measurePromises breaks the actives of pairs with one durability and prints what became of rows.
-func measurePromises(ctx context.Context, lab *harness.Lab, bin harness.Programs, mode cluster.Durability, kinds []string, runs int, out io.Writer) error {
+func measurePromises(ctx context.Context, lab *harness.Lab, bin harness.Programs, mode cluster.Durability, runs int, out io.Writer) error {
 	p := &promises{lab: lab, bin: bin, mode: mode}
 	defer func() {
 		if p.site != nil {
 			p.site.Close()
 		}
 	}()
-	for _, kind := range kinds {
+	for _, kind := range []string{"kill", "stop"} {
 		var all []kept
 		for n := range runs {
 			k, err := p.measure(ctx, kind)

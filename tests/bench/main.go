@@ -85,7 +85,7 @@ func run(ctx context.Context, bin string, kinds, returns, modes []string, runs i
 		}
 	}
 	for _, mode := range modes {
-		if err := measurePromises(ctx, lab, b.programs, cluster.Durability(mode), kinds, runs, os.Stdout); err != nil {
+		if err := measurePromises(ctx, lab, b.programs, cluster.Durability(mode), runs, os.Stdout); err != nil {
 			return err
 		}
 	}
