@@ -154,17 +154,8 @@ func (s *situation) muted(from, to *member) bool {
 // startsClosed reports whether m is known to come up closed: somebody has asked it
 // before read_only was set, and nobody has been told otherwise.
 func (s *situation) startsClosed(m *member) bool {
-	if safeguard.Off(safeguard.StartsClosed) {
-		return true
-	}
-	is := false
-	for _, o := range s.v.Snapshot.Observations[m.node] {
-		if o.Server.StartsClosed == cluster.No {
-			return false
-		}
-		is = is || o.Server.StartsClosed == cluster.Yes
-	}
-	return is
+	i := slices.Index(s.p.Pair.Members(), m.node)
+	return safeguard.Off(safeguard.StartsClosed) || i >= 0 && s.st.starts[i].closed == cluster.Yes
 }
 
 // nobodyTold reports whether active has told no client of a success of what to has not
@@ -337,7 +328,7 @@ func (s *situation) startedAt(m *member) time.Duration {
 // since before another process can have been the last that looked.
 func (s *situation) dateStarts() {
 	for i, e := range s.p.Pair.Members() {
-		newest := time.Duration(0)
+		newest, closed := time.Duration(0), cluster.Unknown
 		for _, by := range s.st.views.of(e) {
 			o := s.v.Snapshot.Observations[e][by.voice.name]
 			if o.FullMS == 0 || !s.p.counts(by.voice.name) {
@@ -345,9 +336,17 @@ func (s *situation) dateStarts() {
 			}
 			at := by.value.at - milliseconds(o.EndedMS-o.FullMS) - time.Duration(o.Server.UptimeS)*time.Second
 			newest = max(newest, at, 1)
+			if told := o.Server.StartsClosed; told == cluster.No || told == cluster.Yes && closed == cluster.Unknown {
+				closed = told
+			}
 		}
-		if newest != 0 {
-			s.st.startedAt[i] = newest
+		if newest == 0 {
+			continue
+		}
+		s.st.startedAt[i] = newest
+		// A monitor that was started since cannot be told any more.
+		if was := s.st.starts[i]; closed != cluster.Unknown || newest > was.at+startSlack {
+			s.st.starts[i] = start{newest, closed}
 		}
 	}
 	switch {
@@ -362,6 +361,10 @@ func (s *situation) dateStarts() {
 		s.st.vouchedAt = max(s.now-leaderGap, 1)
 	}
 }
+
+// startSlack is by how much the start of a server, worked out from whole seconds of its
+// uptime and from samples that arrive late, may seem to move while it is the same.
+const startSlack = 2 * time.Second
 
 // leaderGap is for how long nobody may have looked when another process becomes the leader.
 const leaderGap = 10 * time.Second

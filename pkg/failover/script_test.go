@@ -144,7 +144,7 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.Acks.Clients, _ = strconv.Atoi(words[1])
 			server.Acks.Waiting, _ = strconv.Atoi(words[2])
 		case "starts-closed":
-			server.StartsClosed = cluster.TriOf(value == "yes")
+			server.StartsClosed = map[string]cluster.Tri{"yes": cluster.Yes, "no": cluster.No}[value]
 		case "broken":
 			o.Broken = value == "yes"
 		default:

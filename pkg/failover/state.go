@@ -66,6 +66,7 @@ type State struct {
 	// what that will be once it is recorded; 0 when not.
 	startedAt           [2]time.Duration
 	vouchedAt, vouching time.Duration
+	starts              [2]start // of each member
 	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
 	// heardOf what the passive had received then; awaitAt when commits may be made to wait again.
 	mute    time.Duration
@@ -161,6 +162,12 @@ type goal struct {
 	epoch cluster.Epoch // 0 for none
 	set   gtid.Set
 	at    time.Duration // when the sample began, where commits wait
+}
+
+// start is when a server was started, and whether it comes up closed.
+type start struct {
+	at     time.Duration
+	closed cluster.Tri
 }
 
 type mark struct {
