@@ -44,7 +44,9 @@ func (s *fakeServer) superReadOnly() cluster.Tri {
 	return cluster.TriOf(s.super)
 }
 
-func (s *fakeServer) close() { s.readOnly, s.super = true, s.flavor == cluster.MySQL }
+func (s *fakeServer) close() {
+	s.readOnly, s.super, s.startsClosed = true, s.flavor == cluster.MySQL, cluster.Unknown
+}
 
 func account(text string) cluster.Account {
 	a, err := cluster.ParseAccount(text)

@@ -48,38 +48,40 @@ type world struct {
 }
 
 type fakeServer struct {
-	w        *world
-	addr     cluster.Endpoint
-	flavor   cluster.Flavor
-	super    bool // MySQL's super_read_only
-	accounts map[cluster.Account]*fakeAccount
-	locks    []string // what was locked and released, in order
-	mark     cluster.Mark
-	marks    int             // transactions that wrote the epoch row
-	denied   map[string]bool // what our account may not do
-	lacks    map[string]bool // what sessions opened from now on may not do
-	missing  []string        // what our account is not granted now
-	asked    int             // how often it was asked for that
-	full     bool            // it takes no more connections
-	login    time.Duration   // how long a log-in takes
-	broken   map[string]bool // what fails for another reason
-	stuck    map[string]bool // what never answers
-	onLock   func()          // runs before accounts are locked, without any lock
-	up       bool
-	started  time.Time
-	hung     chan struct{} // not nil while hung; closed when it wakes
-	readOnly bool
-	executed string
-	ch       cluster.Channel
-	acks     cluster.Acks
-	letGo    int  // how often commits were let go
-	held     bool // the applying thread applies nothing
-	dialling bool // the receiving thread is slow to connect
-	sessions map[uint64]*fakeConn
-	clients  map[uint64]agent.Session // sessions that are not ours
-	writers  []agent.Writer
-	locker   uint64 // the session that holds a table lock; 0 for none
-	killed   []uint64
+	w      *world
+	addr   cluster.Endpoint
+	flavor cluster.Flavor
+	super  bool // MySQL's super_read_only
+	// startsClosed is how it came up, until somebody sets read_only.
+	startsClosed cluster.Tri
+	accounts     map[cluster.Account]*fakeAccount
+	locks        []string // what was locked and released, in order
+	mark         cluster.Mark
+	marks        int             // transactions that wrote the epoch row
+	denied       map[string]bool // what our account may not do
+	lacks        map[string]bool // what sessions opened from now on may not do
+	missing      []string        // what our account is not granted now
+	asked        int             // how often it was asked for that
+	full         bool            // it takes no more connections
+	login        time.Duration   // how long a log-in takes
+	broken       map[string]bool // what fails for another reason
+	stuck        map[string]bool // what never answers
+	onLock       func()          // runs before accounts are locked, without any lock
+	up           bool
+	started      time.Time
+	hung         chan struct{} // not nil while hung; closed when it wakes
+	readOnly     bool
+	executed     string
+	ch           cluster.Channel
+	acks         cluster.Acks
+	letGo        int  // how often commits were let go
+	held         bool // the applying thread applies nothing
+	dialling     bool // the receiving thread is slow to connect
+	sessions     map[uint64]*fakeConn
+	clients      map[uint64]agent.Session // sessions that are not ours
+	writers      []agent.Writer
+	locker       uint64 // the session that holds a table lock; 0 for none
+	killed       []uint64
 	// awaiting are the sessions whose commits wait for the other server's acknowledgement:
 	// the first asks for it, the others wait for the first. told are those whose clients
 	// heard of a success without one.
@@ -183,6 +185,7 @@ func (s *fakeServer) kill() {
 func (s *fakeServer) start(readOnly bool) {
 	s.change(func(s *fakeServer) {
 		s.up, s.readOnly, s.super, s.hung = true, readOnly, readOnly && s.flavor == cluster.MySQL, nil
+		s.startsClosed = cluster.TriOf(readOnly)
 		s.started = time.Now()
 		s.ch.IO, s.ch.SQL = cluster.ThreadNo, cluster.ThreadNo
 		s.locker = 0
@@ -362,6 +365,11 @@ func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err err
 	return ro, super, err
 }
 
+func (c *fakeConn) StartsClosed(ctx context.Context) (is cluster.Tri, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { is = s.startsClosed; return nil })
+	return is, err
+}
+
 func (c *fakeConn) Missing(ctx context.Context) (names []string, err error) {
 	err = c.special(ctx, "grants", func(s *fakeServer) error { names = slices.Clone(s.missing); s.asked++; return nil })
 	return names, err
@@ -441,7 +449,7 @@ func (c *fakeConn) SetWritable(ctx context.Context) error {
 				s.w.openedLocked = append(s.w.openedLocked, string(s.addr)+" "+a.String())
 			}
 		}
-		s.readOnly, s.super = false, false
+		s.readOnly, s.super, s.startsClosed = false, false, cluster.Unknown
 		return nil
 	})
 }

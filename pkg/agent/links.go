@@ -37,8 +37,8 @@ type links struct {
 	// oldSpare: the spare was opened before the working connection, maybe of a server
 	// that has been started anew since. It stays until there is another.
 	oldSpare bool
-	short     int // working connections in a row that did not last
-	spares    bool
+	short    int // working connections in a row that did not last
+	spares   bool
 
 	mu      sync.Mutex // for results
 	results []dialled

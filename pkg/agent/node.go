@@ -47,6 +47,8 @@ type Reader interface {
 	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
 	Channel(ctx context.Context) (cluster.Channel, error)
 	ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error)
+	// StartsClosed tells how the server comes up, as far as it says.
+	StartsClosed(ctx context.Context) (cluster.Tri, error)
 	// Missing names the privileges that our account needs and is not granted now,
 	// whatever this session may still do. With an error nothing is known of them.
 	Missing(ctx context.Context) ([]string, error)

@@ -26,6 +26,11 @@ func (w *worker) read(ctx context.Context, full bool) {
 	var err error
 	if full {
 		srv, err = c.Observe(cctx, nil)
+		if err == nil && !c.asked {
+			// Whoever sets read_only asks before: sessions end with the server.
+			srv.StartsClosed, err = c.StartsClosed(cctx)
+			c.asked = true
+		}
 	} else if srv.ReadOnly, srv.SuperReadOnly, err = c.ReadOnly(cctx); err == nil {
 		srv.Channel, err = c.Channel(cctx)
 	}
@@ -50,6 +55,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	w.foreignHand(before, srv, full, restarted)
 	if restarted || srv.Channel.IO == cluster.ThreadNo {
 		w.stopping, w.stoppingOn = nil, 0 // the session that waits for it may never be told
+	}
+	if full && !restarted && srv.StartsClosed == cluster.Unknown {
+		srv.StartsClosed = before.Server.StartsClosed
 	}
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
@@ -249,6 +257,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	if r.Closed != (cluster.Order{}) {
 		r.ClosedUptimeS = w.sample.Server.UptimeS
 	}
+	r.StartsClosed = w.sample.Server.StartsClosed
 	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
@@ -271,7 +280,8 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed ||
+		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)
 	if old.Closed != r.Closed {

@@ -9,7 +9,8 @@ import (
 // session is a standing connection that knows whether it has ended.
 type session struct {
 	Conn
-	over atomic.Bool
+	over  atomic.Bool
+	asked bool // how the server comes up
 }
 
 // newSession sets wake when c ends.

@@ -64,6 +64,35 @@ func TestTheSpareIsReplacedAfterTheWorkingConnection(t *testing.T) {
 	})
 }
 
+// An agent that is to close a server has asked before how that came up.
+func TestAnAgentTellsHowAServerComesUp(t *testing.T) {
+	for closed, want := range map[bool]cluster.Tri{true: cluster.Yes, false: cluster.No} {
+		play(t, func(s *stage) {
+			s.bus.put(steady(5, 3, hostA, hostB))
+			s.agent("one")
+			s.pass(1500 * time.Millisecond)
+			s.w.b().kill()
+			s.pass(2 * time.Second)
+			s.w.b().start(closed)
+			s.pass(2 * time.Second)
+			s.put(revoked(6, hostB, hostA))
+			s.pass(2 * time.Second)
+			s.want(hostB, "one", cluster.DeedClosed)
+			if r := s.bus.report(s.T, hostB, "one"); r.StartsClosed != want {
+				s.Errorf("started closed: %v, told: %v", closed, r.StartsClosed)
+			}
+			s.w.b().kill()
+			s.pass(2 * time.Second)
+			s.w.b().start(closed)
+			s.w.b().change(func(b *fakeServer) { b.startsClosed = cluster.Unknown })
+			s.pass(2 * time.Second)
+			if r := s.bus.report(s.T, hostB, "one"); r.StartsClosed != cluster.Unknown {
+				s.Errorf("set by somebody since: told %v", r.StartsClosed)
+			}
+		})
+	}
+}
+
 func TestAQueuedOrderIsNoticedWhenItsConnectionEnds(t *testing.T) {
 	play(t, func(s *stage) {
 		s.bus.put(steady(5, 3, hostA, hostB))

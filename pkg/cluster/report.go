@@ -87,6 +87,9 @@ type Report struct {
 	// that every commit waits for the passive's acknowledgement, and read it back; zero
 	// when never, or since it has let them go.
 	Waits Order `json:"waits,omitzero"`
+	// StartsClosed is what read_only will be at the node's next start, as far as this
+	// agent was told.
+	StartsClosed Tri `json:"starts_closed,omitempty"`
 	// Notes are things that a person should mend, such as missing grants.
 	Notes []Reason `json:"notes,omitempty"`
 	// Remembers is the newest assignment this agent knows, from which an empty Redis is rebuilt.

@@ -36,6 +36,9 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	} else if s.acknowledging(candidate.node) && s.restarted(candidate) {
 		add(why(NotEligible, "%s was restarted, and may have lost what it had received of %s: it waits for %s, or for a person (mmmctl failover)", candidate.node, active.node, active.node))
 	}
+	if s.rec.IsEligible(candidate.node) && s.acknowledging(candidate.node) && s.restarted(active) && !s.startsClosed(active) {
+		add(why(NotEligible, "%s was restarted, and may have acknowledged what %s has not received: it is waited for, or a person decides (mmmctl failover)", active.node, candidate.node))
+	}
 	if !candidate.known {
 		add(why(Unreadable, "what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", candidate.node))
 	}

@@ -340,6 +340,12 @@ func (s *situation) dateStarts() {
 				closed = told
 			}
 		}
+		for _, by := range s.st.reports.of(e) {
+			told := s.v.Snapshot.Reports[e][by.voice.name].StartsClosed
+			if s.now-by.value.at <= AgentAway && (told == cluster.No || told == cluster.Yes && closed == cluster.Unknown) {
+				closed = told
+			}
+		}
 		if newest == 0 {
 			continue
 		}

@@ -185,6 +185,18 @@ func (h *history) durable(waits bool, eligible ...cluster.Endpoint) {
 	h.change("waiting", next)
 }
 
+// bootedActive has the active restart open and acknowledge a row by itself, and b be counted among
+// those who may take over, so late.
+func (h *history) bootedActive(late time.Duration) {
+	h.durable(true)
+	h.die(ja)
+	h.Started(h.tick(), ja)
+	h.Open(h.tick(), ja, true, ByBoot)
+	h.write(ja)
+	h.t += late
+	h.eligible(jb)
+}
+
 // muted has b take over from a, which nobody reaches, since a can acknowledge nothing.
 func (h *history) muted() {
 	h.durable(true, jb)
@@ -222,6 +234,21 @@ func (h *history) barred(own int, late time.Duration) {
 	h.t += late
 	h.close(ja)
 	h.promote(cluster.ProofFenced)
+}
+
+// startedBarred has the server that is to take over from a hung one restart closed with a row of
+// its own, and receive one that it cannot apply, when it takes over, so late.
+func (h *history) startedBarred(late time.Duration) {
+	h.Trouble(h.tick())
+	h.revoke(ja, jb)
+	h.Started(h.tick(), jb)
+	h.g.extra[jb] = [2]int{0, 1}
+	h.Received(h.tick(), jb, h.write(ja))
+	h.t += late
+	h.close(ja)
+	h.promote(cluster.ProofFenced)
+	h.open(jb)
+	h.steady()
 }
 
 // applying has the server that is to take over from a hung one restart open, and receive a row

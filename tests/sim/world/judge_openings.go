@@ -55,7 +55,7 @@ type member struct {
 	halted   bool
 	haltedAt time.Duration
 	behind   bool
-	// astray are the rows that it has received since its option file opened it last.
+	// astray are the rows that it has received by itself since it was started last.
 	astray []uint64
 }
 
@@ -79,9 +79,6 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	m.how, m.openedAt, m.acked, m.adopted = how, now, false, false
 	m.mute = m.mute && how == ByBoot
 	other := j.at(j.other(e))
-	if how == ByBoot {
-		m.astray = nil
-	}
 	if how != ByAgent {
 		j.Seen.Count(SawOpenedBySomebodyElse)
 	} else if j.stalled && j.risky(other.named.Proof) && m.named.Epoch < other.named.Epoch {
@@ -115,7 +112,10 @@ func (j *Judge) risky(p cluster.Proof) bool {
 }
 
 // Started tells that e was started.
-func (j *Judge) Started(now time.Duration, e cluster.Endpoint) { j.at(e).startedAt = now }
+func (j *Judge) Started(now time.Duration, e cluster.Endpoint) {
+	m := j.at(e)
+	m.startedAt, m.astray = now, nil
+}
 
 // closed judges the end of an opening.
 func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How) {

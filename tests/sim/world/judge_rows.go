@@ -28,7 +28,7 @@ func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
 	stray := j.bootedBy(j.other(e))
 	j.keeps(e)
-	own, _ := j.god.Extra(e, j.other(e))
+	_, own := j.god.Extra(e, j.other(e)) // its epoch row is enough
 	// Nobody has noticed yet that it was started: it is still applying what it has received since,
 	// or what was written to it keeps it from that.
 	unseenStart, stuck := now-m.startedAt < unseen, j.god.Stuck(e)
@@ -154,7 +154,15 @@ func (j *Judge) awaited(now time.Duration, before, after cluster.Assignment) {
 		return
 	}
 	j.Seen.Count(SawAwaited)
+	// What its option file had the active acknowledge just now, by itself, nobody has seen.
+	booted := row(0)
+	if active := j.at(after.Active); j.p.RestartsOpen && now-active.startedAt < unseen {
+		booted = j.bootedBy(after.Active)
+	}
 	for i, r := range j.rows {
+		if r&booted != 0 {
+			continue
+		}
 		if r&(acked|gone) == acked && r&j.receivedBy(e) == 0 && j.god.Has(after.Active, uint64(i)) && !j.god.Has(e, uint64(i)) {
 			j.fail(now, "I2", "%s may take over by %s, and has not received row %d, which %s had acknowledged", e, after.Order(), i, after.Active)
 			return
@@ -169,7 +177,7 @@ func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
 		return
 	}
 	*j.row(row) |= j.receivedBy(e)
-	if m := j.at(e); m.how == ByBoot {
+	if m := j.at(e); m.how == ByBoot || j.p.AutoReplicate && m.startedAt > 0 && now-m.startedAt < unseen {
 		m.astray = append(m.astray, row)
 	}
 }

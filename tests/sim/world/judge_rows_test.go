@@ -199,6 +199,12 @@ var storiesOfRows = []story{
 		h.write(ja)
 		h.eligible(jb)
 	}},
+	{"who may take over lacks a row that the active acknowledged, opened by its option file just now", restarts, "", func(h *history) {
+		h.bootedActive(0)
+	}},
+	{"who may take over lacks a row that the active acknowledged, opened by its option file seconds ago", restarts, "I2", func(h *history) {
+		h.bootedActive(unseen)
+	}},
 	{"who may take over has received all of before commits waited", async, "", func(h *history) {
 		h.durable(true)
 		h.Received(h.tick(), jb, h.write(ja))
@@ -422,6 +428,18 @@ var storiesOfRows = []story{
 	{"taken over by who cannot apply what it received after its option file had opened it, and wrote nothing", restarts, "I2", func(h *history) {
 		h.g.stuck = true
 		h.barred(0, 0)
+	}},
+	{"taken over by who cannot apply what it received by itself since its start", Promise{MaxLoss: -1, AutoReplicate: true}, "", func(h *history) {
+		h.g.stuck = true
+		h.startedBarred(0)
+	}},
+	{"taken over by who cannot apply what it received by itself since a start long ago", Promise{MaxLoss: -1, AutoReplicate: true}, "I2", func(h *history) {
+		h.g.stuck = true
+		h.startedBarred(unseen)
+	}},
+	{"taken over by who cannot apply what it was told to receive since its start", async, "I2", func(h *history) {
+		h.g.stuck = true
+		h.startedBarred(0)
 	}},
 	{"taken over by who cannot apply what it received before its option file opened it", restarts, "I2", func(h *history) {
 		h.g.stuck = true
