@@ -185,6 +185,19 @@ func (h *history) durable(waits bool, eligible ...cluster.Endpoint) {
 	h.change("waiting", next)
 }
 
+// strayAtCommit has a switchover to b commit while a, which was closed for it, is restarted open,
+// writes and is closed again, and b be opened so long after that.
+func (h *history) strayAtCommit(late time.Duration) {
+	h.switching()
+	h.close(ja)
+	h.Open(h.tick(), ja, true, ByBoot)
+	h.write(ja)
+	h.commit()
+	h.close(ja)
+	h.t += late
+	h.open(jb)
+}
+
 // bootedActive has the active restart open and acknowledge a row by itself, and b be counted among
 // those who may take over, so late.
 func (h *history) bootedActive(late time.Duration) {

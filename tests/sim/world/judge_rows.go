@@ -25,7 +25,8 @@ const (
 // settle counts what is not there when the role has moved to e.
 func (j *Judge) settle(now time.Duration, e cluster.Endpoint, m *member) {
 	received, rival := j.receivedBy(e), j.at(j.other(e))
-	unnoticed := rival.open && rival.how == ByBoot && now-rival.openedAt < unseen
+	// Its option file opened the other after that was closed; it may be closed again by the decision.
+	unnoticed := (rival.open || rival.closedAt >= j.topAt && now-rival.closedAt < underWay) && rival.how == ByBoot && now-rival.openedAt < unseen
 	stray := j.bootedBy(j.other(e))
 	j.keeps(e)
 	_, own := j.god.Extra(e, j.other(e)) // its epoch row is enough

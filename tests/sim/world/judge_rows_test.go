@@ -332,6 +332,12 @@ var storiesOfRows = []story{
 		h.close(jb)
 		h.open(jb)
 	}},
+	{"a planned change leaves what the old active wrote, opened by its option file, before it was closed again", restarts, "", func(h *history) {
+		h.strayAtCommit(0)
+	}},
+	{"a planned change leaves what the old active wrote, opened by its option file, and closed long ago", restarts, "I2", func(h *history) {
+		h.strayAtCommit(underWay)
+	}},
 	{"the active of a planned change starts open and lacks a row", Promise{MaxLoss: -1, RestartsOpen: true}, "I2", func(h *history) {
 		h.write(ja)
 		h.switching()
