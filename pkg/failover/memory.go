@@ -194,7 +194,8 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	if s.st.seenSince == 0 {
 		return hold(why(Amnesia, "Redis has %s, %s: nothing moves before a monitor has published a sample of the pair", describe(s.rec), who))
 	}
-	if waited := s.now - max(s.st.lostSince, s.st.seenSince); waited < StartGrace {
+	// Who did not lead looked at nothing of this in between.
+	if waited := s.now - max(s.st.lostSince, s.st.seenSince, s.st.ledSince); waited < StartGrace {
 		s.again(StartGrace - waited)
 		return hold(why(Amnesia, "Redis has %s, %s: nothing moves while the others are heard", describe(s.rec), who))
 	}
