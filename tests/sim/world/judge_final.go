@@ -96,7 +96,7 @@ func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 	}
 	switch {
 	case f.Verdict == "":
-	case diverged && j.split:
+	case diverged && (j.split || j.strayed()):
 		j.Seen.Count(SawHeldAtTheEnd)
 		return
 	case j.brokenByPerson(f):
@@ -104,6 +104,17 @@ func (j *Judge) unsettled(now time.Duration, f FinalFacts) {
 		return
 	}
 	j.fail(now, "L1", "nobody is active after the heal: %s %s; %s", f.Record.Order(), f.Record.Phase, f.Verdict)
+}
+
+// strayed reports whether a server holds alone what it acknowledged when its option file
+// had opened it: both may have done so one after the other.
+func (j *Judge) strayed() bool {
+	for i, r := range j.rows {
+		if r&(byBoot0|byBoot1) != 0 && j.god.Has(j.p.Members[0], uint64(i)) != j.god.Has(j.p.Members[1], uint64(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // brokenByPerson reports whether the pair is held by what a person has broken and

@@ -125,6 +125,17 @@ var storiesOfFinal = []story{
 		h.loses(jb, 1)
 		h.final(func(f *FinalFacts) { f.Verdict = "only a:3306 has this, only b:3306 has that" })
 	}},
+	{"held at the end with rows on either side, by option files that opened one after the other", restarts, "", func(h *history) {
+		h.revokedApart()
+		h.Open(h.tick(), jb, true, ByBoot)
+		h.write(jb)
+		h.close(jb)
+		h.final(nil)
+	}},
+	{"held at the end with rows on either side, which no option file had opened", restarts, "L1", func(h *history) {
+		h.revokedApart()
+		h.final(nil)
+	}},
 	{"held at the end with rows on either side that nobody explains", async, "L1", func(h *history) {
 		h.rec = cluster.Assignment{}
 		h.Begin(h.rec, ja)

@@ -198,6 +198,14 @@ func (h *history) strayAtCommit(late time.Duration) {
 	h.open(jb)
 }
 
+// revokedApart has the role revoked of two servers with a row each that the other lacks.
+func (h *history) revokedApart() {
+	h.die(ja)
+	h.revoke(ja, jb)
+	h.loses(ja, 1)
+	h.loses(jb, 1)
+}
+
 // bootedActive has the active restart open and acknowledge a row by itself, and b be counted among
 // those who may take over, so late.
 func (h *history) bootedActive(late time.Duration) {

@@ -313,7 +313,7 @@ func (j *Judge) Threads(now time.Duration, e, source cluster.Endpoint) {
 	switch p := j.at(passive); {
 	case p.risked:
 		return // what it was told before it hung is carried out when it wakes
-	case p.how == ByBoot && p.open && now-p.openedAt < unseen:
+	case p.how == ByBoot && (p.open || now-p.closedAt < underWay) && now-p.openedAt < unseen:
 		return // it was closed when both were compared
 	}
 	if rows, _ := j.god.Extra(passive, j.record.Active); rows > j.writtenSince(now-unseen+1, passive, j.record.Active) {

@@ -449,6 +449,19 @@ var storiesOfOpenings = []story{
 		h.loses(jb, 1)
 		h.Threads(h.tick(), ja, jb)
 	}},
+	{"the active replicates from a passive that started open and has just been closed", Promise{MaxLoss: -1, RestartsOpen: true}, "", func(h *history) {
+		h.Open(h.tick(), jb, true, ByBoot)
+		h.loses(jb, 1)
+		h.close(jb)
+		h.Threads(h.tick(), ja, jb)
+	}},
+	{"the active replicates from a passive that started open and was closed before that was decided", Promise{MaxLoss: -1, RestartsOpen: true}, "I8", func(h *history) {
+		h.Open(h.tick(), jb, true, ByBoot)
+		h.loses(jb, 1)
+		h.close(jb)
+		h.t += underWay
+		h.Threads(h.tick(), ja, jb)
+	}},
 	{"the active replicates from a passive that started open long ago", Promise{MaxLoss: -1, RestartsOpen: true}, "I8", func(h *history) {
 		h.Open(h.tick(), jb, true, ByBoot)
 		h.loses(jb, 1)
