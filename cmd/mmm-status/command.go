@@ -150,10 +150,18 @@ func (p *program) run(ctx context.Context) error {
 	if err := p.show(r, style); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	if r.Error != nil {
-		fmt.Fprintf(p.err, "mmm-status: %s (%s)\n", r.Error.Message, r.Error.Hint)
-	}
+	p.complain(r)
 	return silently(r.ExitCode)
+}
+
+// complain says what is wrong with the bus where the report does not, or not alone.
+func (p *program) complain(r status.Report) {
+	if r.Error != nil {
+		fmt.Fprintf(p.err, "mmm-status: %s\n", r.Error)
+	}
+	if r.Refused != nil && p.form == "legacy" {
+		fmt.Fprintf(p.err, "mmm-status: %s\n", r.Refused)
+	}
 }
 
 func (p *program) show(r status.Report, style status.Style) error {

@@ -33,8 +33,8 @@ func (p *program) follow(ctx context.Context, service *status.Service, bus *redi
 	}
 	last, err := service.Watch(ctx, time.Duration(p.watch), wake, func(r status.Report) error {
 		if !redraw {
-			if r.Error != nil && p.form == "legacy" {
-				fmt.Fprintf(p.err, "mmm-status: %s\n", r.Error.Message)
+			if p.form == "legacy" {
+				p.complain(r)
 			}
 			return p.show(r, style)
 		}

@@ -68,7 +68,7 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 			_, events := b.Events(ctx, sign, 5)
 			paused := b.SetPause(ctx, sign, cluster.Pause{})
 			_, cleared := b.ClearPause(ctx, sign)
-			return errors.Join(read, filed, withdrawn, events, paused, cleared, subscribed(ctx, b, Channels{UniqSigns: []cluster.UniqSign{sign}}))
+			return errors.Join(read, b.TryWrite(ctx), filed, withdrawn, events, paused, cleared, subscribed(ctx, b, Channels{UniqSigns: []cluster.UniqSign{sign}}))
 		},
 	}[role]
 }

@@ -139,6 +139,13 @@ func (b *Bus) Ping(ctx context.Context) error {
 	return b.checkCmds("ping", cmd.Err(), cmd)
 }
 
+// TryWrite tells why Redis takes no writes, nil when it does. It changes nothing: it
+// sets what no pair can have, if that is there.
+func (b *Bus) TryWrite(ctx context.Context) error {
+	cmd := b.client.SetXX(ctx, keysOf("").pause(), "", 0)
+	return b.checkCmds("write anything", cmd.Err(), cmd)
+}
+
 // RunID is the identity of the running Redis process: it changes with each
 // restart and with a failover to another server.
 func (b *Bus) RunID(ctx context.Context) (string, error) {

@@ -27,11 +27,30 @@ type Error struct {
 
 // Error names the deed, the server, the cause and, where one is known, the way out.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: redis %s: %v", e.Op, e.Addr, e.Err)
-	if h := hint(e.Err); h != "" {
+	text := e.Plain()
+	if h := e.WayOut(); h != "" {
 		text += " (" + h + ")"
 	}
 	return text
+}
+
+// Plain is Error without the way out.
+func (e *Error) Plain() string { return fmt.Sprintf("%s: redis %s: %v", e.Op, e.Addr, e.Err) }
+
+// WayOut says what a person may do, empty where that is not known.
+func (e *Error) WayOut() string { return hint(e.Err) }
+
+// Answer is the code word by which Redis refused, such as READONLY; empty where it
+// gave none, or no answer.
+func (e *Error) Answer() string {
+	answer, is := errors.AsType[redis.Error](e.Err)
+	if !is {
+		return ""
+	}
+	if h, known := known(answer.Error()); known {
+		return h.code
+	}
+	return ""
 }
 
 // Unwrap gives the cause.
@@ -79,14 +98,17 @@ func quoteKey(key string) string {
 	return "'" + key + "'"
 }
 
-var hints = []struct{ code, text string }{
+// way is the way out of what Redis refuses with a code word.
+type way struct{ code, text string }
+
+var hints = []way{
 	{"LOADING", "it is still loading its data, wait for it"},
 	{"READONLY", "it is a replica: [redis] host must name the master, or sentinels and master_name find it"},
 	{"NOAUTH", "it wants a password: set password in section [redis]"},
 	{"WRONGPASS", "username or password in section [redis] is wrong"},
 	{"NOPERM", "the ACL of this user does not allow it: " + rulesHint},
 	{"OOM", "its memory is full: raise maxmemory or remove foreign keys"},
-	{"MISCONF", "it cannot save to its disk and refuses writes: see its log"},
+	{"MISCONF", "it cannot save to its disk and refuses writes: see its log, give its dir room and rights, then redis-cli BGSAVE"},
 	{"NOREPLICAS", "it has too few replicas connected for min-replicas-to-write"},
 	{"MASTERDOWN", "it is a replica that has lost its master"},
 	{"BUSY", "another client's script blocks it"},
@@ -109,19 +131,23 @@ func hint(err error) string {
 	if !ok {
 		return ""
 	}
-	text := answer.Error()
-	for _, h := range hints {
-		if isCode(text, h.code) {
-			return h.text
-		}
+	if h, known := known(answer.Error()); known {
+		return h.text
 	}
-	if isDenied(text) {
-		return rulesHint
-	}
-	if isFull(text) {
+	if isFull(answer.Error()) {
 		return roomHint
 	}
 	return ""
+}
+
+// known finds what is known about an answer of Redis.
+func known(text string) (way, bool) {
+	for _, h := range hints {
+		if isCode(text, h.code) {
+			return h, true
+		}
+	}
+	return way{"NOPERM", rulesHint}, isDenied(text)
 }
 
 // isCode finds the code word of an answer: first, after a colon where other words

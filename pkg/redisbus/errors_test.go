@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,54 @@ func TestErrorsOfAFullMemory(t *testing.T) {
 	if again := lead(t, b, "one"); again != token {
 		t.Errorf("token %d after %d", again, token)
 	}
+}
+
+// Whether Redis takes writes is found out without one, be the pair there or not.
+func TestTryWrite(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		b := s.bus(t)
+		for range 2 {
+			before := dump(t, s)
+			ok(t, b.TryWrite(t.Context()))
+			if d := cmp.Diff(before, dump(t, s)); d != "" {
+				t.Error("written:", d)
+			}
+			ok(t, b.PublishPair(t.Context(), testPair()))
+			ok(t, b.SetPause(t.Context(), sign, cluster.Pause{}))
+		}
+	})
+	s := newReal(t)
+	b := s.bus(t)
+	obstacle := filepath.Join(s.real.dir, "dump.rdb")
+	for answer, state := range map[string]struct{ begin, end [][]any }{
+		"READONLY":   {[][]any{{"REPLICAOF", "127.0.0.1", "1"}}, [][]any{{"REPLICAOF", "NO", "ONE"}}},
+		"OOM":        {[][]any{{"CONFIG", "SET", "maxmemory", "1"}}, [][]any{{"CONFIG", "SET", "maxmemory", "0"}}},
+		"NOREPLICAS": {[][]any{{"CONFIG", "SET", "min-replicas-to-write", "1"}}, [][]any{{"CONFIG", "SET", "min-replicas-to-write", "0"}}},
+		"MISCONF":    {[][]any{{"CONFIG", "SET", "save", "3600 1"}}, [][]any{{"CONFIG", "SET", "save", ""}}},
+	} {
+		if answer == "MISCONF" {
+			ok(t, os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o755))
+			for end := time.Now().Add(patience); !strings.Contains(s.raw.Info(t.Context(), "persistence").Val(), "rdb_last_bgsave_status:err"); {
+				if time.Now().After(end) {
+					t.Fatal("no snapshot fails")
+				}
+				_ = s.raw.BgSave(t.Context()).Err()
+			}
+		}
+		for _, order := range state.begin {
+			s.do(t, order...)
+		}
+		err := b.TryWrite(t.Context())
+		refusal, is := errors.AsType[*Error](err)
+		if !is || refusal.Answer() != answer || refusal.WayOut() == "" || refusal.Plain()+" ("+refusal.WayOut()+")" != err.Error() {
+			t.Errorf("%s: %v", answer, err)
+		}
+		must[cluster.Snapshot](t)(b.Snapshot(t.Context(), sign))
+		for _, order := range state.end {
+			s.do(t, order...)
+		}
+	}
+	ok(t, b.TryWrite(t.Context()))
 }
 
 func TestErrorsOfARedisFullOfClients(t *testing.T) {

@@ -32,12 +32,12 @@ type Subject struct {
 // viewLife is how long a monitor lets its records live.
 func (p Policy) viewLife() time.Duration { return max(3*time.Second, 3*p.Interval) }
 
-// Build makes the report of one tag from what was read. It is a function of its
-// arguments; now is this machine's clock, used for sequence numbers and for the
-// predecessor's form only.
-func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
+// Build makes the report of one tag from what was read; refused is why the bus
+// takes no writes, nil when it does. It is a function of its arguments; now is this
+// machine's clock, used for sequence numbers and for the predecessor's form only.
+func Build(sub Subject, s cluster.Snapshot, refused *Failure, seen *Tracker, now time.Time) Tag {
 	p := sub.Pair
-	t := Tag{Tag: p.Tag, UniqSign: p.UniqSign, ServiceMode: "active-passive", Faults: s.Faults}
+	t := Tag{Tag: p.Tag, UniqSign: p.UniqSign, ServiceMode: "active-passive", Faults: s.Faults, refused: refused}
 	if p.ServiceMode == cluster.ActiveActive {
 		t.ServiceMode = "active-active"
 	}
@@ -71,7 +71,7 @@ func Build(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time) Tag {
 			Leader: v.Leader, Order: v.Order.String(), Reason: v.Reason, Candidate: v.Candidate, Held: v.Held,
 			Blockers: v.Blockers, Notes: v.Notes,
 			WayOut:        failover.WayOut(p.Tag, s),
-			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive,
+			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive && refused == nil,
 		}
 	}
 	if s.Pause != nil {

@@ -1,7 +1,8 @@
 // Package status says how a pair stands, in three forms: the predecessor's
 // text, a tree for people and JSON for machines. It reads the bus and nothing
-// else, writes nothing anywhere, and decides nothing: reasons, blockers and
-// notes are identify's own words.
+// else, and decides nothing: reasons, blockers and notes are identify's own words.
+// It changes nothing anywhere; a write that would, were there something which there
+// never is, tells whether the bus takes any.
 //
 // # Times
 //
@@ -47,7 +48,10 @@
 //	condition       the worst of the tags: good, degraded, no active, unknown tag,
 //	                bus unreachable, misconfigured
 //	exit_code       the exit code that goes with it
-//	error           {code, message, hint}: the bus could not be reached
+//	error           {code, message, hint}: the bus could not be reached; answer is beside them
+//	                  where Redis did answer: LOADING, NOAUTH, WRONGPASS, NOPERM and others
+//	refused         {code, answer, message, hint}: the bus can be read and takes no writes:
+//	                  READONLY, OOM, MISCONF and others
 //	tags[]
 //	  tag, uniqsign, service_mode (active-passive, active-active)
 //	  condition, exit_code

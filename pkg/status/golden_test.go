@@ -242,7 +242,7 @@ func sceneReport(t *testing.T, f func(*Subject, *cluster.Snapshot)) Report {
 	f(&sub, &s)
 	seen := NewTracker()
 	seen.Look(s, now)
-	tag := Build(sub, s, seen, now)
+	tag := Build(sub, s, nil, seen, now)
 	return Report{SchemaVersion: SchemaVersion, Time: now, Condition: tag.Condition, ExitCode: tag.ExitCode, Tags: []Tag{tag}}
 }
 

@@ -30,6 +30,7 @@ const (
 	CodeForgotten       = "forgotten"
 	CodeMembersDiffer   = "members-differ"
 	CodeUnreadable      = "unreadable-record"
+	CodeBusRefuses      = "bus-refuses-writes"
 	CodeNoAgentReports  = "no-agent-reports"
 	CodePredecessor     = "predecessor"
 	CodeObservedOnly    = "observed-only"
@@ -56,6 +57,7 @@ func (f *findings) note(code, format string, args ...any) {
 // judge finds the problems of a tag and from them its condition.
 func judge(t *Tag, sub Subject, s cluster.Snapshot) {
 	f := &findings{t: t, condition: Good}
+	f.refusal()
 	f.roles(sub, s)
 	f.servers(sub.Pair, s)
 	f.daemons(sub.Pair, s)
@@ -179,6 +181,9 @@ func whyNot(s *Server) string {
 
 func (f *findings) notSampled(what string, srv *Server) {
 	if srv.State == Unseen {
+		if f.t.refused != nil {
+			return
+		}
 		f.problem(Degraded, CodeNotSampled, "no monitor has a fresh sample of %s", srv.Node)
 		return
 	}
@@ -223,7 +228,7 @@ func (f *findings) daemons(p cluster.Pair, s cluster.Snapshot) {
 				f.noteOnce(n.Code, fmt.Sprintf("%s: %s", srv.Node, n.Text))
 			}
 		}
-		if len(srv.Agents) > 0 && current == 0 {
+		if len(srv.Agents) > 0 && current == 0 && t.refused == nil {
 			how := "stands still"
 			if srv.Agents[0].stopped {
 				how = "was stopped"
@@ -231,7 +236,7 @@ func (f *findings) daemons(p cluster.Pair, s cluster.Snapshot) {
 			f.problem(Degraded, CodeAgentAway, "no agent is at work on %s: %s %s", srv.Node, srv.Agents[0].Name, how)
 		}
 	}
-	if t.Source == FromPredecessor && s.AssignmentFault == "" {
+	if t.refused != nil || t.Source == FromPredecessor && s.AssignmentFault == "" {
 		return
 	}
 	if agents == 0 {

@@ -57,14 +57,26 @@ type Report struct {
 	ExitCode      int       `json:"exit_code"`
 	// Error is set when the bus could not be reached at all.
 	Error *Failure `json:"error,omitempty"`
-	Tags  []Tag    `json:"tags"`
+	// Refused is set when the bus can be read and takes no writes.
+	Refused *Failure `json:"refused,omitempty"`
+	Tags    []Tag    `json:"tags"`
 }
 
 // Failure says why something could not be read, and what to do about it.
 type Failure struct {
-	Code    string `json:"code"`
+	Code string `json:"code"`
+	// Answer is the code word with which Redis refused, such as LOADING.
+	Answer  string `json:"answer,omitempty"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+}
+
+// String gives both in one line.
+func (f *Failure) String() string {
+	if f.Hint == "" {
+		return f.Message
+	}
+	return f.Message + " (" + f.Hint + ")"
 }
 
 // Tag is one pair as it stands.
@@ -89,7 +101,8 @@ type Tag struct {
 	Notes       []cluster.Reason `json:"notes,omitempty"`
 	Faults      []string         `json:"faults,omitempty"`
 
-	legacy []legacyLine
+	legacy  []legacyLine
+	refused *Failure // why nobody can write its records
 }
 
 // Source says from which record the roles are.

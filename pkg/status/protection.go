@@ -100,6 +100,9 @@ func inSeconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds())
 // missing names what keeps an automatic failover from happening now, in the
 // fewest words; the verdict's blockers say more.
 func (t *Tag) missing(p cluster.Pair, s cluster.Snapshot) []string {
+	if t.refused != nil {
+		return []string{"the bus takes no writes"}
+	}
 	if s.Leader.ID == "" {
 		return []string{"no identify leads"}
 	}

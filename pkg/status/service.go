@@ -13,6 +13,8 @@ import (
 // Bus is what status needs of the bus.
 type Bus interface {
 	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)
+	// TryWrite changes nothing and tells why the bus takes no writes.
+	TryWrite(ctx context.Context) error
 }
 
 // Broken is a tag that cannot be asked about, and why.
@@ -79,20 +81,24 @@ func (s *Service) look(ctx context.Context) (r Report, unsettled bool) {
 			answers[i].snapshot, answers[i].err = s.opt.Bus.Snapshot(ctx, sub.Pair.UniqSign)
 		})
 	}
+	var refusal error
+	wg.Go(func() { refusal = s.opt.Bus.TryWrite(ctx) })
 	wg.Wait()
 	now := time.Now()
+	refused := refusedOf(refusal, s.opt.BusHint)
 	r = Report{SchemaVersion: SchemaVersion, Time: now.UTC().Truncate(time.Millisecond), Condition: Good, Tags: []Tag{}}
 	for i, sub := range s.opt.Subjects {
 		if err := answers[i].err; err != nil {
 			r.Tags = append(r.Tags, Tag{
 				Tag: sub.Pair.Tag, UniqSign: sub.Pair.UniqSign, Condition: Unreachable, ExitCode: Unreachable.ExitCode(),
-				Error: &Failure{Code: "bus-unreachable", Message: err.Error(), Hint: s.opt.BusHint},
+				Error: failureOf("bus-unreachable", err, s.opt.BusHint),
 			})
 			continue
 		}
 		s.seen.Look(answers[i].snapshot, now)
-		unsettled = unsettled || s.seen.unsettled(answers[i].snapshot, now)
-		r.Tags = append(r.Tags, Build(sub, answers[i].snapshot, s.seen, now))
+		unsettled = unsettled || refused == nil && s.seen.unsettled(answers[i].snapshot, now)
+		r.Refused = refused
+		r.Tags = append(r.Tags, Build(sub, answers[i].snapshot, refused, s.seen, now))
 	}
 	for _, b := range s.opt.Broken {
 		f := b.Failure

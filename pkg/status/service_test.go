@@ -20,7 +20,9 @@ type fakeBus struct {
 	mu    sync.Mutex
 	snaps map[cluster.UniqSign]cluster.Snapshot
 	err   error
-	looks int
+	// refusal is what a write is answered.
+	refusal error
+	looks   int
 	// onLook may change what the next look finds.
 	onLook func(*fakeBus)
 }
@@ -37,6 +39,8 @@ func (b *fakeBus) Snapshot(_ context.Context, u cluster.UniqSign) (cluster.Snaps
 	}
 	return b.snaps[u], nil
 }
+
+func (b *fakeBus) TryWrite(context.Context) error { return b.refusal }
 
 func agents(seqs map[string]uint64) map[cluster.Endpoint]map[string]cluster.Report {
 	byAgent := map[string]cluster.Report{}

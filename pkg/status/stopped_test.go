@@ -28,7 +28,7 @@ func TestAnAgentThatWasStopped(t *testing.T) {
 			s.Reports[nodeB]["h/stopped"] = stopped
 			seen := NewTracker()
 			seen.Look(s, now)
-			tag := Build(subject(), s, seen, now)
+			tag := Build(subject(), s, nil, seen, now)
 			for _, srv := range tag.Servers {
 				if len(srv.Agents) != 1 || srv.Agents[0].Name != c.shown {
 					t.Errorf("agents of %s: %+v", srv.Node, srv.Agents)

@@ -368,6 +368,10 @@ func daemonsBranch(t Tag) branch {
 	if d == nil {
 		return br
 	}
+	if t.refused != nil {
+		br.head = br.head.add(plainText, "not known while the bus takes no writes")
+		return br
+	}
 	if t.Source == FromPredecessor && d.Identify == "" && len(d.Monitors)+len(d.Agents) == 0 {
 		br.head = br.head.add(plainText, "none of ours is seen; the predecessor's leave no sign of life but last_check")
 		return br
