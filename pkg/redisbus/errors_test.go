@@ -89,6 +89,12 @@ func TestErrorsOfPasswords(t *testing.T) {
 	s := newReal(t, "--requirepass", "secret")
 	expectAll(t, newBus(t, Options{Addr: s.addr}), "set password in section [redis]")
 	expectAll(t, newBus(t, Options{Addr: s.addr, Password: "hunter2"}), "username or password in section [redis] is wrong")
+	for password, want := range map[cluster.Secret]string{"": "NOAUTH", "hunter2": "WRONGPASS"} {
+		err := newBus(t, Options{Addr: s.addr, Password: password}).Ping(t.Context())
+		if refusal, is := errors.AsType[*Error](err); !is || refusal.Answer() != want {
+			t.Errorf("%v: %v", password, err)
+		}
+	}
 	right := newBus(t, Options{Addr: s.addr, Password: "secret"})
 	sub := right.Subscribe(t.Context(), Channels{All: true})
 	expectWake(t, sub, Wake{Kind: KindResubscribed})

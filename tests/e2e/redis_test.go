@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -23,7 +24,9 @@ type badState struct {
 	begin, end func(*stage, *redis.Conn)
 	// logged is what the log of a monitor says of it, shown what mmm-status does.
 	logged, shown []string
-	rebuilt       bool // the record is rebuilt, with a higher epoch
+	answer        string        // the code word in the JSON of mmm-status
+	lasts         time.Duration // 1.5 s unless set
+	rebuilt       bool          // the record is rebuilt, with a higher epoch
 }
 
 func do(args ...any) func(*stage, *redis.Conn) {
@@ -67,9 +70,9 @@ func TestBadStatesOfRedis(t *testing.T) {
 			logged: []string{"timeout"}, shown: []string{"timeout", "is Redis at"}},
 		{name: "slow", begin: do("CLIENT", "PAUSE", "1500", "ALL"), end: do("CLIENT", "UNPAUSE")},
 		{name: "a replica without its master", begin: do("REPLICAOF", "127.0.0.1", "1"), end: do("REPLICAOF", "NO", "ONE"),
-			logged: []string{"READONLY", "sentinels and master_name"}},
+			logged: []string{"READONLY", "sentinels and master_name"}, shown: []string{"READONLY", "sentinels and master_name"}, answer: "READONLY"},
 		{name: "out of memory", begin: do("CONFIG", "SET", "maxmemory", "1"), end: do("CONFIG", "SET", "maxmemory", "0"),
-			logged: []string{"OOM", "raise maxmemory"}},
+			logged: []string{"OOM", "raise maxmemory"}, shown: []string{"OOM", "raise maxmemory"}, answer: "OOM"},
 		{name: "unable to save", begin: func(s *stage, c *redis.Conn) {
 			dir, err := c.ConfigGet(s.short(), "dir").Result()
 			s.must(err)
@@ -81,9 +84,11 @@ func TestBadStatesOfRedis(t *testing.T) {
 			s.must(os.RemoveAll(obstacle))
 			s.saves(c, "ok")
 			do("CONFIG", "SET", "save", "")(s, c)
-		}, logged: []string{"MISCONF", "cannot save to its disk"}},
+		}, logged: []string{"MISCONF", "cannot save to its disk"}, shown: []string{"MISCONF", "cannot save to its disk"}, answer: "MISCONF"},
+		{name: "without a right", begin: do("ACL", "SETUSER", "default", "-evalsha", "-eval"), end: do("ACL", "SETUSER", "default", "+evalsha", "+eval"),
+			shown: []string{"NOPERM", "mmmctl grants --redis"}, answer: "NOPERM"},
 		{name: "behind a password", begin: all(do("CONFIG", "SET", "requirepass", "secret"), alone), end: do("CONFIG", "SET", "requirepass", ""),
-			logged: []string{"NOAUTH", "set password in section [redis]"}, shown: []string{"NOAUTH", "set password in section [redis]"}},
+			logged: []string{"NOAUTH", "set password in section [redis]"}, shown: []string{"NOAUTH", "set password in section [redis]"}, answer: "NOAUTH"},
 		{name: "full of clients", begin: all(do("CONFIG", "SET", "maxclients", "1"), alone), end: do("CONFIG", "SET", "maxclients", "1000"),
 			logged: []string{"maxclients"}, shown: []string{"maxclients"}},
 		{name: "empty", begin: func(s *stage, c *redis.Conn) {
@@ -106,45 +111,7 @@ func TestBadStatesOfRedis(t *testing.T) {
 			s.must(err)
 		}, rebuilt: true},
 	} {
-		began := time.Now()
-		before := s.record()
-		state.begin(s, c)
-		s.must(harness.Holds(s.Context(), 1500*time.Millisecond, "a stays open and b closed", func(ctx context.Context) (bool, string) {
-			a, errA := s.a.ReadOnly(ctx)
-			b, errB := s.b.ReadOnly(ctx)
-			return errA == nil && errB == nil && !a && b, fmt.Sprintf("read_only %v, %v (%v, %v)", a, b, errA, errB)
-		}))
-		s.more(w, 10)
-		for _, text := range state.logged {
-			s.await(10*time.Second, func(ctx context.Context) error {
-				return harness.Until(ctx, fmt.Sprintf("%s: a monitor logs %q", state.name, text), func(context.Context) (bool, string) {
-					log := s.Log(harness.Monitor, 20)
-					return strings.Contains(log, text), log
-				})
-			})
-		}
-		if state.shown != nil {
-			out, err := s.Tool(s.short(), "mmm-status", "--tag", harness.ServiceTag)
-			s.must(err)
-			for _, text := range state.shown {
-				if out.Code == 0 || !strings.Contains(out.String(), text) {
-					t.Errorf("%s: mmm-status does not say %q: %s", state.name, text, out)
-				}
-			}
-		}
-		if state.end != nil {
-			state.end(s, c)
-		}
-		ended := time.Now()
-		after := s.managed(before, state.rebuilt)
-		took := time.Since(ended)
-		t.Logf("%s: managed again after %v, in all %v", state.name, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
-		if took > 5*time.Second {
-			t.Errorf("%s: managed again only %v after it was over", state.name, took)
-		}
-		if after.Active != s.a.Addr() || !state.rebuilt && after.Epoch != before.Epoch {
-			t.Errorf("%s: record %s of %s became %s of %s", state.name, before.Order(), before.Active, after.Order(), after.Active)
-		}
+		s.endure(w, c, state)
 	}
 	after := s.whole(s.a)
 	if n := len(w.Unknown()); n > 0 {
@@ -153,6 +120,57 @@ func TestBadStatesOfRedis(t *testing.T) {
 	s.a.Kill()
 	s.moved(after, s.b)
 	s.settle(s.b, w)
+}
+
+// endure has the pair live through one state.
+func (s *stage) endure(w *harness.Writer, c *redis.Conn, state badState) {
+	s.Helper()
+	began := time.Now()
+	before := s.record()
+	state.begin(s, c)
+	s.must(harness.Holds(s.Context(), cmp.Or(state.lasts, 1500*time.Millisecond), "a stays open and b closed", func(ctx context.Context) (bool, string) {
+		a, errA := s.a.ReadOnly(ctx)
+		b, errB := s.b.ReadOnly(ctx)
+		return errA == nil && errB == nil && !a && b, fmt.Sprintf("read_only %v, %v (%v, %v)", a, b, errA, errB)
+	}))
+	s.more(w, 10)
+	for _, text := range state.logged {
+		s.await(10*time.Second, func(ctx context.Context) error {
+			return harness.Until(ctx, fmt.Sprintf("%s: a monitor logs %q", state.name, text), func(context.Context) (bool, string) {
+				log := s.Log(harness.Monitor, 20)
+				return strings.Contains(log, text), log
+			})
+		})
+	}
+	if state.shown != nil {
+		out, err := s.Tool(s.short(), "mmm-status", "--tag", harness.ServiceTag)
+		s.must(err)
+		for _, text := range state.shown {
+			if out.Code == 0 || !strings.Contains(out.String(), text) {
+				s.Errorf("%s: mmm-status does not say %q: %s", state.name, text, out)
+			}
+		}
+	}
+	if state.answer != "" {
+		out, err := s.Tool(s.short(), "mmm-status", "--tag", harness.ServiceTag, "-o", "json")
+		s.must(err)
+		if !strings.Contains(out.Stdout, fmt.Sprintf("%q: %q", "answer", state.answer)) {
+			s.Errorf("%s: mmm-status -o json has no answer %s: %s", state.name, state.answer, out)
+		}
+	}
+	if state.end != nil {
+		state.end(s, c)
+	}
+	ended := time.Now()
+	after := s.managed(before, state.rebuilt)
+	took := time.Since(ended)
+	s.Logf("%s: managed again after %v, in all %v", state.name, took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	if took > 5*time.Second {
+		s.Errorf("%s: managed again only %v after it was over", state.name, took)
+	}
+	if after.Active != s.a.Addr() || !state.rebuilt && after.Epoch != before.Epoch {
+		s.Errorf("%s: record %s of %s became %s of %s", state.name, before.Order(), before.Active, after.Order(), after.Active)
+	}
 }
 
 // saves makes snapshots until one has ended so.
@@ -205,7 +223,11 @@ func (s *stage) managed(before cluster.Assignment, rebuilt bool) cluster.Assignm
 	if _, err := s.Bus().ClearPause(s.short(), s.UniqSign); err != nil {
 		s.Fatal(err)
 	}
-	s.await(10*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	candidate := s.b
+	if record.Active == s.b.Addr() {
+		candidate = s.a
+	}
+	s.await(10*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, candidate) })
 	return record
 }
 

@@ -2,11 +2,14 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -45,26 +48,84 @@ func (r *Redis) Client() *redis.Client { return r.client }
 // Process is the present process.
 func (r *Redis) Process() *Process { return r.proc }
 
-// Start starts the server with the data it had and waits until it answers.
-func (r *Redis) Start(ctx context.Context) error {
+func (r *Redis) launch(args ...string) error {
 	bin, err := findProgram("redis-server")
 	if err != nil {
 		return err
 	}
 	r.proc, err = r.lab.start(processSpec{
 		path: bin, dir: r.dir, asServer: true,
-		args: []string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "",
-			"--appendonly", "yes", "--appendfsync", "always", "--logfile", filepath.Join(r.dir, "redis.log"), "--daemonize", "no"},
+		args: append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "",
+			"--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(r.dir, "redis.log"), "--daemonize", "no"}, args...),
 	})
-	if err != nil {
+	return err
+}
+
+// Start starts the server with the data it had and waits until it answers.
+func (r *Redis) Start(ctx context.Context) error {
+	if err := r.launch(); err != nil {
 		return err
 	}
+	return r.answers(ctx)
+}
+
+func (r *Redis) answers(ctx context.Context) error {
 	return Until(ctx, "redis-server answers", func(ctx context.Context) (bool, string) {
 		if err := r.client.Ping(ctx).Err(); err != nil {
 			return false, err.Error()
 		}
 		return true, ""
 	})
+}
+
+// fillers are keys of a data base of their own, which take a while to be loaded.
+const (
+	fillers   = 30000
+	fill      = "redis.call('SELECT', 1) for i = 1, ARGV[1] do redis.call('SET', i, i) end"
+	takeAway  = "redis.call('SELECT', 1) redis.call('FLUSHDB')"
+	loadDelay = time.Millisecond // for each key
+)
+
+// StartLoading kills the server and starts it with so much to load, and so slowly,
+// that it says LOADING to everybody for half a minute, or until EndLoading.
+func (r *Redis) StartLoading(ctx context.Context) error {
+	if err := r.client.Eval(ctx, fill, nil, fillers).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("fill redis %s: %w", r.Addr(), err)
+	}
+	// What is appended is loaded in big steps between which nobody is answered.
+	if err := r.client.BgRewriteAOF(ctx).Err(); err != nil {
+		return fmt.Errorf("rewrite the file of redis %s: %w", r.Addr(), err)
+	}
+	err := Until(ctx, "redis-server has rewritten its file", func(ctx context.Context) (bool, string) {
+		info, err := r.client.Info(ctx, "persistence").Result()
+		return err == nil && strings.Contains(info, "aof_rewrite_in_progress:0") && strings.Contains(info, "aof_rewrite_scheduled:0"), info
+	})
+	if err != nil {
+		return err
+	}
+	r.Kill()
+	delay := strconv.FormatInt(loadDelay.Microseconds(), 10)
+	if err := r.launch("--key-load-delay", delay, "--loading-process-events-interval-bytes", "1024"); err != nil {
+		return err
+	}
+	return Until(ctx, "redis-server says that it is loading", func(ctx context.Context) (bool, string) {
+		err := r.client.Ping(ctx).Err()
+		return redis.IsLoadingError(err), fmt.Sprint(err)
+	})
+}
+
+// EndLoading has the server load the rest at once and waits until it answers.
+func (r *Redis) EndLoading(ctx context.Context) error {
+	if err := r.client.ConfigSet(ctx, "key-load-delay", "0").Err(); err != nil {
+		return fmt.Errorf("have redis %s load quickly: %w", r.Addr(), err)
+	}
+	if err := r.answers(ctx); err != nil {
+		return err
+	}
+	if err := r.client.Eval(ctx, takeAway, nil).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("empty redis %s: %w", r.Addr(), err)
+	}
+	return nil
 }
 
 // Kill sends SIGKILL.
