@@ -24,6 +24,9 @@ func (s *Server) AwaitCommits(now time.Duration) {
 	s.touch()
 }
 
+// Awaits reports whether a commit waits for an acknowledgement.
+func (s *Server) Awaits() bool { return s.acks.wait > 0 && !s.degraded && s.relaxed == 0 }
+
 // LetCommitsGo turns the source side off, unless only an agent's is meant and it is not;
 // who waits goes on as if it had been acknowledged.
 func (s *Server) LetCommitsGo(now time.Duration, ours bool) {

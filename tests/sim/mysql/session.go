@@ -290,7 +290,7 @@ func (x *Session) Commit(now time.Duration, done func(Outcome)) {
 func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 	s := x.s
 	s.write(now, t)
-	if s.acks.wait == 0 || s.degraded || s.relaxed > 0 {
+	if !s.Awaits() {
 		x.answer(now, Outcome{}, done)
 		return
 	}

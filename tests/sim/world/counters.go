@@ -17,6 +17,7 @@ const (
 	SawAcksOver
 	SawRelaxed
 	SawAwaited
+	SawStrict
 	SawFailoverRefused
 	SawFailoverHung
 	SawFailoverHungUnasked
@@ -108,6 +109,7 @@ var counterNames = [countersEnd]string{
 	SawAcksOver:                "a failover had the proof that the old active can acknowledge nothing",
 	SawRelaxed:                 "commits were let go since the passive acknowledged nothing",
 	SawAwaited:                 "a passive became eligible for which commits wait",
+	SawStrict:                  "an agent saw to it that commits wait under a strict promise",
 	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",
 	SawFailoverHung:            "a failover took the risk of a hung server with the closing order queued",

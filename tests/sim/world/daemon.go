@@ -183,6 +183,7 @@ func (b reporting) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster
 			b.w.count(SawReadOnlyHeldBack)
 		}
 	}
+	b.w.judge.Affirmed(r.Node, r.Waits)
 	return b.AgentBus.SaveReport(ctx, u, r, wake)
 }
 

@@ -272,6 +272,9 @@ func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
 	return n, true
 }
 
+// Waits reports whether commits on e wait for an acknowledgement.
+func (w *world) Waits(e cluster.Endpoint) bool { return w.server(e).Awaits() }
+
 var _ God = (*world)(nil)
 
 // Run carries out a schedule.

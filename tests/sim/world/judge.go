@@ -53,6 +53,8 @@ type God interface {
 	// Untold counts the transactions of e that of has not committed and that a set of
 	// them does not list.
 	Untold(e, of cluster.Endpoint, set string) int
+	// Waits reports whether commits on e wait for an acknowledgement.
+	Waits(e cluster.Endpoint) bool
 }
 
 // Violation is the breaking of an invariant.
@@ -97,6 +99,9 @@ func (v *Violation) String() string {
 //	I14 each change of the record has one event with its cause, order and actor
 //	I15 what a failover leaves behind is told: all that a view showed, and once the old
 //	    active is back and compared all that it has; once
+//	I16 where semisync-strict is promised and an agent has seen to it that commits wait,
+//	    no client is told of a success that the other server has not received, and no agent
+//	    opens a server whose commits do not wait, until the record promises otherwise
 //	L1  after the heal the pair is writable
 //	L2  after the heal the passive replicates, or is in quarantine for a reason
 //	L3  an active that dies while all else is well is replaced before long
@@ -132,6 +137,7 @@ type Judge struct {
 	actives   map[cluster.Epoch]cluster.Endpoint
 	marks     map[cluster.Epoch]cluster.Endpoint
 	obeyed    map[string]cluster.Assignment
+	strict    strictness
 	newest    cluster.Order // the newest that an agent obeyed
 
 	blocked   bool // by the last automatic failover
@@ -207,6 +213,8 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 		j.actives[record.Epoch] = record.Active
 	}
 	j.newest = record.Order()
+	j.promised(record)
+	j.strict.kept = record.Durability == cluster.SemiSyncStrict && record.Waits
 	j.blocked = record.Blocked
 	j.settled = record.Epoch
 	for i := range j.m {
@@ -218,7 +226,7 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 		if e == record.Active {
 			j.lastOpen = e
 		} else {
-			m.how = ByPerson
+			m.how, m.unbound = ByPerson, true
 		}
 	}
 	j.split = len(open) > 1
@@ -229,6 +237,7 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 // two masters.
 func (j *Judge) RedisFault(now time.Duration, forked bool) {
 	j.lost, j.forked = true, j.forked || forked
+	j.strict.kept = j.strict.kept && !forked
 	j.leader, j.token = "", 0
 }
 

@@ -35,6 +35,9 @@ type member struct {
 	// mute: it was open when a record named the other since it could acknowledge nothing, and
 	// was only killed and started since.
 	mute bool
+	// unbound: its option file or a person has opened it, and no agent has seen to it since
+	// that its commits wait.
+	unbound bool
 	// unwanted: the record said at some time since it was opened that it should be closed.
 	unwanted bool
 	// lateUntil: an agent that looked at the record before it wanted e open again may
@@ -78,6 +81,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	}
 	m.how, m.openedAt, m.acked, m.adopted = how, now, false, false
 	m.mute = m.mute && how == ByBoot
+	m.unbound = how != ByAgent
 	other := j.at(j.other(e))
 	if how != ByAgent {
 		j.Seen.Count(SawOpenedBySomebodyElse)
@@ -96,6 +100,7 @@ func (j *Judge) Open(now time.Duration, e cluster.Endpoint, open bool, how How) 
 	}
 	if how == ByAgent {
 		j.opened(now, e, m, other)
+		j.bound(now, e)
 	}
 	m.unwanted = !wants(j.record, e)
 }

@@ -70,6 +70,7 @@ func (j *Judge) Changed(now time.Duration, before, after cluster.Assignment, ev 
 		j.begun(now, after)
 	}
 	j.awaited(now, before, after)
+	j.promised(after)
 	j.tells(now, before, after, ev)
 	j.count(before, after, ev)
 	for i := range j.m {

@@ -8,7 +8,7 @@ import (
 )
 
 // row is what is known of one row.
-type row uint8
+type row uint16
 
 const (
 	acked     row = 1 << iota
@@ -20,6 +20,8 @@ const (
 	waits // to be applied by a server that its option file had opened when it was named
 	// guarded: acknowledged while the record said that a passive that may take over lacks nothing
 	guarded
+	reached0 // received by the first member at any time
+	reached1
 )
 
 // settle counts what is not there when the role has moved to e.
@@ -126,6 +128,7 @@ func (j *Judge) Acked(now time.Duration, e cluster.Endpoint, row uint64) {
 	if m.how == ByBoot {
 		*r |= j.bootedBy(e)
 	}
+	j.received(now, e, m, row)
 	switch {
 	case m.mute && !j.god.Has(j.other(e), row) && !j.lost:
 		j.fail(now, "I1a", "%s acknowledges row %d, and %s was named since it can acknowledge nothing", e, row, j.other(e))
@@ -174,6 +177,7 @@ func (j *Judge) awaited(now time.Duration, before, after cluster.Assignment) {
 // Received tells that e has written the row to its relay log. What comes after e was
 // promoted is among what the failover left behind.
 func (j *Judge) Received(now time.Duration, e cluster.Endpoint, row uint64) {
+	*j.row(row) |= j.reachedBy(e)
 	if j.record.Active == e && j.lastOpen != e {
 		return
 	}
