@@ -17,6 +17,8 @@ const (
 	SawAcksOver
 	SawRelaxed
 	SawAwaited
+	SawDurabilityAsked
+	SawDurabilityConfigured
 	SawStrict
 	SawFailoverRefused
 	SawFailoverHung
@@ -109,6 +111,8 @@ var counterNames = [countersEnd]string{
 	SawAcksOver:                "a failover had the proof that the old active can acknowledge nothing",
 	SawRelaxed:                 "commits were let go since the passive acknowledged nothing",
 	SawAwaited:                 "a passive became eligible for which commits wait",
+	SawDurabilityAsked:         "an operator had another durability promised",
+	SawDurabilityConfigured:    "mmm.conf had another durability promised",
 	SawStrict:                  "an agent saw to it that commits wait under a strict promise",
 	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",

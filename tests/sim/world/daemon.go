@@ -88,7 +88,7 @@ func (w *world) policy() failover.Policy {
 	p := w.spec.Policy
 	policy := failover.Policy{Pair: w.pair, Interval: p.Interval, ConnectTimeout: p.ConnectTimeout, TryTimes: p.TryTimes,
 		Unfenced: p.Unfenced, FailoverBlock: p.FailoverBlock, MaxLoss: p.MaxLoss, MaxLossAge: p.MaxLossAge, Failback: p.Failback, FailbackAfter: p.FailbackAfter,
-		EpochTable: epochTable, Durability: w.spec.Durability}
+		EpochTable: epochTable, Durability: w.conf}
 	if w.spec.Monitors > 1 {
 		for i := range w.spec.Monitors {
 			policy.Monitors = append(policy.Monitors, monitorName(i))
@@ -98,6 +98,8 @@ func (w *world) policy() failover.Policy {
 }
 
 func monitorName(i int) string { return fmt.Sprintf("mon%d", i+1) }
+
+func identifyName(i int) string { return fmt.Sprintf("id%d", i+1) }
 
 // watched is the bus of an identify; what only it sees is counted.
 type watched struct {

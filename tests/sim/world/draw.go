@@ -85,7 +85,23 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0xbf58476d1ce4e5b9)); r.IntN(8) == 0 {
 		s.Policy.MaxLossAge = pick(r, 300*time.Millisecond, time.Second, 3*time.Second)
 	}
+	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(3) == 0 {
+		s.repromise(r)
+	}
 	return s
+}
+
+// repromise has operators change what is promised for acknowledged writes.
+func (s *Spec) repromise(r *rand.Rand) {
+	for n := 1; n <= s.rounds(); n++ {
+		round := s.at(n)
+		for range r.IntN(4) {
+			round.Operator = append(round.Operator, Order{
+				At: time.Duration(r.Int64N(int64(round.Until))), Verb: pick(r, AskDurability, AskDurability, Configure),
+				Durability: pick(r, cluster.Async, cluster.SemiSync, cluster.SemiSyncStrict, cluster.SemiSyncStrict),
+			})
+		}
+	}
 }
 
 // apart makes a world of s whose servers begin with rows of their own on either side: such a

@@ -16,6 +16,10 @@ func (j *Judge) count(before, after cluster.Assignment, ev cluster.Event) {
 		} else {
 			saw(SawRebuiltRevoked)
 		}
+	case "durability":
+		saw(SawDurabilityAsked)
+	case "configured":
+		saw(SawDurabilityConfigured)
 	case kindGivenBack:
 		saw(SawGivenBack)
 	case kindUnblocked:

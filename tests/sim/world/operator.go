@@ -24,7 +24,7 @@ func (w *world) operate(o Order, round int) {
 
 func (w *world) order(o Order) error {
 	ctx := context.Background()
-	w.e.Note("operator", o.Verb+" "+o.To)
+	w.e.Note("operator", fmt.Sprint(o.Verb, " ", o.To, o.Durability))
 	switch o.Verb {
 	case Pause:
 		w.count(SawPausedByOperator)
@@ -38,6 +38,11 @@ func (w *world) order(o Order) error {
 			w.count(SawRequestWithdrawn)
 		}
 		return err
+	case Configure:
+		w.configure(o.Durability)
+		return nil
+	case AskDurability:
+		return w.file(cluster.Request{Verb: cluster.VerbDurability, Durability: o.Durability})
 	}
 	a, err := w.deskBus.Assignment(ctx, sign)
 	if err != nil {
@@ -49,13 +54,41 @@ func (w *world) order(o Order) error {
 	} else if to == "" {
 		to = w.pair.Primary
 	}
-	w.requests++
-	w.requested = true
-	r := cluster.Request{ID: w.requestID(), To: to, Actor: "dba", TimeoutMS: 3000, Verb: cluster.VerbSwitchover}
+	r := cluster.Request{To: to, TimeoutMS: 3000, Verb: cluster.VerbSwitchover}
 	if o.Verb != Switchover {
 		r.Verb, r.Force = cluster.VerbFailover, o.Verb == ForceOverride
 	}
-	return w.deskBus.FileRequest(ctx, sign, r)
+	return w.file(r)
+}
+
+// file files a request as mmmctl does.
+func (w *world) file(r cluster.Request) error {
+	w.requests++
+	w.requested = true
+	r.ID, r.Actor = w.requestID(), "dba"
+	return w.deskBus.FileRequest(context.Background(), sign, r)
+}
+
+// restarting is how long an identify takes at most to end and to be started anew.
+const restarting = 100 * time.Millisecond
+
+// configure has mmm.conf promise d, and each identify that runs end and begin anew.
+func (w *world) configure(d cluster.Durability) {
+	w.conf, w.requested = d, true
+	for i := range w.spec.Identifies {
+		id := w.named(identifyName(i))
+		if id.p == nil || !id.p.Alive() {
+			continue
+		}
+		p := id.p
+		p.Post(id.stop)
+		w.e.After(w.e.Between(0, restarting), func() {
+			if p.Alive() {
+				p.Kill()
+				id.start()
+			}
+		})
+	}
 }
 
 func (w *world) requestID() string { return fmt.Sprintf("request-%d", w.requests) }

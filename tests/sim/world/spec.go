@@ -83,6 +83,8 @@ type Order struct {
 	Verb string
 	// To is a database host's name; empty: the passive of that moment.
 	To string `json:",omitempty"`
+	// Durability is what AskDurability and Configure promise.
+	Durability cluster.Durability `json:",omitempty"`
 }
 
 // The verbs of an Order.
@@ -93,6 +95,10 @@ const (
 	Pause         = "pause"
 	Resume        = "resume"
 	Withdraw      = "withdraw"
+	// AskDurability is mmmctl's verb; Configure changes mmm.conf, which every identify is
+	// started anew to read.
+	AskDurability = "durability"
+	Configure     = "mmm.conf"
 )
 
 // Fault is one thing that goes wrong for a while.

@@ -25,6 +25,7 @@ var (
 
 type world struct {
 	spec  Spec
+	conf  cluster.Durability // what mmm.conf promises
 	e     *engine.Engine
 	net   *engine.Network
 	judge *Judge
@@ -69,7 +70,7 @@ type master struct {
 func newWorld(spec Spec) *world { return worldOn(engine.New(spec.Seed), spec) }
 
 func worldOn(e *engine.Engine, spec Spec) *world {
-	w := &world{spec: spec, e: e, froze: map[*engine.Host]time.Duration{}}
+	w := &world{spec: spec, conf: spec.Durability, e: e, froze: map[*engine.Host]time.Duration{}}
 	w.net = w.e.Network(usual, local)
 	w.pair = cluster.Pair{Tag: "t", UniqSign: sign, Primary: "db-a:3306", Secondary: "db-b:3306", ServiceMode: cluster.ActivePassive}
 	return w
@@ -104,7 +105,7 @@ func (w *world) build() {
 		w.daemon(monitorName(i), "", monitorOf)
 	}
 	for i := range spec.Identifies {
-		w.daemon(fmt.Sprintf("id%d", i+1), "", identifyOf)
+		w.daemon(identifyName(i), "", identifyOf)
 	}
 	for i := range spec.Agents {
 		on := ""
