@@ -206,6 +206,33 @@ func TestACommitWaitsForItsAcknowledgement(t *testing.T) {
 	})
 }
 
+// A server that is started anew is as its option file says, whatever an agent had it wait for.
+func TestCommitsWaitForEverUntilAStart(t *testing.T) {
+	both(t, func(t *testing.T, f cluster.Flavor) {
+		s := server(f, func(o *Options) { o.AckWait = 5 * time.Second })
+		var got outcomes
+		login(t, s, "app").Write(now, 1, 0, got.of("first"))
+		s.AwaitCommits(now)
+		got.are(t, "first acknowledged")
+		waiting := login(t, s, "app")
+		waiting.Write(now, 2, 0, got.of("second"))
+		s.AwaitCommits(now)
+		s.Advance(now + time.Minute)
+		got.are(t)
+		if !s.Awaits() || s.waiting() != 1 {
+			t.Errorf("awaits: %v, %d wait", s.Awaits(), s.waiting())
+		}
+		s.Kill(now)
+		got.are(t, "second unknown")
+		s.opt.AckWait = 0
+		s.Start(now)
+		if login(t, s, "app").Write(now, 3, 0, got.of("third")); s.Awaits() {
+			t.Error("commits wait after a start")
+		}
+		got.are(t, "third acknowledged")
+	})
+}
+
 func TestOrdersThatOpenAreVoidAfterTheirTime(t *testing.T) {
 	both(t, func(t *testing.T, f cluster.Flavor) {
 		s := server(f, func(o *Options) { o.ReadOnly, o.SuperReadOnly = true, true })

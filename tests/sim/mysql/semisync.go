@@ -18,8 +18,12 @@ type acks struct {
 	serves  int           // so many receivers acknowledge
 }
 
-// AwaitCommits has every commit wait for ever.
+// AwaitCommits has every commit wait for ever. Who waits for less is let go before: a commit
+// that waits in vain has the others wait for nobody.
 func (s *Server) AwaitCommits(now time.Duration) {
+	if s.acks.wait < forEver {
+		s.LetCommitsGo(now, false)
+	}
 	s.acks.wait, s.acks.ours, s.degraded = forEver, true, false
 	s.touch()
 }
