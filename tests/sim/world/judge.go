@@ -107,7 +107,8 @@ func (v *Violation) String() string {
 //	L3  an active that dies while all else is well is replaced before long
 //
 // With leases the proof that a lease is over counts like any other: nothing but
-// who overslept, and two Redis masters while hosts are cut off, makes it a risk.
+// who overslept, and two Redis masters while hosts are cut off, makes it a risk. Whom
+// commits that wait keep open then acknowledges none.
 //
 // What is excused: two open servers while the record says risk, until the old one
 // has been closed; servers that a person or an option file opened, until they have

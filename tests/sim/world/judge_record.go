@@ -241,7 +241,7 @@ func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cl
 	if (j.risky(after.Proof) || after.Proof == cluster.ProofGone && j.forked) && x.open {
 		x.risked, j.split = true, true
 	}
-	x.mute = after.Proof == cluster.ProofAcks && x.open
+	x.mute = x.open && (after.Proof == cluster.ProofAcks || j.heldOpen(after.Proof, rival))
 	if ev.Kind != kindRebuilt || m.named.Active != after.Active {
 		m.planned = after.Planned()
 	}
@@ -286,7 +286,7 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 			j.fail(now, "I7", "%s names %s after %s without a proof", after.Order(), after.Active, rival)
 		}
 	case cluster.ProofLease:
-		if x.open && !since && !j.risky(after.Proof) {
+		if x.open && !since && !j.risky(after.Proof) && !j.heldOpen(after.Proof, rival) {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	case cluster.ProofFenced, cluster.ProofGone:
@@ -294,6 +294,12 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
 	}
+}
+
+// heldOpen reports whether commits that wait may have kept e from closing itself when its
+// leases were over: then it can acknowledge nothing.
+func (j *Judge) heldOpen(p cluster.Proof, e cluster.Endpoint) bool {
+	return p == cluster.ProofLease && !j.risky(p) && j.god.Waits(e)
 }
 
 // Obeys tells that an agent has written a record to its memory.

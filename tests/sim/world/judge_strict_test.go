@@ -173,6 +173,19 @@ var storiesOfStrict = []story{
 		h.rebuild(h.rec, h.rec.Epoch+1)
 		h.write(ja)
 	}},
+	{"open when its leases are over, since commits wait, and acknowledges nothing", leasing, "", func(h *history) {
+		h.g.waits = true
+		h.Trouble(0)
+		h.failover(ja, jb, cluster.ProofLease)
+		h.write(jb)
+		h.close(ja)
+	}},
+	{"open when its leases are over, since commits wait, and acknowledges", leasing, "I1a", func(h *history) {
+		h.g.waits = true
+		h.Trouble(0)
+		h.failover(ja, jb, cluster.ProofLease)
+		h.write(ja)
+	}},
 	{"another master of Redis may promise otherwise", async, "", func(h *history) {
 		h.strictly()
 		h.RedisFault(h.tick(), true)
