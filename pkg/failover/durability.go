@@ -39,7 +39,7 @@ func (s *situation) promise(next *cluster.Assignment) {
 	if next.Durability == "" {
 		next.Durability, next.Configured = s.p.durability(), s.p.durability()
 	}
-	if next.Durability == cluster.SemiSyncStrict && next.Active != "" && (next.Phase == cluster.PhaseOpening || next.Epoch != s.rec.Epoch) {
+	if next.Durability == cluster.SemiSyncStrict && !safeguard.Off(safeguard.StrictFirst) && next.Active != "" && (next.Phase == cluster.PhaseOpening || next.Epoch != s.rec.Epoch) {
 		next.Waits = true
 	}
 }
@@ -198,6 +198,9 @@ func (s *situation) receivedAll(active, passive *member) bool {
 	if a.Source != cluster.Yes || a.Clients != 1 || p.Replica != cluster.Yes {
 		return false
 	}
+	if safeguard.Off(safeguard.ReadSinceStart) {
+		return passive.executed.Union(passive.received).Contains(want)
+	}
 	have, at := s.holds(passive)
 	_, wrote := s.holds(active)
 	if s.st.goal.epoch != s.rec.Epoch || s.st.goal.at <= s.startedAt(passive) {
@@ -261,7 +264,7 @@ func ruleRelax(s *situation) (Decision, bool) {
 	next := s.rec.Clone()
 	next.Version++
 	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == passive.node })
-	next.Waits = strict
+	next.Waits = strict && !safeguard.Off(safeguard.StrictKept)
 	if after == AwaitPatience {
 		s.st.awaitAt = s.now + AwaitAgain
 	}
@@ -336,7 +339,11 @@ func (s *situation) dateStarts() {
 			}
 			at := by.value.at - milliseconds(o.EndedMS-o.FullMS) - time.Duration(o.Server.UptimeS)*time.Second
 			newest = max(newest, at, 1)
-			if told := o.Server.StartsClosed; told == cluster.No || told == cluster.Yes && closed == cluster.Unknown {
+			told := o.Server.StartsClosed
+			if safeguard.Off(safeguard.ToldStart) {
+				told = o.ReadOnlyAtStart
+			}
+			if told == cluster.No || told == cluster.Yes && closed == cluster.Unknown {
 				closed = told
 			}
 		}

@@ -36,6 +36,14 @@ const (
 	AwaitFirst Safeguard = "no_await_first"
 	// StartsClosed: that nobody acknowledges what the old active commits is a proof when it is known to start closed.
 	StartsClosed Safeguard = "no_starts_closed"
+	// ToldStart: how a server starts is what it tells of its option file while nobody has set read_only since its start, not what a first contact shows.
+	ToldStart Safeguard = "no_told_start"
+	// ReadSinceStart: who may take over has what was acknowledged by a position that was read after its last start.
+	ReadSinceStart Safeguard = "no_read_since_start"
+	// StrictFirst: under semisync-strict the record has commits wait from the opening on.
+	StrictFirst Safeguard = "no_strict_first"
+	// StrictKept: under semisync-strict commits wait however long nobody acknowledges.
+	StrictKept Safeguard = "no_strict_kept"
 	// RecordFirst: commits are let go when the record says that they do not wait, and not before.
 	RecordFirst Safeguard = "no_record_first"
 	// FailoverBlock: no second automatic failover follows while the block stands.

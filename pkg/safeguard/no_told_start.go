@@ -1,0 +1,5 @@
+//go:build mutant && no_told_start
+
+package safeguard
+
+const off = ToldStart
