@@ -208,8 +208,8 @@ func (p *pair) read(ctx context.Context) {
 		p.leases.obey(after.remembers)
 		// A new epoch is written while the workers act on it; they wait for it
 		// before they acknowledge anything. Who has been opened in it is written at
-		// once too, when that is over: Redis may go back behind it.
-		now := after.remembers.Epoch != before.remembers.Epoch ||
+		// once too, when that is over, and that commits wait: Redis may go back behind it.
+		now := after.remembers.Epoch != before.remembers.Epoch || after.remembers.Waits && !before.remembers.Waits ||
 			after.remembers.Phase == cluster.PhaseSteady && before.remembers.Phase != cluster.PhaseSteady
 		p.a.keeper.change(p.u, now, func(m *cluster.Memory) {
 			if m.Record.Order().Before(after.remembers.Order()) {

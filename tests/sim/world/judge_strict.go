@@ -42,7 +42,10 @@ func (j *Judge) Affirmed(e cluster.Endpoint, under cluster.Order) {
 
 // binds reports whether what e acknowledges must be on the other server: one that its
 // option file or a person has opened acknowledges by itself until an agent has seen to it.
-func (j *Judge) binds(m *member) bool { return j.strict.kept && !m.unbound }
+// What Redis and a disk that failed have both lost nobody knows.
+func (j *Judge) binds(m *member) bool {
+	return j.strict.kept && !m.unbound && !(j.lost && j.unwritten)
+}
 
 // received judges a row that e acknowledges where strict is kept.
 func (j *Judge) received(now time.Duration, e cluster.Endpoint, m *member, row uint64) {
@@ -55,7 +58,7 @@ func (j *Judge) received(now time.Duration, e cluster.Endpoint, m *member, row u
 
 // bound judges that an agent opens e when its commits wait, where strict is kept.
 func (j *Judge) bound(now time.Duration, e cluster.Endpoint) {
-	if j.strict.kept && !j.god.Waits(e) {
+	if j.binds(j.at(e)) && !j.god.Waits(e) {
 		j.fail(now, "I16", "%s is opened under %s, which promises %s, and its commits do not wait", e, j.record.Order(), j.record.Durability)
 	}
 }

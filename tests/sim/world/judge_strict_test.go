@@ -173,6 +173,12 @@ var storiesOfStrict = []story{
 		h.rebuild(h.rec, h.rec.Epoch+1)
 		h.write(ja)
 	}},
+	{"Redis forgot the record, and a disk that failed the promise", async, "", func(h *history) {
+		h.strictly()
+		h.Forgets(h.tick())
+		h.RedisFault(h.tick(), false)
+		h.write(ja)
+	}},
 	{"open when its leases are over, since commits wait, and acknowledges nothing", leasing, "", func(h *history) {
 		h.g.waits = true
 		h.Trouble(0)
