@@ -73,7 +73,7 @@ func (r *returner) Sample(ctx context.Context, at cluster.Endpoint) (cluster.Ser
 }
 
 // Transactions reads the binary logs of the server.
-func (r *returner) Transactions(ctx context.Context, known func(string) (bool, error), each func(cluster.Transaction) error) (bool, error) {
+func (r *returner) Transactions(ctx context.Context, known func(string) (bool, error), each func(cluster.Transaction) (bool, error)) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	c, err := r.to(ctx, r.node)

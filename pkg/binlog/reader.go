@@ -24,24 +24,21 @@ type Options struct {
 	Password cluster.Secret
 	// Logs are the server's binary logs, the oldest first.
 	Logs []cluster.BinaryLog
-	// Rows is how many changes are kept; of those after them there is only the number.
+	// Rows is how many changes there is room for; of those after them there is only the number.
 	Rows int
 }
 
 // Reader reads the logs of one server.
-type Reader struct {
-	opts Options
-	kept int
-}
+type Reader struct{ opts Options }
 
 // New makes a reader; nothing is connected yet.
 func New(o Options) *Reader { return &Reader{opts: o} }
 
 // Read gives each every transaction in the logs from the newest log on before which
 // there was nothing that matters, up to the end that Options names. known is asked of
-// the position with which a log begins. complete is false when the oldest log of the
-// server begins too late.
-func (r *Reader) Read(ctx context.Context, known func(position string) (bool, error), each func(cluster.Transaction) error) (complete bool, err error) {
+// the position with which a log begins. What each does not keep leaves its room to the
+// next. complete is false when the oldest log of the server begins too late.
+func (r *Reader) Read(ctx context.Context, known func(position string) (bool, error), each func(cluster.Transaction) (kept bool, err error)) (complete bool, err error) {
 	logs := r.opts.Logs
 	if len(logs) == 0 {
 		return false, r.fault(errors.New("it has none"))
@@ -91,121 +88,12 @@ func (r *Reader) begins(ctx context.Context, log cluster.BinaryLog) (string, err
 	return position, err
 }
 
-func (r *Reader) from(ctx context.Context, logs []cluster.BinaryLog, each func(cluster.Transaction) error) error {
-	var now *cluster.Transaction
-	end := func() error {
-		if now == nil {
-			return nil
-		}
-		t := *now
-		now = nil
-		return each(t)
-	}
-	var take func(e *replication.BinlogEvent) error
-	take = func(e *replication.BinlogEvent) error {
-		switch ev := e.Event.(type) {
-		case *replication.GTIDEvent:
-			return begin(&now, end, gtidOf(ev), e.Header)
-		case *replication.GtidTaggedLogEvent:
-			return begin(&now, end, gtidOf(&ev.GTIDEvent), e.Header)
-		case *replication.MariadbGTIDEvent:
-			return begin(&now, end, ev.GTID.String(), e.Header)
-		case *replication.RotateEvent, *replication.FormatDescriptionEvent:
-			return end()
-		case *replication.TransactionPayloadEvent:
-			for _, inner := range ev.Events {
-				if err := take(inner); err != nil {
-					return err
-				}
-			}
-		case *replication.RowsEvent:
-			if now != nil {
-				r.rows(now, e.Header.EventType, ev)
-			}
-		case *replication.QueryEvent:
-			if text := string(ev.Query); now != nil && text != "BEGIN" && text != "COMMIT" {
-				now.Statements = append(now.Statements, text)
-			}
-		case *replication.ExecuteLoadQueryEvent, *replication.BeginLoadQueryEvent:
-			if now != nil {
-				now.Statements = append(now.Statements, e.Header.EventType.String())
-			}
-		}
-		return nil
-	}
-	err := r.stream(ctx, logs, func(e *replication.BinlogEvent) (bool, error) { return false, take(e) })
-	if err != nil {
+func (r *Reader) from(ctx context.Context, logs []cluster.BinaryLog, each func(cluster.Transaction) (kept bool, err error)) error {
+	g := gathering{rows: r.opts.Rows, each: each}
+	if err := r.stream(ctx, logs, func(e *replication.BinlogEvent) (bool, error) { return false, g.take(e) }); err != nil {
 		return err
 	}
-	return end()
-}
-
-func begin(now **cluster.Transaction, end func() error, gtid string, h *replication.EventHeader) error {
-	if err := end(); err != nil {
-		return err
-	}
-	*now = &cluster.Transaction{GTID: gtid}
-	if h.Timestamp != 0 {
-		(*now).At = time.Unix(int64(h.Timestamp), 0).UTC()
-	}
-	return nil
-}
-
-func gtidOf(e *replication.GTIDEvent) string {
-	id := fmt.Sprintf("%x-%x-%x-%x-%x", e.SID[:4], e.SID[4:6], e.SID[6:8], e.SID[8:10], e.SID[10:])
-	if e.Tag != "" {
-		id += ":" + e.Tag
-	}
-	return fmt.Sprintf("%s:%d", id, e.GNO)
-}
-
-// rows adds the changes of an event.
-func (r *Reader) rows(to *cluster.Transaction, kind replication.EventType, e *replication.RowsEvent) {
-	table := cluster.Table{Schema: string(e.Table.Schema), Name: string(e.Table.Table)}
-	step, what := 1, cluster.Insert
-	switch kind {
-	case replication.UPDATE_ROWS_EVENTv0, replication.UPDATE_ROWS_EVENTv1, replication.UPDATE_ROWS_EVENTv2,
-		replication.PARTIAL_UPDATE_ROWS_EVENT, replication.MARIADB_UPDATE_ROWS_COMPRESSED_EVENT_V1:
-		step, what = 2, cluster.Update
-	case replication.DELETE_ROWS_EVENTv0, replication.DELETE_ROWS_EVENTv1, replication.DELETE_ROWS_EVENTv2,
-		replication.MARIADB_DELETE_ROWS_COMPRESSED_EVENT_V1:
-		what = cluster.Delete
-	}
-	for i := 0; i+step <= len(e.Rows); i += step {
-		if r.kept >= r.opts.Rows {
-			to.Skipped++
-			continue
-		}
-		r.kept++
-		c := cluster.Change{Table: table, Kind: what, Partial: kind == replication.PARTIAL_UPDATE_ROWS_EVENT}
-		for j := i; j < i+step && j < len(e.SkippedColumns); j++ {
-			c.Partial = c.Partial || len(e.SkippedColumns[j]) > 0
-		}
-		switch what {
-		case cluster.Insert:
-			c.After = image(e.Rows[i])
-		case cluster.Delete:
-			c.Before = image(e.Rows[i])
-		default:
-			c.Before, c.After = image(e.Rows[i]), image(e.Rows[i+1])
-		}
-		to.Changes = append(to.Changes, c)
-	}
-}
-
-func image(row []any) []cluster.Value {
-	out := make([]cluster.Value, len(row))
-	for i, v := range row {
-		switch v := v.(type) {
-		case nil:
-			out[i].Null = true
-		case []byte:
-			out[i].Text = string(v)
-		default:
-			out[i].Text = fmt.Sprint(v)
-		}
-	}
-	return out
+	return g.end()
 }
 
 // stream gives take every event from the beginning of the first log to the end of the

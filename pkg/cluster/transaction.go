@@ -31,6 +31,8 @@ func (t Table) String() string { return t.Schema + "." + t.Name }
 type Value struct {
 	Null bool   `json:"null,omitempty"`
 	Text string `json:"text,omitempty"`
+	// Stored are the bytes of a document: 1 and 1.0 are one text in it, and two values.
+	Stored string `json:"-"`
 }
 
 // Change is one row before and after, its columns by position; Before is nil for an

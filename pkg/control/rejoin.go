@@ -21,8 +21,9 @@ type Returning interface {
 	// Sample asks a server for all that it says of itself.
 	Sample(ctx context.Context, node cluster.Endpoint) (cluster.Server, error)
 	// Transactions reads the binary logs of the server from the newest log on before which
-	// known holds; complete is false where the logs begin too late for that.
-	Transactions(ctx context.Context, known func(position string) (bool, error), each func(cluster.Transaction) error) (complete bool, err error)
+	// known holds; complete is false where the logs begin too late for that. There is
+	// room for so many rows of those that each keeps.
+	Transactions(ctx context.Context, known func(position string) (bool, error), each func(cluster.Transaction) (kept bool, err error)) (complete bool, err error)
 	// Columns are the columns of a table, nil where they are not to be had.
 	Columns(ctx context.Context, t cluster.Table) []cluster.Column
 	// Unfinished is what a discard has noted that did not come to its end.
@@ -301,10 +302,10 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 		return err == nil && known.Contains(s), err
 	}
 	columns := map[cluster.Table][]cluster.Column{}
-	complete, err := r.With.Transactions(ctx, has, func(t cluster.Transaction) error {
+	complete, err := r.With.Transactions(ctx, has, func(t cluster.Transaction) (bool, error) {
 		common, err := has(t.GTID)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if common {
 			for _, c := range t.Changes {
@@ -315,7 +316,7 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 			if q.Count > 0 && depends == "" && (len(t.Statements) > 0 || t.Skipped > 0) {
 				depends = fmt.Sprintf("%s, which the active has too, came after them, and what it changed is not known", t.GTID)
 			}
-			return nil
+			return false, nil
 		}
 		q.Count++
 		q.all = append(q.all, t)
@@ -330,7 +331,7 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 				return columns[of]
 			}))
 		}
-		return nil
+		return true, nil
 	})
 	switch {
 	case err != nil:

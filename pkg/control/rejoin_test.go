@@ -20,6 +20,7 @@ type fakeReturning struct {
 	node, active cluster.Server
 	logs         []cluster.Transaction
 	complete     bool
+	kept         int
 	unread       error
 	undoable     error
 	noted        [2]string
@@ -49,13 +50,17 @@ func (f *fakeReturning) Sample(_ context.Context, node cluster.Endpoint) (cluste
 	return f.node, nil
 }
 
-func (f *fakeReturning) Transactions(_ context.Context, known func(string) (bool, error), each func(cluster.Transaction) error) (bool, error) {
+func (f *fakeReturning) Transactions(_ context.Context, known func(string) (bool, error), each func(cluster.Transaction) (bool, error)) (bool, error) {
 	if ok, err := known(uuidB + ":1-4"); !ok || err != nil {
 		return false, errors.New("the active has what is before the logs, and it was said not to")
 	}
 	for _, t := range f.logs {
-		if err := each(t); err != nil {
+		kept, err := each(t)
+		if err != nil {
 			return false, err
+		}
+		if kept {
+			f.kept++
 		}
 	}
 	return f.complete, f.unread
@@ -99,7 +104,7 @@ func TestRejoinDiscards(t *testing.T) {
 	bus, with := quarantined(), newReturning()
 	s := New(Options{Bus: bus})
 	q, err := s.Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
-	if err != nil || q.State != "errant" || q.Errant != uuidB+":6-7" || q.Count != 2 || q.Refused != "" || with.undone != nil || with.forgot != "" {
+	if err != nil || q.State != "errant" || q.Errant != uuidB+":6-7" || q.Count != 2 || with.kept != 2 || q.Refused != "" || with.undone != nil || with.forgot != "" {
 		t.Fatalf("looking: %v, %+v", err, q)
 	}
 	if f := q.Transactions[1].Changes[0].After; len(f) != 2 || f[0].Name != "id" || *f[0].Value != "7" || f[1].Value != nil {
