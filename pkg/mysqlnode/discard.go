@@ -49,8 +49,8 @@ func (c *Conn) BinaryLogs(ctx context.Context) ([]cluster.BinaryLog, error) {
 	return all, nil
 }
 
-// Table tells what must be known of a table to undo changes of it. Who may not see the
-// triggers gets an error.
+// Table tells what must be known of a table to undo changes of it. Who may not see all
+// triggers and foreign keys gets an error.
 func (c *Conn) Table(ctx context.Context, t cluster.Table) (cluster.TableInfo, error) {
 	const op = "read the definition of a table of"
 	var info cluster.TableInfo
@@ -72,8 +72,7 @@ func (c *Conn) Table(ctx context.Context, t cluster.Table) (cluster.TableInfo, e
 	const grantee = "CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')"
 	rest, err := c.query(ctx, op,
 		fmt.Sprintf("SELECT ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND TABLE_TYPE = 'BASE TABLE'", schema, table),
-		fmt.Sprintf("SELECT (SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = %[1]s) + "+
-			"(SELECT COUNT(*) FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = %[1]s AND TABLE_SCHEMA = %[2]s) AS sees, "+
+		fmt.Sprintf("SELECT (SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = %[1]s) AS sees, "+
 			"(SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = %[2]s AND EVENT_OBJECT_TABLE = %[3]s) AS found, "+
 			"(SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE UNIQUE_CONSTRAINT_SCHEMA = %[2]s AND REFERENCED_TABLE_NAME = %[3]s "+
 			"AND NOT (DELETE_RULE IN ('RESTRICT', 'NO ACTION') AND UPDATE_RULE IN ('RESTRICT', 'NO ACTION'))) AS cascades", grantee, schema, table))
@@ -88,7 +87,7 @@ func (c *Conn) Table(ctx context.Context, t cluster.Table) (cluster.TableInfo, e
 	}
 	r := rest[1].row(0)
 	if !on(r.text("sees")) {
-		return info, c.fault(op, fmt.Errorf("the account may not see the triggers of %s: GRANT TRIGGER ON *.*", t))
+		return info, c.fault(op, fmt.Errorf("the account may not see the triggers of %s, and who refers to it from another schema: GRANT TRIGGER ON *.*", t))
 	}
 	info.Triggers, info.Cascades = on(r.text("found")), on(r.text("cascades"))
 	return info, nil
@@ -113,9 +112,13 @@ func (c *Conn) Discarding(ctx context.Context) (*Discard, error) {
 // What the session writes afterwards is in no binary log either.
 func (c *Conn) Undo(ctx context.Context, d Discard, statements []string) error {
 	const op = "undo transactions on"
+	if _, err := c.quiet(ctx, op); err != nil {
+		return err
+	}
 	schema, table := c.node.opts.Epoch.noted()
 	prepare := []string{
-		"SET SESSION sql_log_bin = 0, foreign_key_checks = 0, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+		// What a column would only take changed is refused; dates of which no calendar knows it takes as they were.
+		"SET SESSION sql_log_bin = 0, foreign_key_checks = 0, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,STRICT_ALL_TABLES'",
 		"CREATE DATABASE IF NOT EXISTS " + schema,
 		"CREATE TABLE IF NOT EXISTS " + table + " (errant LONGTEXT NOT NULL, keep LONGTEXT NOT NULL) ENGINE = InnoDB",
 	}
@@ -138,6 +141,20 @@ func (c *Conn) Undo(ctx context.Context, d Discard, statements []string) error {
 		}
 		return errors.Join(err, c.exec(context.WithoutCancel(ctx), op, "ROLLBACK"))
 	})
+}
+
+// quiet is what a server says of itself that is closed and replicates nothing.
+func (c *Conn) quiet(ctx context.Context, op string) (cluster.Server, error) {
+	s, err := c.Observe(ctx, nil)
+	switch {
+	case err != nil:
+		return s, err
+	case s.ReadOnly != cluster.Yes:
+		return s, c.fault(op, errors.New("the server is open"))
+	case s.Channel.Configured && !s.Channel.Stopped():
+		return s, c.fault(op, errors.New("it replicates"))
+	}
+	return s, nil
 }
 
 // one executes a statement that must change one row.
@@ -179,18 +196,25 @@ func (c *Conn) unsealed(ctx context.Context, do func() error) error {
 // not even a restart of the server.
 func (c *Conn) Forget(ctx context.Context, d Discard) error {
 	const op = "take transactions out of"
-	s, err := c.Observe(ctx, nil)
-	switch {
-	case err != nil:
+	s, err := c.quiet(ctx, op)
+	if err != nil {
 		return err
-	case s.ReadOnly != cluster.Yes:
-		return c.fault(op, errors.New("the server is open"))
-	case s.Channel.Configured && !s.Channel.Stopped():
-		return c.fault(op, errors.New("it replicates"))
 	}
 	keep, err := gtid.Parse(c.version.flavor, d.Keep)
 	if err != nil {
 		return c.fault(op, err)
+	}
+	gone, err := gtid.Parse(c.version.flavor, d.Errant)
+	if err != nil {
+		return c.fault(op, err)
+	}
+	has, err := gtid.Parse(c.version.flavor, s.Executed)
+	if err != nil {
+		return c.fault(op, err)
+	}
+	if !gone.Union(keep).Contains(has) {
+		// The rows of these would stay.
+		return c.fault(op, fmt.Errorf("it has other transactions than those that were taken back and those that stay: %s", has.Minus(gone.Union(keep))))
 	}
 	set := []string{"SET GLOBAL gtid_purged = " + literal(keep.String())}
 	if c.version.flavor == cluster.MariaDB {

@@ -2,10 +2,12 @@ package mysqlnode
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 )
 
 // keeper is a person who may do everything.
@@ -29,7 +31,7 @@ func TestDiscard(t *testing.T) {
 		}
 		had, rows := a.position(), func() string { return a.value("SELECT GROUP_CONCAT(id ORDER BY id) FROM app.t") }
 		c := a.marked(keeper, shop)
-		d := Discard{Errant: "errant", Keep: keep}
+		d := Discard{Errant: a.beyond(keep), Keep: keep}
 
 		err := c.Undo(t.Context(), d, []string{"INSERT INTO app.t SET id = 2, v = 2", "DELETE FROM app.t WHERE id = 3 AND v = 4"})
 		if !errors.Is(err, ErrUntouched) || rows() != "1,3" || a.position() != had {
@@ -42,6 +44,14 @@ func TestDiscard(t *testing.T) {
 		if readOnly, super := a.closed(); rows() != "1,2" || a.position() != had || !readOnly || super != (a.super() == cluster.Yes) {
 			t.Fatalf("rows %s, position %s, closed %v %v", rows(), a.position(), readOnly, super)
 		}
+		// What somebody wrote since is in no note, and its row would stay.
+		a.quietly("SET SESSION sql_log_bin = 1", "INSERT INTO app.t VALUES (9, 9)")
+		if err := c.Forget(t.Context(), d); err == nil || !strings.Contains(err.Error(), "other transactions") {
+			t.Fatalf("a transaction that was not noted is forgotten: %v", err)
+		}
+		d.Errant = a.beyond(keep)
+		a.quietly("DELETE FROM app.t WHERE id = 9")
+		must(t, c.Undo(t.Context(), d, nil))
 		// Another session finds out how far it has come.
 		c = a.marked(keeper, shop)
 		got, err := c.Discarding(t.Context())
@@ -66,16 +76,32 @@ func TestDiscard(t *testing.T) {
 			t.Errorf("the source is %q, want %q, %v", ch.SourceIdentity, b.identity(), err)
 		}
 
-		// Whoever replicates, or is open, forgets nothing.
-		if err := c.Forget(t.Context(), d); err == nil {
-			t.Error("a server that replicates has forgotten its transactions")
+		// Whoever replicates, or is open, forgets nothing, and nothing is taken back there.
+		refused := func(what string) {
+			t.Helper()
+			d := Discard{Errant: a.beyond(keep), Keep: keep}
+			if err := c.Undo(t.Context(), d, []string{"DELETE FROM app.t WHERE id = 4"}); err == nil || rows() != "1,2,4" {
+				t.Errorf("rows of %s were taken back: %v", what, err)
+			}
+			if err := c.Forget(t.Context(), d); err == nil {
+				t.Errorf("%s has forgotten its transactions", what)
+			}
 		}
+		refused("a server that replicates")
 		must(t, c.StopReplication(t.Context()))
 		a.do("SET GLOBAL read_only = 0")
-		if err := c.Forget(t.Context(), d); err == nil || rows() != "1,2,4" {
-			t.Error("an open server has forgotten its transactions")
-		}
+		refused("an open server")
 	})
+}
+
+// beyond is what the server has executed and a position lacks.
+func (s *server) beyond(position string) string {
+	s.t.Helper()
+	all, err := gtid.Parse(s.flavor, s.position())
+	must(s.t, err)
+	some, err := gtid.Parse(s.flavor, position)
+	must(s.t, err)
+	return all.Minus(some).String()
 }
 
 // running reports whether both threads of the channel run.
@@ -118,6 +144,16 @@ func TestTable(t *testing.T) {
 		}
 		if _, err := s.connect(agentUser).Table(t.Context(), cluster.Table{Schema: "app", Name: "t"}); err == nil {
 			t.Error("an account that sees no triggers was told of none")
+		}
+		// Rows of another schema may be changed by a foreign key, too.
+		s.quietly("DROP TABLE app.child", "CREATE DATABASE other", "CREATE TABLE other.child (t INT, FOREIGN KEY (t) REFERENCES app.t (id) ON UPDATE CASCADE)",
+			"CREATE USER half@'127.0.0.1' IDENTIFIED BY 'pw'", "GRANT ALL ON app.* TO half@'127.0.0.1'")
+		if got, err := s.connect("half").Table(t.Context(), cluster.Table{Schema: "app", Name: "t"}); err == nil {
+			t.Errorf("an account that does not see all foreign keys was told %+v", got)
+		}
+		s.quietly("GRANT TRIGGER ON *.* TO half@'127.0.0.1'")
+		if got, err := s.connect("half").Table(t.Context(), cluster.Table{Schema: "app", Name: "t"}); err != nil || !got.Cascades {
+			t.Errorf("an account that sees all foreign keys was told %+v, %v", got, err)
 		}
 	})
 }

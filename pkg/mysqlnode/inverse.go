@@ -144,6 +144,9 @@ func written(v cluster.Value, c cluster.Column) (string, error) {
 		if !digitsOnly.MatchString(v.Text) {
 			return "", fmt.Errorf("column %s of type %s holds %q, which is no number", c.Name, c.Type, v.Text)
 		}
+		if v.Text == "-0" {
+			return "-0e0", nil // an integer has no sign of its zero
+		}
 		return c.Digits(v.Text), nil
 	case characters:
 		if !charsetName.MatchString(c.Charset) {
