@@ -87,7 +87,8 @@ func (r *returner) Transactions(ctx context.Context, known func(string) (bool, e
 	return binlog.New(binlog.Options{Addr: r.node, Flavor: c.Flavor(), User: r.login.User, Password: r.login.Password, Logs: logs, Rows: rowsKept}).Read(ctx, known, each)
 }
 
-func (r *returner) table(ctx context.Context, t cluster.Table) (cluster.TableInfo, error) {
+// Table is what must be known of a table as it is now.
+func (r *returner) Table(ctx context.Context, t cluster.Table) (cluster.TableInfo, error) {
 	if info, known := r.tables[t]; known {
 		return info, nil
 	}
@@ -102,13 +103,6 @@ func (r *returner) table(ctx context.Context, t cluster.Table) (cluster.TableInf
 		r.tables[t] = info
 	}
 	return info, err
-}
-
-// Columns are the columns of a table as it is now.
-func (r *returner) Columns(ctx context.Context, t cluster.Table) []cluster.Column {
-	// They are known even to whoever may not see the triggers.
-	info, _ := r.table(ctx, t)
-	return info.Columns
 }
 
 // Unfinished is what a discard has noted that did not come to its end.
@@ -133,7 +127,7 @@ func (r *returner) Undoable(ctx context.Context, t cluster.Transaction) error {
 }
 
 func (r *returner) inverses(ctx context.Context, t cluster.Transaction) ([]string, error) {
-	return mysqlnode.Inverses(t, func(of cluster.Table) (cluster.TableInfo, error) { return r.table(ctx, of) })
+	return mysqlnode.Inverses(t, func(of cluster.Table) (cluster.TableInfo, error) { return r.Table(ctx, of) })
 }
 
 // Undo takes transactions back, the last first.

@@ -24,13 +24,13 @@ type Returning interface {
 	// known holds; complete is false where the logs begin too late for that. There is
 	// room for so many rows of those that each keeps.
 	Transactions(ctx context.Context, known func(position string) (bool, error), each func(cluster.Transaction) (kept bool, err error)) (complete bool, err error)
-	// Columns are the columns of a table, nil where they are not to be had.
-	Columns(ctx context.Context, t cluster.Table) []cluster.Column
+	// Table is what the server says of a table; with an error there may be the columns alone.
+	Table(ctx context.Context, t cluster.Table) (cluster.TableInfo, error)
 	// Unfinished is what a discard has noted that did not come to its end.
 	Unfinished(ctx context.Context) (errant, keep string, err error)
 	// Undoable says why a transaction cannot be taken back; nil when it can.
 	Undoable(ctx context.Context, t cluster.Transaction) error
-	// Undo takes transactions back, the last first, all or none.
+	// Undo takes transactions back, the last first, all or none, and notes it as it does.
 	Undo(ctx context.Context, errant, keep string, all []cluster.Transaction) error
 	// Forget leaves the server without binary logs and without all transactions but keep.
 	Forget(ctx context.Context, errant, keep string) error
@@ -297,6 +297,7 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 	}
 	touched := map[cluster.Table]bool{}
 	var depends string
+	var read gtid.Set
 	has := func(position string) (bool, error) {
 		s, err := gtid.Parse(active.Flavor, position)
 		return err == nil && known.Contains(s), err
@@ -309,8 +310,16 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 		}
 		if common {
 			for _, c := range t.Changes {
-				if touched[c.Table] && depends == "" {
+				if q.Count == 0 || depends != "" {
+					break
+				}
+				if touched[c.Table] {
 					depends = fmt.Sprintf("%s, which the active has too, came after them and changed %s", t.GTID, c.Table)
+				} else if c.Kind != cluster.Insert {
+					// A foreign key may have changed rows of any table.
+					if of, err := r.With.Table(ctx, c.Table); err != nil || of.Engine == "" || of.Cascades {
+						depends = fmt.Sprintf("%s, which the active has too, came after them and changed %s, of which foreign keys may hand changes on", t.GTID, c.Table)
+					}
 				}
 			}
 			if q.Count > 0 && depends == "" && (len(t.Statements) > 0 || t.Skipped > 0) {
@@ -318,6 +327,11 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 			}
 			return false, nil
 		}
+		one, err := gtid.Parse(active.Flavor, t.GTID)
+		if err != nil {
+			return false, err
+		}
+		read = read.Union(one)
 		q.Count++
 		q.all = append(q.all, t)
 		for _, c := range t.Changes {
@@ -326,7 +340,8 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 		if q.Count <= shownTransactions {
 			q.Transactions = append(q.Transactions, shown(t, func(of cluster.Table) []cluster.Column {
 				if _, asked := columns[of]; !asked {
-					columns[of] = r.With.Columns(ctx, of)
+					info, _ := r.With.Table(ctx, of)
+					columns[of] = info.Columns
 				}
 				return columns[of]
 			}))
@@ -337,8 +352,9 @@ func (r Rejoin) readErrant(ctx context.Context, q *Quarantine, active cluster.Se
 	case err != nil:
 		q.Unread = err.Error()
 		return fmt.Errorf("their rows cannot be read: %w", err)
-	case !complete || q.Count == 0:
-		q.Unread = "its binary logs do not hold all of them any more"
+	case !complete || !read.Contains(gone):
+		// Some may never have been there: without log_replica_updates those of another server are not.
+		q.Unread = "its binary logs do not hold all of them"
 		return errors.New(q.Unread)
 	case depends != "":
 		return errors.New(depends)
@@ -426,10 +442,14 @@ func (r Rejoin) end(ctx context.Context, s *Service, q Quarantine, cannot error,
 		if err != nil {
 			return q, err
 		}
-		if snap, err := s.opt.Bus.Snapshot(ctx, r.Pair.UniqSign); err != nil || activeOf(snap) != q.Active || now.Executed != node.Executed || now.ReadOnly != cluster.Yes {
+		snap, err := s.opt.Bus.Snapshot(ctx, r.Pair.UniqSign)
+		if err != nil || activeOf(snap) != q.Active || now.Executed != node.Executed || now.ReadOnly != cluster.Yes || now.Channel.Configured && !now.Channel.Stopped() {
 			return q, refuse("changed", fmt.Sprintf("nothing was discarded on %s: something changed meanwhile", r.Node), "look again")
 		}
 		if err := r.With.Undo(ctx, q.Errant, q.keep, q.all); err != nil {
+			if noted, _, lost := r.With.Unfinished(context.WithoutCancel(ctx)); lost != nil || noted == q.Errant {
+				return q, &Error{Code: "unfinished", Exit: ExitUnknown, Err: err, Message: err.Error(), Hint: "their rows may be taken back: the same command finds out, and goes on"}
+			}
 			return q, &Error{Code: "not-undone", Exit: ExitRefused, Err: err, Message: err.Error(), Hint: fmt.Sprintf("the rows are as they were; rebuild %s from %s", r.Node, q.Active)}
 		}
 		r.tell(fmt.Sprintf("%d transactions were taken back on %s", q.Count, r.Node))

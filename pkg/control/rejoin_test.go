@@ -27,6 +27,9 @@ type fakeReturning struct {
 	undone       []cluster.Transaction
 	forgot       string
 	undoes       error
+	committed    bool  // though Undo has an error
+	lost         error // whoever asks after that
+	unseen       error
 	forgets      error
 }
 
@@ -66,18 +69,24 @@ func (f *fakeReturning) Transactions(_ context.Context, known func(string) (bool
 	return f.complete, f.unread
 }
 
-func (f *fakeReturning) Columns(context.Context, cluster.Table) []cluster.Column {
-	return []cluster.Column{{Name: "id", Type: "int"}, {Name: "v", Type: "int"}}
+func (f *fakeReturning) Table(_ context.Context, t cluster.Table) (cluster.TableInfo, error) {
+	return cluster.TableInfo{Columns: []cluster.Column{{Name: "id", Type: "int"}, {Name: "v", Type: "int"}}, Engine: "InnoDB", Cascades: t.Name == "parent"}, f.unseen
 }
 
 func (f *fakeReturning) Unfinished(context.Context) (errant, keep string, err error) {
+	if f.undone != nil && f.lost != nil {
+		return "", "", f.lost
+	}
 	return f.noted[0], f.noted[1], nil
 }
 
 func (f *fakeReturning) Undoable(context.Context, cluster.Transaction) error { return f.undoable }
 
-func (f *fakeReturning) Undo(_ context.Context, _, _ string, all []cluster.Transaction) error {
+func (f *fakeReturning) Undo(_ context.Context, errant, keep string, all []cluster.Transaction) error {
 	f.undone = all
+	if f.undoes == nil || f.committed {
+		f.noted = [2]string{errant, keep}
+	}
 	return f.undoes
 }
 
@@ -167,11 +176,20 @@ func TestRejoinRefuses(t *testing.T) {
 		{"a later transaction of both changed the table", func(_ *fakeBus, f *fakeReturning) {
 			f.logs = append(f.logs, f.logs[0])
 		}, ExitRefused, "came after them"},
+		{"a later transaction of both may have changed the table by a foreign key", func(_ *fakeBus, f *fakeReturning) {
+			f.logs = append(f.logs, later(cluster.Delete, "parent"))
+		}, ExitRefused, "hand changes on"},
+		{"whether it has is not to be seen", func(_ *fakeBus, f *fakeReturning) {
+			f.logs, f.unseen = append(f.logs, later(cluster.Update, "other")), errors.New("no privilege")
+		}, ExitRefused, "hand changes on"},
+		{"the logs never had one of them", func(_ *fakeBus, f *fakeReturning) { f.logs = f.logs[:2] }, ExitRefused, "do not hold all of them"},
 		{"a later transaction of both is not known", func(_ *fakeBus, f *fakeReturning) {
 			f.logs = append(f.logs, cluster.Transaction{GTID: uuidA + ":9", Statements: []string{"CREATE TABLE x (i INT)"}})
 		}, ExitRefused, "is not known"},
 		{"the active has received some", func(_ *fakeBus, f *fakeReturning) { f.active.Channel.Received = uuidB + ":1-6" }, ExitRefused, "has received some"},
 		{"undoing fails", func(_ *fakeBus, f *fakeReturning) { f.undoes = errors.New("0 rows") }, ExitRefused, "0 rows"},
+		{"the answer to the commit is lost", func(_ *fakeBus, f *fakeReturning) { f.undoes, f.committed = errors.New("gone away"), true }, ExitUnknown, "gone away"},
+		{"the server is lost while it commits", func(_ *fakeBus, f *fakeReturning) { f.undoes, f.lost = errors.New("gone away"), errors.New("refused") }, ExitUnknown, "gone away"},
 		{"an unfinished discard, and more was written since", func(_ *fakeBus, f *fakeReturning) {
 			f.noted = [2]string{uuidB + ":6", uuidA + ":1-9," + uuidB + ":1-5"}
 		}, ExitRefused, "other transactions"},
@@ -197,10 +215,27 @@ func TestRejoinRefuses(t *testing.T) {
 	}
 }
 
+// later is a transaction that the active has, too.
+func later(kind cluster.ChangeKind, table string) cluster.Transaction {
+	return cluster.Transaction{GTID: uuidA + ":9", Changes: []cluster.Change{{Table: cluster.Table{Schema: "app", Name: table}, Kind: kind}}}
+}
+
+// What both have, and touches nothing of it, holds a discard up no more than it must.
+func TestRejoinDiscardsBeforeLaterTransactions(t *testing.T) {
+	bus, with := quarantined(), newReturning()
+	with.logs = append(with.logs, later(cluster.Update, "other"), later(cluster.Insert, "parent"))
+	with.logs = append([]cluster.Transaction{later(cluster.Delete, "parent")}, with.logs...)
+	q, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
+	if err != nil || q.Refused != "" {
+		t.Errorf("%v: refused %q", err, q.Refused)
+	}
+}
+
 // A person takes a while to answer; what was judged before must still be so.
 func TestRejoinLooksAgain(t *testing.T) {
 	for name, change := range map[string]func(*fakeBus, *fakeReturning){
 		"the server was opened":   func(_ *fakeBus, f *fakeReturning) { f.node.ReadOnly = cluster.No },
+		"the server replicates":   func(_ *fakeBus, f *fakeReturning) { f.node.Channel.IO = cluster.ThreadYes },
 		"the server has more":     func(_ *fakeBus, f *fakeReturning) { f.node.Executed = uuidA + ":1-9," + uuidB + ":1-8" },
 		"another one is active":   func(b *fakeBus, _ *fakeReturning) { b.snap.Assignment.Active = nodeB },
 		"the bus is not there":    func(b *fakeBus, _ *fakeReturning) { b.down = errors.New("refused") },
