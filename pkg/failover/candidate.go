@@ -35,6 +35,8 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(s.notEligible(active, candidate))
 	} else if s.acknowledging(candidate.node) && s.restarted(candidate) {
 		add(why(NotEligible, "%s was restarted, and may have lost what it had received of %s: it waits for %s, or for a person (mmmctl failover)", candidate.node, active.node, active.node))
+	} else if doubt := active.elsewhere(); s.acknowledging(candidate.node) && doubt != "" {
+		add(why(NotEligible, "%s, and %s may lack some: it waits for %s, or for a person (mmmctl failover)", doubt, candidate.node, active.node))
 	}
 	if s.rec.IsEligible(candidate.node) && s.acknowledging(candidate.node) && s.restarted(active) && !s.startsClosed(active) {
 		add(why(NotEligible, "%s was restarted, and may have acknowledged what %s has not received: it is waited for, or a person decides (mmmctl failover)", active.node, candidate.node))

@@ -148,7 +148,21 @@ func (s *situation) muted(from, to *member) bool {
 	if _, drained := to.readyUnder(s.rec.Order()); !s.rec.Waits || !drained {
 		return false
 	}
-	return s.startsClosed(from)
+	return s.startsClosed(from) && from.elsewhere() == ""
+}
+
+// elsewhere is why m, when it was last seen, may have acknowledged writes that its passive
+// has not: empty where nothing tells that. Closed it acknowledges none.
+func (m *member) elsewhere() string {
+	acks := m.server.Acks
+	switch {
+	case m.server.ReadOnly == cluster.Yes:
+	case acks.Source == cluster.No:
+		return fmt.Sprintf("%s did not wait for acknowledgements any more: somebody has turned that off", m.node)
+	case acks.Clients > 1:
+		return fmt.Sprintf("%d replicas acknowledged what %s committed", acks.Clients, m.node)
+	}
+	return ""
 }
 
 // startsClosed reports whether m is known to come up closed: somebody has asked it
@@ -161,7 +175,7 @@ func (s *situation) startsClosed(m *member) bool {
 // nobodyTold reports whether active has told no client of a success of what to has not
 // received: its commits waited, and when it is started again it is closed.
 func (s *situation) nobodyTold(active, to *member) bool {
-	return s.acknowledging(to.node) && s.startsClosed(active)
+	return s.acknowledging(to.node) && s.startsClosed(active) && active.elsewhere() == ""
 }
 
 // able reports whether the passive can acknowledge what the active commits.
