@@ -316,7 +316,7 @@ func ruleLossKnown(s *situation) (Decision, bool) {
 	var text string
 	switch gone, _ := told.Minus(from.executed).Missing(have); {
 	case n == 0:
-		text = fmt.Sprintf("%s is back and has nothing that %s did not take over: nothing was left behind", from.node, to.node)
+		text = fmt.Sprintf("%s is back and has nothing that %s did not take over: nothing was left behind that it has not lost itself", from.node, to.node)
 	case gone > 0:
 		text = fmt.Sprintf("%s is back, and %s did not take over %s of it, of which %s has lost %s itself, or was rebuilt without: %s",
 			from.node, to.node, counted(n, exact), from.node, counted(gone, exact), listed(left, exact))
