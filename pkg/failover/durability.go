@@ -329,7 +329,8 @@ func (s *situation) advances(m *member) bool {
 
 // restarted reports whether m was started anew since it, or its peer, was found to hold all.
 func (s *situation) restarted(m *member) bool {
-	return s.st.vouchedAt != 0 && s.startedAt(m) > s.st.vouchedAt
+	at := s.startedAt(m)
+	return s.st.vouchedAt != 0 && at != 0 && at > s.st.vouchedAt
 }
 
 // startedAt is when m was started, or up to a second later; 0 when that is not known.
@@ -345,14 +346,16 @@ func (s *situation) startedAt(m *member) time.Duration {
 // since before another process can have been the last that looked.
 func (s *situation) dateStarts() {
 	for i, e := range s.p.Pair.Members() {
-		newest, closed := time.Duration(0), cluster.Unknown
+		newest, known, closed := time.Duration(0), false, cluster.Unknown
 		for _, by := range s.st.views.of(e) {
 			o := s.v.Snapshot.Observations[e][by.voice.name]
 			if o.FullMS == 0 || !s.p.counts(by.voice.name) {
 				continue
 			}
 			at := by.value.at - milliseconds(o.EndedMS-o.FullMS) - time.Duration(o.Server.UptimeS)*time.Second
-			newest = max(newest, at, 1)
+			if !known || at > newest {
+				newest, known = at, true
+			}
 			told := o.Server.StartsClosed
 			if safeguard.Off(safeguard.ToldStart) {
 				told = o.ReadOnlyAtStart
@@ -367,15 +370,21 @@ func (s *situation) dateStarts() {
 				closed = told
 			}
 		}
-		if newest == 0 {
+		if !known {
 			continue
 		}
+		newest = notZero(newest)
 		s.st.startedAt[i] = newest
 		// A monitor that was started since cannot be told any more.
 		if was := s.st.starts[i]; closed != cluster.Unknown || newest > was.at+startSlack {
 			s.st.starts[i] = start{newest, closed}
 		}
 	}
+	gap := unseenGap
+	if s.st.watched {
+		gap = leaderGap
+	}
+	s.st.watched = s.st.watched || s.rec.Exists()
 	switch {
 	case !s.rec.Durability.Acknowledged():
 		s.st.vouchedAt, s.st.vouching = 0, 0
@@ -385,7 +394,7 @@ func (s *situation) dateStarts() {
 	case s.st.vouching != 0:
 		s.st.vouchedAt = s.st.vouching
 	default:
-		s.st.vouchedAt = max(s.now-leaderGap, 1)
+		s.st.vouchedAt = notZero(s.now - gap)
 	}
 }
 
@@ -393,5 +402,17 @@ func (s *situation) dateStarts() {
 // uptime and from samples that arrive late, may seem to move while it is the same.
 const startSlack = 2 * time.Second
 
-// leaderGap is for how long nobody may have looked when another process becomes the leader.
-const leaderGap = 10 * time.Second
+// notZero is an instant that is not taken for none; one before this process began is below zero.
+func notZero(at time.Duration) time.Duration {
+	if at == 0 {
+		return 1
+	}
+	return at
+}
+
+const (
+	// leaderGap is for how long nobody may have looked when another process becomes the leader,
+	// unseenGap when none was there: longer than a host takes to start again.
+	leaderGap = 10 * time.Second
+	unseenGap = 10 * time.Minute
+)

@@ -67,6 +67,7 @@ type State struct {
 	startedAt           [2]time.Duration
 	vouchedAt, vouching time.Duration
 	starts              [2]start // of each member
+	watched             bool     // there was a look at a record before this one
 	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
 	// heardOf what the passive had received then; awaitAt when commits may be made to wait again.
 	mute    time.Duration
