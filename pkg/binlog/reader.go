@@ -28,6 +28,9 @@ type Options struct {
 	Rows int
 }
 
+// encryptedHeader is by how many bytes MySQL lists a log longer than its events where it encrypts it.
+const encryptedHeader = 512
+
 // Reader reads the logs of one server.
 type Reader struct{ opts Options }
 
@@ -130,6 +133,8 @@ func (r *Reader) stream(ctx context.Context, logs []cluster.BinaryLog, take func
 			name = string(rotate.NextLogName)
 		case name == last.Name && uint64(e.Header.LogPos) >= last.Size:
 			return nil
+		case name == last.Name && e.Header.EventType == replication.HEARTBEAT_EVENT && uint64(e.Header.LogPos)+encryptedHeader >= last.Size:
+			return nil // nothing more is there to be sent
 		}
 	}
 }

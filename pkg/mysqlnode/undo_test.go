@@ -150,3 +150,22 @@ func TestTransactionsAreTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// A log that is encrypted is listed with what its file has more than events.
+func TestLogsThatAreListedLonger(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		s.quietly("CREATE USER "+keeper+"@'127.0.0.1' IDENTIFIED BY 'pw'", "GRANT ALL ON *.* TO "+keeper+"@'127.0.0.1'")
+		s.do("SET GLOBAL read_only = 0")
+		s.do("INSERT INTO app.t VALUES (2, 2)")
+		logs, err := s.connect(keeper).BinaryLogs(t.Context())
+		must(t, err)
+		logs[len(logs)-1].Size += 512
+		n := 0
+		complete, err := binlog.New(binlog.Options{Addr: s.addr(), Flavor: s.flavor, User: keeper, Password: "pw", Logs: logs, Rows: 9}).Read(within(t, 20*time.Second),
+			func(string) (bool, error) { return true, nil }, func(cluster.Transaction) (bool, error) { n++; return true, nil })
+		if err != nil || !complete || n != 1 {
+			t.Errorf("%d transactions, complete %v, %v", n, complete, err)
+		}
+	})
+}
