@@ -41,7 +41,7 @@ with columns left out, tables with triggers, without InnoDB, or altered since; w
 have changed the same tables; where the server is open or not in quarantine.
 
 It logs in as the agent does, or as --user, whose password is in MYSQL_PWD or asked for:
-for the rows REPLICATION SLAVE, SELECT and TRIGGER are needed, for --discard also INSERT, UPDATE and DELETE
+for the rows REPLICATION SLAVE, SELECT and TRIGGER on *.* are needed, for --discard also INSERT, UPDATE and DELETE
 on the tables, CREATE and DROP on the schema of epoch_table, and what an agent has.
 
 Exit codes: 0 it replicates, 3 something holds it up, 5 refused by a safety rule or nothing to discard,
