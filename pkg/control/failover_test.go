@@ -172,7 +172,7 @@ func TestSwitchoverTellsOfAccountsAndQuarantine(t *testing.T) {
 		}
 	}
 	b.snap.Reports[nodeB]["one"] = cluster.Report{Deed: cluster.DeedQuarantine, Order: cluster.Order{Epoch: 7, Version: 3}, Reason: "it has 0-2-99"}
-	if got := plan(); !strings.Contains(got, "! 10.0.21.7:3308 is in quarantine and it will be refused: it has 0-2-99; rebuild 10.0.21.7:3308 from 10.0.21.5:3308 first (README, Quarantine)") {
+	if got := plan(); !strings.Contains(got, "! 10.0.21.7:3308 is in quarantine and it will be refused: it has 0-2-99; mmmctl rejoin --tag mysql3308 --node 10.0.21.7:3308 shows what it holds and, with --discard, gives that up; or rebuild it from 10.0.21.5:3308 (README, Quarantine)") {
 		t.Errorf("does not tell of the quarantine:\n%s", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/failover"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 )
@@ -139,7 +140,7 @@ func (s *Service) Rejoin(ctx context.Context, r Rejoin) (Quarantine, error) {
 	if errant != "" && !finished(node, errant, keep) {
 		q.State, q.Errant, q.keep = "unfinished", errant, keep
 		q.Reason = "transactions were taken back here, and the server has not forgotten them yet: " + errant
-		q.WayOut = fmt.Sprintf("mmmctl rejoin --tag %s --node %s --discard", r.Pair.Tag, r.Node)
+		q.WayOut = failover.RejoinCommand(r.Pair.Tag, r.Node) + " --discard"
 		return r.end(ctx, s, q, stale(node, active, errant, keep), node, report, told)
 	}
 	if err := r.judge(&q, node, active, report, told); err != nil {
@@ -236,8 +237,7 @@ func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster
 	ch := node.Channel
 	switch errant := has.Minus(known); {
 	case !errant.IsEmpty():
-		state("errant", "it has transactions that the active lacks: "+errant.String(), "carry over by hand what is worth keeping, then "+
-			fmt.Sprintf("mmmctl rejoin --tag %s --node %s --discard", r.Pair.Tag, r.Node))
+		state("errant", "it has transactions that the active lacks: "+errant.String(), "carry over by hand what is worth keeping, then "+failover.RejoinCommand(r.Pair.Tag, r.Node)+" --discard")
 		q.Errant, q.keep = errant.String(), has.Common(known).String()
 	case reconcile.Lost(node, active) != "":
 		state("rebuild", "the binary logs of the active no longer hold what the server needs: "+reconcile.Lost(node, active), rebuild)

@@ -177,7 +177,7 @@ func planOf(sw Switchover, snap cluster.Snapshot, from, to cluster.Endpoint) Pla
 		fmt.Sprintf("when that is not decided within %s, %s goes on as before", sw.Timeout, from))
 	for _, name := range slices.Sorted(maps.Keys(snap.Reports[to])) {
 		if r := snap.Reports[to][name]; r.Deed == cluster.DeedQuarantine && r.Order.Epoch == snap.Assignment.Epoch {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is in quarantine and it will be refused: %s; rebuild %s from %s first (README, Quarantine)", to, r.Reason, to, from))
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is in quarantine and it will be refused: %s; %s", to, r.Reason, failover.EndQuarantine(sw.Pair.Tag, to, from)))
 			break
 		}
 	}

@@ -70,10 +70,20 @@ func (m *member) quarantined(in cluster.Epoch) (cluster.Reason, bool) {
 	return why(Errant, "%s is in quarantine: %s", m.node, said.Reason), true
 }
 
-// rebuilt is r with what ends a quarantine beside an active that is alive.
-func rebuilt(r cluster.Reason, active *member) cluster.Reason {
-	r.Text += fmt.Sprintf("; rebuild it from %s first (README, Quarantine)", active.node)
+// outOfQuarantine is r with what ends the quarantine of m beside an active that is alive.
+func (s *situation) outOfQuarantine(r cluster.Reason, m, active *member) cluster.Reason {
+	r.Text += "; " + EndQuarantine(s.p.Pair.Tag, m.node, active.node)
 	return r
+}
+
+// EndQuarantine says what a person does first about a server in quarantine.
+func EndQuarantine(tag cluster.Tag, node, active cluster.Endpoint) string {
+	return fmt.Sprintf("%s shows what it holds and, with --discard, gives that up; or rebuild it from %s (README, Quarantine)", RejoinCommand(tag, node), active)
+}
+
+// RejoinCommand is the command line that tells why node does not replicate.
+func RejoinCommand(tag cluster.Tag, node cluster.Endpoint) string {
+	return fmt.Sprintf("mmmctl rejoin --tag %s --node %s", tag, node)
 }
 
 func paused(p cluster.Pause) cluster.Reason {

@@ -94,7 +94,7 @@ func (s *situation) overridable(r *cluster.Request) (overlooked []string, no clu
 			to.node, other.node, OverrideCommand(s.p.Pair.Tag, other.node)))
 	case s.rec.Active == other.node && s.rec.Phase != cluster.PhaseOpening && other.life == alive:
 		if q, ok := to.quarantined(s.rec.Epoch); ok {
-			return refuse(rebuilt(why(Errant, "%s, the active, is alive, and %s", other.node, q.Text), other))
+			return refuse(s.outOfQuarantine(why(Errant, "%s, the active, is alive, and %s", other.node, q.Text), to, other))
 		}
 		return refuse(why(SwitchRefused, "%s, the active, is alive: use mmmctl switchover, which loses nothing", other.node))
 	case s.rec.Active == other.node && s.lives(other) != nil:

@@ -80,7 +80,7 @@ func (s *situation) movable(active, passive *member) (cluster.Reason, bool) {
 		return no, false
 	}
 	if q, ok := passive.quarantined(s.rec.Epoch); ok {
-		return rebuilt(q, active), false
+		return s.outOfQuarantine(q, passive, active), false
 	}
 	if e := s.errant(active, passive); !e.IsEmpty() {
 		return why(Errant, "%s has transactions of its own that %s never had: %s", passive.node, active.node, short(e.String())), false

@@ -95,6 +95,7 @@ func (k *checker) rebuild() string {
 		tool = "mariadb-backup"
 	}
 	return "# do not start replication, in either direction; carry over by hand what is worth keeping\n" +
+		"# mmmctl rejoin --node " + string(k.conn.node.opts.Addr) + " --discard gives up the rest; where that is refused,\n" +
 		"# rebuild this server from the active (" + tool + "), set its position to the backup's,\n" +
 		"# point its channel to the active and start it with read_only=1: the agent goes on from there"
 }

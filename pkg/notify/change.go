@@ -222,7 +222,7 @@ func (c change) next(old cluster.Endpoint) []string {
 	}
 	if a.Left != "" && c.event.Kind != "rolled back" {
 		do = append(do, fmt.Sprintf("What was left behind is on %s only: keep its data until somebody has looked at it.", orNone(old)),
-			fmt.Sprintf("If %[1]s returns with it, %[1]s stays closed and is kept out (quarantine), and another mail says so: look at these transactions in its binary logs, apply to %[2]s what is worth keeping, then rebuild %[1]s from %[2]s.", orNone(old), orNone(a.Active)))
+			fmt.Sprintf("If %[1]s returns with it, %[1]s stays closed and is kept out (quarantine), and another mail says so: it names the commands that show what %[1]s holds and end that.", orNone(old)))
 	}
 	switch what {
 	case "failover":

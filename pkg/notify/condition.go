@@ -283,8 +283,10 @@ func (p *pair) quarantine(snap cluster.Snapshot, node cluster.Endpoint) conditio
 	if a.Loss != "" && !a.Estimated && node == a.From {
 		row("left behind", a.Loss)
 	}
-	fmt.Fprintf(&b, "\nWhat to do:\n* Look at these transactions in the binary logs of %[1]s, and apply to %[2]s what is to be kept.\n"+
-		"* Then rebuild %[1]s from a copy of %[2]s; it joins by itself. Until then nobody can take over from %[2]s.\n", node, orNone(a.Active))
+	rejoin := failover.RejoinCommand(p.name(), node)
+	fmt.Fprintf(&b, "\nWhat to do:\n* Look at these transactions: %[3]s\n  Apply to %[2]s what is to be kept.\n"+
+		"* Then give them up: %[3]s --discard\n  Where that is refused, rebuild %[1]s from a copy of %[2]s.\n"+
+		"* It joins by itself. Until then nobody can take over from %[2]s.\n", node, orNone(a.Active), rejoin)
 	c.subject, c.body = "quarantine "+string(node), b.String()
 	c.overSubject = "out of quarantine " + string(node)
 	c.overBody = fmt.Sprintf("%s: %s has no transactions of its own any more and is back in the pair; the active is %s.\n", p.name(), node, orNone(a.Active))

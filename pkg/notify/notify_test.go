@@ -61,7 +61,7 @@ func TestWhatAMailSays(t *testing.T) {
 			"cause        failover: refused: 10.0.21.5:3308 refuses connections", "risk         its port refused connections",
 			"left behind  at least 3 transactions", "asked by     nobody, it was automatic (identify one)", "reason       10.0.21.7:3308 takes over",
 			"       +0.0 ms  seen (refused)", "      +97.0 ms  opened", "Steps of mmm-agent one on 10.0.21.7:3308 under order 8.1", "       12.3 ms  drain", "        1.0 ms  read_only=0 (slow ly)",
-			"8.1  revoked: 10.0.21.5:3308 refuses connections", "It is not proved that 10.0.21.5:3308 takes no more writes", "keep its data", "If 10.0.21.5:3308 returns with it, 10.0.21.5:3308 stays closed and is kept out (quarantine)", "then rebuild 10.0.21.5:3308 from 10.0.21.7:3308", "failover_block",
+			"8.1  revoked: 10.0.21.5:3308 refuses connections", "It is not proved that 10.0.21.5:3308 takes no more writes", "keep its data", "If 10.0.21.5:3308 returns with it, 10.0.21.5:3308 stays closed and is kept out (quarantine)", "it names the commands that show what 10.0.21.5:3308 holds", "failover_block",
 			"mmmctl history --tag mysql3308", string(sign),
 		} {
 			if !strings.Contains(m.Body, want) {
@@ -668,7 +668,7 @@ func TestAQuarantineIsToldOnce(t *testing.T) {
 		s.pass(20 * time.Second)
 		const subject = "[mmm] mysql3308: quarantine 10.0.21.5:3308 (epoch 8)"
 		s.expect(subject)
-		for _, want := range []string{"errant       0-1-17", "left behind  it has 1 transaction", "active       10.0.21.7:3308", "rebuild 10.0.21.5:3308"} {
+		for _, want := range []string{"errant       0-1-17", "left behind  it has 1 transaction", "active       10.0.21.7:3308", "Look at these transactions: mmmctl rejoin --tag mysql3308 --node 10.0.21.5:3308\n", "mmmctl rejoin --tag mysql3308 --node 10.0.21.5:3308 --discard\n", "rebuild 10.0.21.5:3308"} {
 			if body := s.server.mails()[0].mail.Body; !strings.Contains(body, want) {
 				s.Errorf("the mail does not say %q:\n%s", want, body)
 			}
