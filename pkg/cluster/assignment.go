@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -144,6 +145,8 @@ type Assignment struct {
 	// LeaseMS is, while revoked, how long the old active may stay open by leases of
 	// its own, in milliseconds counted from the revocation; 0 when none was in force.
 	LeaseMS int64 `json:"lease_ms,omitempty"`
+	// Known is who was behind each address when it was last seen whole: Server.Who.
+	Known map[Endpoint]string `json:"known,omitempty"`
 }
 
 // Order names this state of the record.
@@ -160,7 +163,7 @@ func (a Assignment) Same(b Assignment) bool {
 	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
 		a.Durability == b.Durability && a.Configured == b.Configured && a.Waits == b.Waits && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
 		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss && a.Left == b.Left && a.Estimated == b.Estimated &&
-		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS
+		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS && maps.Equal(a.Known, b.Known)
 }
 
 // SameRoles reports whether a and b give the servers the same roles in the same phase.
@@ -176,6 +179,6 @@ func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligi
 
 // Clone returns a copy that shares nothing with a.
 func (a Assignment) Clone() Assignment {
-	a.Eligible = slices.Clone(a.Eligible)
+	a.Eligible, a.Known = slices.Clone(a.Eligible), maps.Clone(a.Known)
 	return a
 }

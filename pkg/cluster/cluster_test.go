@@ -112,11 +112,40 @@ func fill(t *testing.T, v reflect.Value) {
 		v.SetUint(1)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.Zero(v.Type().Key()), reflect.Zero(v.Type().Elem()))
 	case reflect.Struct:
 		for i := range v.NumField() {
 			fill(t, v.Field(i))
 		}
 	default:
 		t.Fatalf("a field of kind %s", v.Kind())
+	}
+}
+
+func TestAServerTakesAnothersPlace(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		known string
+		is    Server
+		want  string
+	}{
+		{"nobody was known", "", Server{Identity: "a"}, ""},
+		{"it does not say who it is", "a", Server{}, ""},
+		{"the same", "3E11-fa47", Server{Flavor: MySQL, Identity: "3e11-fa47"}, ""},
+		{"another server_uuid", "a", Server{Flavor: MySQL, Identity: "b"}, "its server_uuid is b, and was a"},
+		{"another server_id", "1 uid", Server{Flavor: MariaDB, Identity: "2", UID: "uid"}, "its server_id is 2, and was 1"},
+		{"another server_uid", "1 uid", Server{Flavor: MariaDB, Identity: "1", UID: "other"}, "its server_uid is other, and was uid"},
+		{"a release that tells more", "1", Server{Flavor: MariaDB, Identity: "1", UID: "uid"}, ""},
+		{"a release that tells less", "1 uid", Server{Flavor: MariaDB, Identity: "1"}, ""},
+	} {
+		got := tt.is.Replaces(tt.known)
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+		if again := tt.is.Replaces(tt.is.Who()); again != "" {
+			t.Errorf("%s: beside itself: %q", tt.name, again)
+		}
 	}
 }

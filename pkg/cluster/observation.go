@@ -1,5 +1,10 @@
 package cluster
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Cause says why a server did not answer; empty when it did.
 type Cause string
 
@@ -115,6 +120,9 @@ type Server struct {
 	// Identity is server_uuid on MySQL and server_id on MariaDB: the name under
 	// which its own transactions stand in GTID sets.
 	Identity string `json:"identity,omitempty"`
+	// UID is server_uid of MariaDB releases that have one: server_id is a person's choice,
+	// and goes to the next server with the option file.
+	UID string `json:"uid,omitempty"`
 	// UptimeS is the server's uptime in seconds; it falls when the server restarts.
 	UptimeS       int64 `json:"uptime_s"`
 	ReadOnly      Tri   `json:"read_only"`
@@ -144,6 +152,50 @@ type Server struct {
 	Mark Mark `json:"mark,omitzero"`
 	// Acks is the state of semi-synchronous replication; zero where the server has none.
 	Acks Acks `json:"acks,omitzero"`
+}
+
+// Who tells a server from every other one that may be behind its address; empty when it
+// does not say.
+func (s Server) Who() string {
+	if s.Identity == "" || s.UID == "" {
+		return strings.ToLower(s.Identity)
+	}
+	return s.Identity + " " + s.UID
+}
+
+// Replaces says in words that s is not the server that was known; empty when it may be.
+func (s Server) Replaces(known string) string {
+	who := s.Who()
+	if known == "" || who == "" {
+		return ""
+	}
+	was, uid, _ := strings.Cut(known, " ")
+	is, now, _ := strings.Cut(who, " ")
+	switch {
+	case strings.EqualFold(was, is) && (uid == now || uid == "" || now == ""):
+		return ""
+	case !strings.EqualFold(was, is):
+		name := "server_uuid"
+		if s.Flavor == MariaDB {
+			name = "server_id"
+		}
+		return fmt.Sprintf("another server than before is behind this address: its %s is %s, and was %s", name, is, was)
+	}
+	return fmt.Sprintf("another server than before is behind this address, or it has moved: its server_uid is %s, and was %s", now, uid)
+}
+
+// Older reports whether s is of an older release series than o of its flavour.
+func (s Server) Older(o Server) bool {
+	return s.Flavor == o.Flavor && Series(s.Version) < Series(o.Version)
+}
+
+// Series orders the release series of a version, such as 8.4 or 10.11; 0 when there is none.
+func Series(version string) int {
+	var major, minor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 {
+		return 0
+	}
+	return major*1000 + minor
 }
 
 // Acks is what a server says of semi-synchronous replication.

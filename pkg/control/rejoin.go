@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -143,7 +142,7 @@ func (s *Service) Rejoin(ctx context.Context, r Rejoin) (Quarantine, error) {
 		q.WayOut = failover.RejoinCommand(r.Pair.Tag, r.Node) + " --discard"
 		return r.end(ctx, s, q, stale(node, active, errant, keep), node, report, told)
 	}
-	if err := r.judge(&q, node, active, report, told); err != nil {
+	if err := r.judge(&q, node, active, report, told, a.Known[r.Node]); err != nil {
 		return q, err
 	}
 	if q.State != "errant" {
@@ -210,9 +209,9 @@ func newest(all map[string]cluster.Report, o cluster.Order) (cluster.Report, boo
 }
 
 // judge says what holds the server up, in the words of the agent where it has some.
-func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster.Report, told bool) error {
+func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster.Report, told bool, before string) error {
 	q.Reason = cmp.Or(report.Reason, "its agent says nothing of it")
-	q.Notes = notes(node, active, r.Node)
+	q.Notes = notes(node, active, r.Node, before)
 	rebuild := fmt.Sprintf("rebuild it from %s (README, Quarantine)", q.Active)
 	state := func(code, reason, way string) { q.State, q.Reason, q.WayOut = code, reason, way }
 	if !told {
@@ -261,23 +260,20 @@ func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster
 	return nil
 }
 
-// notes are what a comparison of transactions does not tell of a server.
-func notes(node, active cluster.Server, at cluster.Endpoint) []string {
+// notes are what a comparison of transactions does not tell of a server. Who was known
+// behind its address is in the record; the active knows it of one that joined before that was kept.
+func notes(node, active cluster.Server, at cluster.Endpoint, known string) []string {
 	var all []string
-	if known := active.Channel.SourceIdentity; known != "" && active.Channel.Source == at && !strings.EqualFold(known, node.Identity) {
-		all = append(all, fmt.Sprintf("another server than before is behind this address: the active knew %s there, this one is %s", known, node.Identity))
+	if active.Channel.Source == at {
+		known = cmp.Or(known, active.Channel.SourceIdentity)
 	}
-	if release(node.Version) < release(active.Version) && node.Flavor == active.Flavor {
+	if other := node.Replaces(known); other != "" {
+		all = append(all, other)
+	}
+	if node.Older(active) {
 		all = append(all, fmt.Sprintf("it is older than the active (%s, the active %s): no release is made to replicate from a newer one", node.Version, active.Version))
 	}
 	return all
-}
-
-// release is the series of a version as a number that orders it; 0 when there is none.
-func release(version string) int {
-	var major, minor int
-	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor)
-	return major*1000 + minor
 }
 
 // readErrant reads the errant transactions into q. The error says why they cannot be

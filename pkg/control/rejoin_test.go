@@ -291,17 +291,21 @@ func TestRejoinTellsWhatHoldsAServerUp(t *testing.T) {
 }
 
 func TestRejoinNotes(t *testing.T) {
+	bus := quarantined()
+	bus.snap.Assignment.Known = map[cluster.Endpoint]string{nodeB: uuidB}
 	for _, c := range []struct {
 		name   string
 		change func(*fakeReturning)
 		want   string
 	}{
 		{"nothing", func(*fakeReturning) {}, ""},
+		{"another server than the record knows", func(f *fakeReturning) { f.node.Identity = "y" }, "its server_uuid is y, and was " + uuidB},
 		{"the server that was known", func(f *fakeReturning) {
 			f.active.Channel = cluster.Channel{Configured: true, Source: nodeB, SourceIdentity: strings.ToUpper(uuidB)}
 		}, ""},
 		{"another server behind the address", func(f *fakeReturning) {
 			f.active.Channel = cluster.Channel{Configured: true, Source: nodeB, SourceIdentity: "x"}
+			bus.snap.Assignment.Known = nil
 		}, "another server than before"},
 		{"the active replicates from elsewhere", func(f *fakeReturning) {
 			f.active.Channel = cluster.Channel{Configured: true, Source: "10.0.21.9:3308", SourceIdentity: "x"}
@@ -313,7 +317,7 @@ func TestRejoinNotes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			with := newReturning()
 			c.change(with)
-			q, err := New(Options{Bus: quarantined()}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
+			q, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
 			if got := strings.Join(q.Notes, ";"); err != nil || (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("%v: %q, want %q", err, got, c.want)
 			}

@@ -61,6 +61,7 @@ func init() {
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
 		{cluster.PhaseSteady, "fail-back", "the primary host is the passive, well, and asked for (follow: by a client of the active) in every sample of failback_after", "switching", ruleFailback},
+		{cluster.PhaseSteady, "replaced", "another server is behind the address of an eligible passive", "steady, the passive not eligible until it is seen replicating", ruleReplaced},
 		{cluster.PhaseSteady, "epoch-table", "epoch_table was changed in mmm.conf", "steady, with the new one", ruleEpochTable},
 		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
@@ -145,6 +146,9 @@ func (s *situation) change(kind string, next cluster.Assignment, r cluster.Reaso
 		next.Actor = "identify " + s.v.ID
 	}
 	next.EpochTable = s.p.EpochTable
+	if next.Known == nil {
+		next.Known = s.rec.Known
+	}
 	s.promise(&next)
 	return Decision{
 		Transition: &cluster.Transition{

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -33,10 +34,57 @@ func ruleEligible(s *situation) (Decision, bool) {
 	if !next.Estimated { // who holds what was left behind has been made whole; history keeps it
 		next.Loss, next.Left = "", ""
 	}
-	d := s.change("eligible", next, why(Steady, "%s replicates from %s and may take over", passive.node, active.node), false)
+	text := fmt.Sprintf("%s replicates from %s and may take over", passive.node, active.node)
+	next.Known = maps.Clone(next.Known)
+	for _, m := range []*member{passive, active} {
+		if other := s.replaced(m); other != "" {
+			text += fmt.Sprintf("; of %s: %s, it was compared", m.node, other)
+		}
+		if who := m.server.Who(); m.known && who != "" {
+			if next.Known == nil {
+				next.Known = map[cluster.Endpoint]string{}
+			}
+			next.Known[m.node] = who
+		}
+	}
+	d := s.change("eligible", next, why(Steady, "%s", text), false)
 	d.Transition.Next.Reason = s.rec.Reason
 	d.Transition.Next.Actor = s.rec.Actor
 	return d, true
+}
+
+// replaced says in words that another server is behind the address of m than the pair
+// knew; empty when it is the same, or that is not known.
+func (s *situation) replaced(m *member) string {
+	if !m.known {
+		return ""
+	}
+	return m.server.Replaces(s.rec.Known[m.node])
+}
+
+// ruleReplaced takes a passive out that is not the server which became eligible: what was
+// seen of that one says nothing of this one.
+func ruleReplaced(s *situation) (Decision, bool) {
+	passive := s.member(s.rec.Passive)
+	if passive.node == "" || passive.life != alive || !s.rec.IsEligible(passive.node) {
+		return Decision{}, false
+	}
+	other := s.replaced(passive)
+	if other == "" {
+		return Decision{}, false
+	}
+	return s.without(passive, why(NotEligible, "%s: %s; it may not take over before it was compared and replicates", passive.node, other)), true
+}
+
+// without is the record without m among the eligible.
+func (s *situation) without(m *member, r cluster.Reason) Decision {
+	next := s.rec.Clone()
+	next.Version++
+	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == m.node })
+	d := s.change("ineligible", next, r, false)
+	d.Transition.Next.Reason = s.rec.Reason
+	d.Transition.Next.Actor = s.rec.Actor
+	return d
 }
 
 // caughtUp reports whether a passive that replicates has received what the
@@ -63,13 +111,7 @@ func ruleIneligible(s *situation) (Decision, bool) {
 	if s.rec.Durability.Acknowledged() || !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
 		return Decision{}, false
 	}
-	next := s.rec.Clone()
-	next.Version++
-	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == passive.node })
-	d := s.change("ineligible", next, why(NotEligible, "%s is away (%s) and may not take over before it has replicated from %s again", passive.node, orUnseen(passive), active.node), false)
-	d.Transition.Next.Reason = s.rec.Reason
-	d.Transition.Next.Actor = s.rec.Actor
-	return d, true
+	return s.without(passive, why(NotEligible, "%s is away (%s) and may not take over before it has replicated from %s again", passive.node, orUnseen(passive), active.node)), true
 }
 
 // dateWhole keeps since when both servers are up, one of them is closed, and they

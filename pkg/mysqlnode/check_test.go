@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -389,4 +390,35 @@ func TestReadGrants(t *testing.T) {
 			t.Errorf("%s: missing %q, want %q", tt.name, got, tt.want)
 		}
 	}
+}
+
+func TestCheckTellsOfAnOlderPassive(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(agentUser)
+		own, err := c.Facts(t.Context())
+		must(t, err)
+		major, rest, _ := strings.Cut(own.Version, ".")
+		n, err := strconv.Atoi(major)
+		must(t, err)
+		newer, older := fmt.Sprintf("%d.%s", n+1, rest), fmt.Sprintf("%d.%s", n-1, rest)
+		for _, tt := range []struct {
+			name, peer string
+			active     cluster.Endpoint
+			want       Severity
+		}{
+			{"the active is newer", newer, "other:1", SeverityWarn},
+			{"the active is older", older, "other:1", SeverityOK},
+			{"the active is of the same release", own.Version, "other:1", SeverityOK},
+			{"the passive is newer", newer, s.addr(), SeverityOK},
+			{"nobody is active", newer, "", SeverityOK},
+			{"the other flavour", "99.1.0" + map[cluster.Flavor]string{cluster.MySQL: "-MariaDB"}[kind.flavor], "other:1", SeverityOK},
+		} {
+			list, err := c.Check(t.Context(), CheckOptions{Peer: "other:1", Active: tt.active, PeerFacts: &Facts{ServerID: 2, Version: tt.peer}})
+			must(t, err)
+			if f := find(t, list, "release"); f.Severity != tt.want || (f.Severity == SeverityWarn) != strings.Contains(f.Text, "older than the active's "+tt.peer) {
+				t.Errorf("%s: %+v", tt.name, f)
+			}
+		}
+	})
 }

@@ -38,6 +38,7 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 		Flavor:             c.version.flavor,
 		Version:            c.version.text,
 		Identity:           vars.text("identity"),
+		UID:                c.uid,
 		ReadOnly:           tri(vars, "read_only"),
 		SuperReadOnly:      tri(vars, "super_read_only"),
 		GTIDMode:           strings.EqualFold(vars.text("gtid_mode"), "ON"),

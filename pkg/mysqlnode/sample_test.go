@@ -35,7 +35,7 @@ func TestObserveAPair(t *testing.T) {
 		rest := got
 		rest.UptimeS, rest.Channel.Heartbeats = 0, 0
 		want := cluster.Server{
-			Flavor: kind.flavor, Version: b.value("SELECT VERSION()"), Identity: b.identity(),
+			Flavor: kind.flavor, Version: b.value("SELECT VERSION()"), Identity: b.identity(), UID: b.uid(),
 			ReadOnly: cluster.Yes, SuperReadOnly: b.super(), GTIDMode: true, LogsReplicaUpdates: true, Executed: executed,
 			Channel: cluster.Channel{Configured: true, Source: a.addr(), SourceIdentity: a.identity(), IO: cluster.ThreadYes, SQL: cluster.ThreadYes, GTID: true,
 				User: "repl", Received: a.upTo(1), HeartbeatPeriodMS: 200},

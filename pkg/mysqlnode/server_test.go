@@ -429,6 +429,16 @@ func (s *server) position() string {
 	return s.value("SELECT @@global.gtid_binlog_state")
 }
 
+// uid is server_uid, empty where the release has none.
+func (s *server) uid() string {
+	s.t.Helper()
+	var name, value string
+	if err := s.admin.QueryRow("SHOW GLOBAL VARIABLES LIKE 'server_uid'").Scan(&name, &value); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		s.t.Fatal(err)
+	}
+	return value
+}
+
 // identity is the name of the server in GTIDs.
 func (s *server) identity() string {
 	s.t.Helper()

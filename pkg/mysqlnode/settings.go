@@ -14,11 +14,26 @@ const maxNetTimeout = 10
 
 // release looks at whether this program knows the server's release.
 func (k *checker) release() {
+	older := k.older()
 	if warning := k.conn.Warning(); warning != "" {
 		k.warn("release", warning, "")
-	} else {
+	} else if !older {
 		k.ok("release", k.conn.version.text)
 	}
+}
+
+// older finds whether the server replicates from a release that is newer than its own.
+func (k *checker) older() bool {
+	peer, mine := k.options.PeerFacts, k.conn.version
+	if peer == nil || k.options.Active == "" || k.options.Active != k.options.Peer {
+		return false
+	}
+	other := parseVersion(peer.Version, "")
+	if mine.flavor != other.flavor || cluster.Series(mine.text) >= cluster.Series(other.text) {
+		return false
+	}
+	k.warn("release", fmt.Sprintf("%s is older than the active's %s: no release is made to replicate from a newer one", mine.text, other.text), "# upgrade this server")
+	return true
 }
 
 // numbering looks at GTIDs and the binary log.

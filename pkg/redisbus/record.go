@@ -3,6 +3,8 @@ package redisbus
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,7 +57,34 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"estimated", flag(a.Estimated),
 		"epoch_table", a.EpochTable,
 		"lease_ms", strconv.FormatInt(a.LeaseMS, 10),
+		"known", encodeKnown(a.Known),
 	}
+}
+
+// encodeKnown gives "host:port=who" for each server, separated by commas.
+func encodeKnown(all map[cluster.Endpoint]string) string {
+	var parts []string
+	for _, e := range slices.Sorted(maps.Keys(all)) {
+		parts = append(parts, string(e)+"="+all[e])
+	}
+	return strings.Join(parts, ",")
+}
+
+// decodeKnown passes over what encodeKnown did not write: that counts as not known.
+func decodeKnown(text string) map[cluster.Endpoint]string {
+	var all map[cluster.Endpoint]string
+	for part := range strings.SplitSeq(text, ",") {
+		node, who, ok := strings.Cut(part, "=")
+		e, err := cluster.ParseEndpoint(node)
+		if !ok || err != nil || who == "" {
+			continue
+		}
+		if all == nil {
+			all = map[cluster.Endpoint]string{}
+		}
+		all[e] = who
+	}
+	return all
 }
 
 func flag(is bool) string {
@@ -94,6 +123,7 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 		Left:       h["left"],
 		Estimated:  d.flag("estimated"),
 		EpochTable: h["epoch_table"],
+		Known:      decodeKnown(h["known"]),
 	}
 	if h["since_ms"] != "" {
 		a.SinceMS = int64(d.number("since_ms"))

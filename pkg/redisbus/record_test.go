@@ -20,6 +20,8 @@ func TestEveryFieldOfTheRecordIsKept(t *testing.T) {
 			f.SetString(fmt.Sprintf("%c:1", 'a'+i))
 		case f.Type() == reflect.TypeFor[[]cluster.Endpoint]():
 			f.Set(reflect.ValueOf([]cluster.Endpoint{"x:1", "y:2"}))
+		case f.Type() == reflect.TypeFor[map[cluster.Endpoint]string]():
+			f.Set(reflect.ValueOf(map[cluster.Endpoint]string{"x:1": "1 AbC/+=", "[::1]:2": "3e11fa47-71ca-11e1-9e33-c80aa9429562"}))
 		case f.Kind() == reflect.String:
 			f.SetString(name)
 		case f.Kind() == reflect.Bool:

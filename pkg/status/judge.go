@@ -38,6 +38,8 @@ const (
 	CodeRisk            = "risk"
 	CodeLoss            = "loss"
 	CodeFailoverBlocked = "failover-block"
+	CodeReplaced        = "replaced"
+	CodeOlder           = "older"
 )
 
 type findings struct {
@@ -60,6 +62,7 @@ func judge(t *Tag, sub Subject, s cluster.Snapshot) {
 	f.refusal()
 	f.roles(sub, s)
 	f.servers(sub.Pair, s)
+	f.strangers(s)
 	f.daemons(sub.Pair, s)
 	f.records(sub.Pair, s)
 	if t.Verdict != nil && len(t.Verdict.Blockers) > 0 && sub.Pair.ServiceMode == cluster.ActivePassive {
@@ -100,6 +103,28 @@ func (f *findings) roles(sub Subject, s cluster.Snapshot) {
 	}
 	if t.Source == FromPredecessor && s.AssignmentFault == "" {
 		f.note(CodePredecessor, "roles as the predecessor's identify keeps them: there is no assignment record")
+	}
+}
+
+// strangers tells of servers that are not those that the pair knew, or that may not
+// understand what they replicate.
+func (f *findings) strangers(s cluster.Snapshot) {
+	var active cluster.Server
+	for _, o := range s.Observations[f.t.Active] {
+		active = o.Server
+	}
+	for _, srv := range f.t.Servers {
+		for _, o := range s.Observations[srv.Node] {
+			if !o.Answered() {
+				continue
+			}
+			if text := o.Server.Replaces(s.Assignment.Known[srv.Node]); text != "" {
+				f.noteOnce(CodeReplaced, fmt.Sprintf("%s: %s (%s)", srv.Node, text, failover.RejoinCommand(f.t.Tag, srv.Node)))
+			}
+			if srv.Node == f.t.Passive && o.Server.Older(active) {
+				f.noteOnce(CodeOlder, fmt.Sprintf("%s is older than the active (%s, the active %s): no release is made to replicate from a newer one", srv.Node, o.Server.Version, active.Version))
+			}
+		}
 	}
 }
 
