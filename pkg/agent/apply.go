@@ -318,13 +318,13 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	do := map[reconcile.Kind]func(context.Context) error{
 		reconcile.StopIO: func(context.Context) error { return w.stopReceiver(ctx, w.sample.Server.Channel.IO) }, reconcile.StopReplication: c.StopReplication,
 		reconcile.StartIO: c.StartIOThread, reconcile.StartSQL: c.StartSQLThread,
-		reconcile.StartReplication: c.StartReplication, reconcile.Acknowledge: w.acknowledge,
+		reconcile.StartReplication: c.StartReplication, reconcile.Acknowledge: w.acknowledge, reconcile.Reposition: w.reposition,
 	}[s.Kind]
 	if do == nil {
 		return fmt.Errorf("step %q is unknown", s.Kind)
 	}
 	err := w.timed(in, string(s.Kind), func() error {
-		if starts := s.Kind == reconcile.StartIO || s.Kind == reconcile.StartReplication; starts && in.Record.Durability.Acknowledged() {
+		if starts := s.Kind == reconcile.StartIO || s.Kind == reconcile.StartReplication || s.Kind == reconcile.Reposition; starts && in.Record.Durability.Acknowledged() {
 			// What is received before that is never acknowledged by MySQL.
 			if _, err := c.Acknowledge(cctx); w.isLost(err) {
 				return err
@@ -338,7 +338,7 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 		return err
 	}
 	switch s.Kind {
-	case reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication:
+	case reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication, reconcile.Reposition:
 		w.memory.StartAfter = w.now() + min(30*time.Second, time.Second<<min(w.starts, 5))
 		w.starts++
 	case reconcile.Acknowledge:
@@ -347,4 +347,14 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	w.log.Info().Str("step", string(s.Kind)).Str("reason", s.Reason.Text).Msg("replication changed")
 	w.read(ctx, true)
 	return nil
+}
+
+// reposition has the channel go on after all that the server has. What was received and not
+// applied may go: the server has it.
+func (w *worker) reposition(ctx context.Context) error {
+	c := w.links.work
+	if err := c.StopReplication(ctx); err != nil {
+		return err
+	}
+	return errors.Join(c.Reposition(ctx), c.StartReplication(ctx))
 }

@@ -77,6 +77,7 @@ type fakeServer struct {
 	letGo        int  // how often commits were let go
 	held         bool // the applying thread applies nothing
 	dialling     bool // the receiving thread is slow to connect
+	stale        bool // the source refuses the position
 	sessions     map[uint64]*fakeConn
 	clients      map[uint64]agent.Session // sessions that are not ours
 	writers      []agent.Writer
@@ -131,6 +132,9 @@ func (w *world) settle() {
 		}
 		if !runs || !s.ch.Configured || src == nil {
 			continue
+		}
+		if s.ch.IO == cluster.ThreadConnecting && s.stale {
+			s.ch.IO, s.ch.IOErrno, s.ch.IOError = cluster.ThreadNo, 1236, "not in the binary log"
 		}
 		if s.ch.IO == cluster.ThreadConnecting && src.up && !s.dialling {
 			s.ch.IO = cluster.ThreadYes
@@ -586,6 +590,15 @@ func (c *fakeConn) StopIOThread(ctx context.Context) error {
 }
 func (c *fakeConn) StartReplication(ctx context.Context) error {
 	return c.thread(ctx, "start", func(ch *cluster.Channel) { ch.IO, ch.SQL = cluster.ThreadConnecting, cluster.ThreadYes })
+}
+func (c *fakeConn) Reposition(ctx context.Context) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if !s.ch.Stopped() {
+			return errors.New("1198: the channel runs")
+		}
+		s.stale, s.ch.IOErrno, s.ch.IOError = false, 0, ""
+		return nil
+	})
 }
 func (c *fakeConn) StopReplication(ctx context.Context) error {
 	return c.thread(ctx, "stop", func(ch *cluster.Channel) { ch.IO, ch.SQL = cluster.ThreadNo, cluster.ThreadNo })

@@ -77,6 +77,8 @@ type Replicator interface {
 	StopIOThread(ctx context.Context) error
 	StartReplication(ctx context.Context) error
 	StopReplication(ctx context.Context) error
+	// Reposition has a stopped channel of MariaDB go on after all that the server has.
+	Reposition(ctx context.Context) error
 	// WaitApplied waits until target is applied; false when timeout came first.
 	WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error)
 }

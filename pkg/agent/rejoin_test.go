@@ -63,3 +63,39 @@ func TestAPassiveThatIsRestartedOftenRejoinsEachTime(t *testing.T) {
 		}
 	})
 }
+
+// The active's channel goes on after the passive was rebuilt and does not know its position any more.
+func TestARefusedPositionOfTheActiveIsMended(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		flavor  cluster.Flavor
+		stale   func(*stage) *fakeServer
+		replica bool
+	}{
+		{"of the active", cluster.MariaDB, func(s *stage) *fakeServer { return s.w.a() }, true},
+		{"of the passive", cluster.MariaDB, func(s *stage) *fakeServer { return s.w.b() }, false},
+		{"of MySQL", cluster.MySQL, func(s *stage) *fakeServer { return s.w.a() }, false},
+	} {
+		play(t, func(s *stage) {
+			for _, f := range s.w.servers {
+				f.flavor, f.super = tt.flavor, tt.flavor == cluster.MySQL
+				if tt.flavor == cluster.MariaDB {
+					f.executed = "0-1-10"
+				}
+			}
+			s.w.a().change(func(a *fakeServer) { a.readOnly, a.super = false, false })
+			tt.stale(s).change(func(f *fakeServer) { f.stale, f.ch.IO = true, cluster.ThreadConnecting })
+			s.put(steady(1, 1, hostA, hostB))
+			s.agent("one")
+			s.pass(20 * time.Second)
+			var replicates, open bool
+			tt.stale(s).change(func(f *fakeServer) {
+				replicates = f.ch.IO == cluster.ThreadYes && f.ch.SQL == cluster.ThreadYes
+			})
+			s.w.a().change(func(a *fakeServer) { open = !a.readOnly })
+			if replicates != tt.replica || !open {
+				t.Errorf("%s: replicates %v, want %v; the active is open: %v", tt.name, replicates, tt.replica, open)
+			}
+		})
+	}
+}

@@ -246,7 +246,7 @@ func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster
 		state("no-channel", reconcile.ReasonNoChannel.Text, fmt.Sprintf("point it to %s by GTID; the agent starts it", q.Active))
 	case ch.IOErrno == positionRefused && node.Flavor == cluster.MariaDB:
 		state("position-refused", fmt.Sprintf("the active refuses the position of the server: %s", ch.IOError),
-			fmt.Sprintf("where what it lacks is only what it wrote itself: STOP SLAVE; SET GLOBAL gtid_slave_pos = '%s'; otherwise %s", has.Highest(), rebuild))
+			fmt.Sprintf("where the active was rebuilt from this server, or has purged only what this server wrote itself: STOP SLAVE; SET GLOBAL gtid_slave_pos = '%s'; otherwise %s", has.Highest(), rebuild))
 	case ch.IOErrno != 0:
 		state("io-error", fmt.Sprintf("the receiving thread has error %d: %s", ch.IOErrno, ch.IOError), "mend what it says; the agent goes on by itself")
 	case ch.SQLErrno != 0:

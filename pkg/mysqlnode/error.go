@@ -95,6 +95,7 @@ const (
 	errMustChangePassword   = 1820
 	errPasswordExpired      = 1862
 	errKilled               = 1927
+	errPositionBehind       = 1947
 	errOfflineMode          = 3032
 	errAccountLocked        = 3118
 	errIdleTimeout          = 4031

@@ -38,6 +38,25 @@ func (c *Conn) StopReplication(ctx context.Context) error {
 	return c.control(ctx, "stop replication on", "STOP ", "")
 }
 
+// repositionTries is how often a position is tried while the server commits.
+const repositionTries = 5
+
+// Reposition has a stopped channel of MariaDB go on after all that the server has: what it wrote itself
+// counts as applied, though it never came back. In strict mode no position before that is taken.
+func (c *Conn) Reposition(ctx context.Context) error {
+	const op = "set the position of"
+	if c.version.flavor != cluster.MariaDB {
+		return c.fault(op, errors.New("MySQL has one position for both"))
+	}
+	var err error
+	for range repositionTries {
+		if err = c.exec(ctx, op, "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos"); number(err) != errPositionBehind {
+			break
+		}
+	}
+	return err
+}
+
 func (c *Conn) control(ctx context.Context, op, verb, thread string) error {
 	err := c.exec(ctx, op, verb+c.dialect.replica+thread)
 	switch number(err) {

@@ -158,3 +158,61 @@ func TestAReceiverThatHasGivenUpIsStartedAgain(t *testing.T) {
 	must(t, c.StartIOThread(t.Context()))
 	is("b replicates again", cluster.ThreadYes)
 }
+
+// Who was rebuilt from the active does not know the position that the active has of before, and refuses it.
+func TestRepositionAfterTheReplicaWasRebuilt(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, b := startPair(t, kind)
+		c := a.connect(agentUser)
+		if kind.flavor == cluster.MySQL {
+			if err := c.Reposition(t.Context()); err == nil {
+				t.Error("MySQL has no such position")
+			}
+			return
+		}
+		running := func(s *server, source *server) {
+			t.Helper()
+			eventually(t, 15*time.Second, "the channel runs", func() bool {
+				ch, err := s.connect(agentUser).Channel(t.Context())
+				must(t, err)
+				return ch.Replicates(source.addr())
+			})
+		}
+		running(a, b)
+		for range 3 {
+			a.do("INSERT INTO app.t (v) VALUES (7)")
+		}
+		running(b, a)
+		backup := a.value("SELECT @@gtid_binlog_pos")
+		eventually(t, 10*time.Second, "it came back", func() bool { return a.value("SELECT @@gtid_slave_pos") == backup })
+		a.do("STOP SLAVE")
+		b.do("STOP SLAVE")
+		b.do("RESET MASTER")
+		b.do("SET GLOBAL gtid_slave_pos = '" + backup + "'")
+		b.do("START SLAVE")
+		a.do("INSERT INTO app.t (v) VALUES (7)")
+		eventually(t, 10*time.Second, "b has it", func() bool {
+			return b.value("SELECT @@gtid_slave_pos") == a.value("SELECT @@gtid_binlog_pos")
+		})
+		a.do("START SLAVE")
+		eventually(t, 10*time.Second, "the position is refused", func() bool {
+			ch, err := c.Channel(t.Context())
+			must(t, err)
+			return ch.IO == cluster.ThreadNo && ch.IOErrno == 1236
+		})
+		must(t, c.StopReplication(t.Context()))
+		must(t, c.Reposition(t.Context()))
+		must(t, c.StartReplication(t.Context()))
+		running(a, b)
+
+		a.do("SET GLOBAL read_only = 1")
+		b.do("SET GLOBAL read_only = 0")
+		b.do("INSERT INTO app.t (v) VALUES (7)")
+		eventually(t, 10*time.Second, "a has what b wrote", func() bool {
+			return a.value("SELECT @@gtid_slave_pos") == b.value("SELECT @@gtid_binlog_pos")
+		})
+		if err := c.Reposition(t.Context()); err == nil {
+			t.Error("the position of a channel that runs was set")
+		}
+	})
+}

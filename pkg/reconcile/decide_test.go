@@ -11,6 +11,17 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 )
 
+func maria(in *input) {
+	for _, sample := range []*reconcile.Sample{&in.Mine, &in.Theirs} {
+		sample.Server.Flavor, sample.Server.Executed = cluster.MariaDB, "0-1-10,0-2-3"
+	}
+}
+
+func refusedPosition(in *input) {
+	ch := &in.Mine.Server.Channel
+	ch.IO, ch.SQL, ch.IOErrno, ch.IOError = cluster.ThreadNo, cluster.ThreadYes, 1236, "not in the binlog"
+}
+
 func TestDecide(t *testing.T) {
 	order := cluster.Order{Epoch: 5, Version: 3}
 	own := u1 + ":1-10," + u2 + ":1-3"
@@ -263,6 +274,21 @@ func TestDecide(t *testing.T) {
 			steps: kinds(reconcile.StopIO), deed: cluster.DeedOpen, reason: "peer-not-closed"},
 		{name: "the active's receiving thread is started from a verified passive",
 			in: given(onActive, threads(cluster.ThreadNo, cluster.ThreadYes)), steps: kinds(reconcile.StartIO), deed: cluster.DeedOpen},
+		{name: "the active whose position the passive refuses goes on after what it has",
+			in: given(onActive, maria, refusedPosition), steps: kinds(reconcile.Reposition), deed: cluster.DeedOpen},
+		{name: "it is tried again later",
+			in: given(onActive, maria, refusedPosition, memory(func(m *reconcile.Memory) { m.StartAfter = 2 * time.Hour })), deed: cluster.DeedOpen, reason: "position-refused",
+			check: func(p reconcile.Plan) bool { return strings.Contains(p.Reason.Text, "the passive refuses") }},
+		{name: "not while the pair is paused",
+			in: given(paused, onActive, maria, refusedPosition), deed: cluster.DeedOpen, reason: "paused"},
+		{name: "not while the passive has something that the active lacks",
+			in: given(onActive, maria, refusedPosition, func(in *input) { in.Theirs.Server.Executed = "0-1-10,0-2-4" }), deed: cluster.DeedOpen, reason: "comparing"},
+		{name: "not while the passive is open",
+			in: given(onActive, maria, refusedPosition, theirsRO(cluster.No)), deed: cluster.DeedOpen, reason: "peer-not-closed"},
+		{name: "not after another error of the receiving thread",
+			in: given(onActive, maria, refusedPosition, func(in *input) { in.Mine.Server.Channel.IOErrno = 1045 }), steps: kinds(reconcile.StartIO), deed: cluster.DeedOpen},
+		{name: "a passive whose position the active refuses is only started",
+			in: given(maria, refusedPosition), steps: kinds(reconcile.StartIO), deed: cluster.DeedClosed},
 		{name: "the active's channel is not started from a suspicious passive",
 			in:   given(onActive, threads(cluster.ThreadNo, cluster.ThreadNo), func(in *input) { in.Theirs.Server.Executed = own }),
 			deed: cluster.DeedOpen, reason: "comparing"},

@@ -32,8 +32,9 @@
 //     they do not match any more. What else an owner has locked stays.
 //   - The epoch row is written on the open active and nowhere else; super_read_only
 //     is set on a closed server that is not the active.
-//   - Both threads of a channel are stopped by quarantine alone, and only in
-//     phase steady. Draining stops the receiving thread and nothing else.
+//   - Both threads of a channel are stopped by quarantine, and on the active whose
+//     position the passive refuses, after the passive was found to have nothing that
+//     the active lacks; and only in phase steady. Draining stops the receiving thread and nothing else.
 //
 // The order of the steps in a Plan is the safety order: see Step.Rank.
 package reconcile

@@ -54,6 +54,9 @@ const (
 	StartSQL         Kind = "start applying"
 	StartIO          Kind = "start receiving"
 	StartReplication Kind = "start replication"
+	// Reposition has the active's channel, which the passive refuses, go on after all that
+	// the active has, and starts both threads.
+	Reposition Kind = "set position"
 )
 
 var ranks = map[Kind]int{
@@ -63,7 +66,7 @@ var ranks = map[Kind]int{
 	Drain: 5, CatchUp: 5,
 	Open:  6,
 	Await: 7, LetGo: 7, Forget: 7, Release: 7, Lock: 7, WriteMark: 7,
-	Acknowledge: 8, StartSQL: 8, StartIO: 8, StartReplication: 8,
+	Acknowledge: 8, StartSQL: 8, StartIO: 8, StartReplication: 8, Reposition: 8,
 }
 
 // Step is one thing to do to the server.

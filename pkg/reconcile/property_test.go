@@ -92,7 +92,7 @@ func genInput(t *rapid.T) reconcile.Input {
 	return in
 }
 
-var starts = []reconcile.Kind{reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication}
+var starts = []reconcile.Kind{reconcile.StartIO, reconcile.StartSQL, reconcile.StartReplication, reconcile.Reposition}
 
 // TestInvariants checks what doc.go promises over any input at all.
 func TestInvariants(t *testing.T) {

@@ -95,6 +95,8 @@ var (
 		Text: "the accounts are no longer locked by agents"}
 	whyMark = cluster.Reason{Code: "epoch-row-old",
 		Text: "the epoch row of the active is older than the record"}
+	whyReposition = cluster.Reason{Code: "reposition",
+		Text: "the passive refuses the position of the active, which has everything that the passive has"}
 	whyVerified = cluster.Reason{Code: "verified",
 		Text: "the passive has nothing that the active lacks"}
 )
@@ -151,7 +153,12 @@ func reasonRebuild(missing string) cluster.Reason {
 
 func reasonPositionRefused(text string) cluster.Reason {
 	return cluster.Reason{Code: "position-refused",
-		Text: fmt.Sprintf("the source refuses the position of the server (error %d: %s): where its binary logs begin later, the server must be rebuilt; it is tried again later", errPosition, text)}
+		Text: fmt.Sprintf("the source refuses the position of the server (error %d: %s): mmmctl rejoin says whether another position will do or the server must be rebuilt; it is tried again later", errPosition, text)}
+}
+
+func reasonPositionOfActive(text string) cluster.Reason {
+	return cluster.Reason{Code: "position-refused",
+		Text: fmt.Sprintf("the passive refuses the position of the active (error %d: %s): it is set to what the active has, and tried again later", errPosition, text)}
 }
 
 func reasonErrant(set string) cluster.Reason {

@@ -108,7 +108,23 @@ func (in *Input) repairActive(p Plan) Plan {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
+	if in.positionRefused(ch) {
+		if in.Now < in.Memory.StartAfter {
+			return p.because(reasonPositionOfActive(ch.IOError))
+		}
+		return p.with(step(Reposition, "", whyReposition))
+	}
 	return in.start(p)
+}
+
+// positionRefused reports whether MariaDB's channel of the active is refused for its position. That
+// is behind what the server wrote itself, as long as that has not come back to it, and a passive that
+// was rebuilt from the active, or has purged its logs, does not know it. The passive has nothing that
+// the active lacks: whatever is left out, the active has it. Of a passive the same would say nothing of
+// what the active's logs hold before its last transaction, since a position has but one number for each server.
+func (in *Input) positionRefused(ch cluster.Channel) bool {
+	return in.Mine.Server.Flavor == cluster.MariaDB && ch.GTID && ch.IO == cluster.ThreadNo && ch.IOErrno == errPosition &&
+		ch.SQLErrno == 0 && in.startable(ch)
 }
 
 // tells reports whether s shows all that a closed server has: an agent that obeyed

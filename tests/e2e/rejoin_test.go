@@ -287,3 +287,70 @@ func TestPositionOfOwnWrites(t *testing.T) {
 	s.must(s.Daemon(harness.Agent).Thaw())
 	s.whole(s.b)
 }
+
+// A passive that was rebuilt from a backup of the active does not know the active's position of before; the
+// role goes there and back all the same.
+func TestRoleMovesToARebuiltPassive(t *testing.T) {
+	if harness.ChosenFlavor() != harness.MariaDB {
+		t.Skip("MySQL has one position for both")
+	}
+	s := raise(t, options{tag: map[string]string{"failback": "manual"}})
+	for _, statement := range many {
+		s.must(s.a.Exec(s.short(), statement))
+	}
+	backup, err := s.a.Value(s.short(), "SELECT @@gtid_binlog_pos")
+	s.must(err)
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "both have it, and it came back", func(ctx context.Context) (bool, string) {
+			a, err := s.a.Value(ctx, "SELECT @@gtid_slave_pos")
+			if err != nil {
+				return false, err.Error()
+			}
+			b, err := s.b.Value(ctx, "SELECT @@gtid_slave_pos")
+			return err == nil && a == backup && b == backup, a + " / " + b
+		})
+	})
+	s.must(s.Daemon(harness.Agent).Freeze())
+	for _, server := range []*harness.Server{s.a, s.b} {
+		s.must(server.Exec(s.short(), "STOP SLAVE"))
+	}
+	s.must(s.b.Exec(s.short(), "RESET MASTER"))
+	s.must(s.b.Exec(s.short(), "SET GLOBAL gtid_slave_pos = '"+backup+"'"))
+	s.must(s.b.Exec(s.short(), "START SLAVE"))
+	s.must(s.a.Exec(s.short(), "INSERT INTO app.bare VALUES (5, 'since the backup')"))
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the passive has it", func(ctx context.Context) (bool, string) {
+			n, err := s.b.Value(ctx, "SELECT COUNT(*) FROM app.bare WHERE n = 5")
+			return err == nil && n == "1", fmt.Sprint(n, err)
+		})
+	})
+	s.must(s.a.Exec(s.short(), "START SLAVE"))
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the position is refused", func(ctx context.Context) (bool, string) {
+			channel, err := s.a.Channel(ctx)
+			return err == nil && channel.IO == "No", channel.IO
+		})
+	})
+	s.must(s.Daemon(harness.Agent).Thaw())
+	s.whole(s.a)
+	s.await(20*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "the active's channel runs", func(ctx context.Context) (bool, string) {
+			channel, err := s.a.Channel(ctx)
+			return err == nil && channel.IO == "Yes", channel.IO
+		})
+	})
+	for _, to := range []*harness.Server{s.b, s.a} {
+		out, err := s.Tool(s.short(), "mmmctl", "switchover", "--tag", harness.ServiceTag, "--to", string(to.Addr()), "--yes")
+		s.must(err)
+		if out.Code != 0 {
+			t.Fatal(out)
+		}
+		s.whole(to)
+	}
+	s.await(10*time.Second, func(ctx context.Context) error {
+		return harness.Until(ctx, "both hold the same rows", func(context.Context) (bool, string) {
+			a, b := s.checksums(s.a), s.checksums(s.b)
+			return a == b, a + " / " + b
+		})
+	})
+}

@@ -354,6 +354,11 @@ func (c *Conn) StopReplication(ctx context.Context) error {
 	return c.threads(ctx, "stop replication on", (*Session).StopThreads, true, true)
 }
 
+// Reposition sets the position of a stopped channel to what the server has.
+func (c *Conn) Reposition(ctx context.Context) error {
+	return tell(ctx, c, "set the position of", func(_ time.Duration, x *Session, done func(error)) { x.Reposition(done) })
+}
+
 // WaitApplied waits until target is applied; false when timeout came first.
 func (c *Conn) WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error) {
 	return ask(ctx, c, "wait for the applier of", func(now time.Duration, x *Session, done func(bool, error)) {

@@ -112,6 +112,20 @@ func (x *Session) StartThreads(now time.Duration, io, sql bool, done func(error)
 	})
 }
 
+// Reposition sets gtid_slave_pos to gtid_current_pos.
+func (x *Session) Reposition(done func(error)) {
+	s := x.s
+	if s.ch.io != cluster.ThreadNo || s.ch.sql != cluster.ThreadNo {
+		done(fail(ErrReplicaMustStop, "This operation cannot be performed as you have a running slave; run STOP SLAVE first"))
+		return
+	}
+	if s.last.seq > s.ch.applied.seq {
+		s.ch.applied = s.last
+	}
+	s.touch()
+	done(nil)
+}
+
 // StopThreads stops one thread or both. A receiver that has not connected yet
 // stops when its attempt has ended, and the session waits for that.
 func (x *Session) StopThreads(now time.Duration, io, sql bool, done func(error)) {

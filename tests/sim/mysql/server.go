@@ -39,21 +39,22 @@ const Never = time.Duration(1<<63 - 1)
 
 // Error numbers of servers, as far as the model gives them.
 const (
-	ErrAccessDenied  = 1045
-	ErrDuplicate     = 1062
-	ErrNoTable       = 1146
-	ErrNoThread      = 1094
-	ErrNotReplica    = 1200
-	ErrLockWait      = 1205
-	ErrWrongValue    = 1231
-	ErrSource        = 1236  // of MariaDB's receiver: the source refuses the position
-	ErrSourceMySQL   = 13114 // the same of MySQL's
-	ErrReadOnly      = 1290
-	ErrOutOfOrder    = 1950
-	ErrCannotConnect = 2003
-	ErrLost          = 2013
-	ErrLockedMySQL   = 3118
-	ErrLockedMariaDB = 4151
+	ErrAccessDenied    = 1045
+	ErrDuplicate       = 1062
+	ErrNoTable         = 1146
+	ErrNoThread        = 1094
+	ErrNotReplica      = 1200
+	ErrLockWait        = 1205
+	ErrWrongValue      = 1231
+	ErrReplicaMustStop = 1198
+	ErrSource          = 1236  // of MariaDB's receiver: the source refuses the position
+	ErrSourceMySQL     = 13114 // the same of MySQL's
+	ErrReadOnly        = 1290
+	ErrOutOfOrder      = 1950
+	ErrCannotConnect   = 2003
+	ErrLost            = 2013
+	ErrLockedMySQL     = 3118
+	ErrLockedMariaDB   = 4151
 )
 
 // Error is an error that a server answers with.
