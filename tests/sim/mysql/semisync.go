@@ -31,6 +31,9 @@ func (s *Server) AwaitCommits(now time.Duration) {
 // Awaits reports whether a commit waits for an acknowledgement.
 func (s *Server) Awaits() bool { return s.acks.wait > 0 && !s.degraded && s.relaxed == 0 }
 
+// AwaitsForEver reports whether an agent has seen to it that it does.
+func (s *Server) AwaitsForEver() bool { return s.acks.ours && s.Awaits() }
+
 // LetCommitsGo turns the source side off, unless only an agent's is meant and it is not;
 // who waits goes on as if it had been acknowledged.
 func (s *Server) LetCommitsGo(now time.Duration, ours bool) {

@@ -273,7 +273,7 @@ func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
 }
 
 // Waits reports whether commits on e wait for an acknowledgement.
-func (w *world) Waits(e cluster.Endpoint) bool { return w.server(e).Awaits() }
+func (w *world) Waits(e cluster.Endpoint) bool { return w.server(e).AwaitsForEver() }
 
 var _ God = (*world)(nil)
 

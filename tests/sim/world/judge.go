@@ -216,6 +216,9 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 	j.newest = record.Order()
 	j.promised(record)
 	j.strict.kept = record.Durability == cluster.SemiSyncStrict && record.Waits
+	if record.Active != "" {
+		j.at(record.Active).affirmed = j.strict.kept
+	}
 	j.blocked = record.Blocked
 	j.settled = record.Epoch
 	for i := range j.m {

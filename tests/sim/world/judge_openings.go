@@ -38,6 +38,8 @@ type member struct {
 	// unbound: its option file or a person has opened it, and no agent has seen to it since
 	// that its commits wait.
 	unbound bool
+	// affirmed: its commits wait, as strict demands, since an agent has seen to it.
+	affirmed bool
 	// unwanted: the record said at some time since it was opened that it should be closed.
 	unwanted bool
 	// lateUntil: an agent that looked at the record before it wanted e open again may
@@ -129,7 +131,7 @@ func (j *Judge) closed(now time.Duration, e cluster.Endpoint, m *member, how How
 		j.Seen.Count(SawClosedAfterRisk)
 	}
 	if m.risked {
-		m.risked, m.riskEnded = false, now
+		m.risked, m.riskEnded, m.acked = false, now, false // what it acknowledged was told as lost
 	}
 	m.mute = m.mute && how == ByDeath
 	switch how {

@@ -475,6 +475,17 @@ var storiesOfOpenings = []story{
 		h.open(ja)
 		h.close(ja)
 	}},
+	{"opened by what another Redis says, and closed, and the active goes on", async, "", func(h *history) {
+		h.die(ja)
+		h.failover(ja, jb, cluster.RiskRefused)
+		h.write(jb)
+		h.RedisFault(h.tick(), true)
+		h.Started(h.tick(), ja)
+		h.open(ja)
+		h.write(ja)
+		h.close(ja)
+		h.write(jb)
+	}},
 	{"a paused opener wakes after a proof", async, "I1b", func(h *history) {
 		h.die(ja)
 		h.Stalled(h.tick())

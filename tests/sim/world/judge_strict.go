@@ -18,6 +18,7 @@ type strictness struct {
 func (j *Judge) promised(after cluster.Assignment) {
 	if after.Durability != cluster.SemiSyncStrict {
 		j.strict.kept = false
+		j.m[0].affirmed, j.m[1].affirmed = false, false
 	}
 	switch {
 	case !after.Durability.Acknowledged(), after.Active != "" && !after.Waits:
@@ -33,7 +34,8 @@ func (j *Judge) Affirmed(e cluster.Endpoint, under cluster.Order) {
 	if !a.Waits || a.Active != e || under.Before(j.strict.since) || !j.god.Waits(e) {
 		return
 	}
-	j.at(e).unbound = false
+	m := j.at(e)
+	m.unbound, m.affirmed = false, true
 	if a.Durability == cluster.SemiSyncStrict && !j.forked && !j.strict.kept {
 		j.strict.kept = true
 		j.Seen.Count(SawStrict)
@@ -50,7 +52,7 @@ func (j *Judge) binds(m *member) bool {
 // received judges a row that e acknowledges where strict is kept.
 func (j *Judge) received(now time.Duration, e cluster.Endpoint, m *member, row uint64) {
 	other := j.other(e)
-	if !j.binds(m) || j.rows[row]&j.reachedBy(other) != 0 || j.god.Has(other, row) {
+	if !j.binds(m) || !m.affirmed || j.rows[row]&j.reachedBy(other) != 0 || j.god.Has(other, row) {
 		return
 	}
 	j.fail(now, "I16", "%s acknowledges row %d under %s, which promises %s, and %s has not received it", e, row, j.record.Order(), j.record.Durability, other)
@@ -58,7 +60,12 @@ func (j *Judge) received(now time.Duration, e cluster.Endpoint, m *member, row u
 
 // bound judges that an agent opens e when its commits wait, where strict is kept.
 func (j *Judge) bound(now time.Duration, e cluster.Endpoint) {
-	if j.binds(j.at(e)) && !j.god.Waits(e) {
+	m := j.at(e)
+	switch {
+	case !j.binds(m):
+	case j.god.Waits(e):
+		m.affirmed = true
+	default:
 		j.fail(now, "I16", "%s is opened under %s, which promises %s, and its commits do not wait", e, j.record.Order(), j.record.Durability)
 	}
 }

@@ -167,6 +167,17 @@ var storiesOfStrict = []story{
 		h.promote(cluster.RiskSilent)
 		h.write(ja)
 	}},
+	{"acknowledged by the old active of an override, which never came to wait", async, "", func(h *history) {
+		h.promises(cluster.SemiSyncStrict, true)
+		h.Trouble(0)
+		h.change("revoked", cluster.Assignment{Epoch: 6, Version: 1, Phase: cluster.PhaseRevoked, From: ja, To: jb, Cause: causeForced, Durability: h.rec.Durability, Waits: true})
+		h.promote(cluster.ProofOperator)
+		h.g.waits = true
+		h.open(jb)
+		h.steady()
+		h.affirms(jb)
+		h.write(ja)
+	}},
 	{"Redis forgot the record, and an agent's memory keeps the promise", async, "I16", func(h *history) {
 		h.strictly()
 		h.RedisFault(h.tick(), false)
