@@ -89,9 +89,13 @@ func TestAnAgentThatWasOvertakenLetsNoCommitsGo(t *testing.T) {
 			}
 		}
 		s.put(promised(steady(5, 5, hostA, hostB), false))
-		s.pass(10 * time.Second)
+		s.pass(3 * time.Second)
 		if s.bus.onCheck != nil {
 			s.Fatal("nothing was to be let go")
+		}
+		// Whoever decides gives up after ten seconds.
+		if r := s.bus.report(s.T, hostA, "one"); r.Waits != (cluster.Order{Epoch: 5, Version: 6}) {
+			s.Errorf("3 s after its session ended it reports that commits wait under %s, want 5.6", r.Waits)
 		}
 		if n := s.w.a().letGo - before; n != 0 {
 			s.Errorf("commits were let go %d times under a record that has them wait", n)

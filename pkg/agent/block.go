@@ -295,9 +295,9 @@ func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	case reconcile.Await, reconcile.LetGo:
 		key, code, what = noteAcks, cluster.NoteAcks, "who waits for acknowledgements is not as it should be"
 		err = w.acks(ctx, in, s.Kind)
-		w.memory.AcksAfter = w.again(err)
-		if err == nil {
-			w.memory.AcksAfter = 0
+		w.memory.AcksAfter = 0
+		if err != nil && !w.isLost(err) { // a session that ended says nothing of the next
+			w.memory.AcksAfter = w.again(err)
 		}
 	}
 	if w.isLost(err) {
