@@ -245,7 +245,7 @@ func includes(have, want gtid.Set) bool {
 func (s *situation) holds(m *member) (have gtid.Set, at time.Duration) {
 	for _, by := range s.st.views.of(m.node) {
 		o := s.v.Snapshot.Observations[m.node][by.voice.name]
-		if began := by.value.at - milliseconds(o.EndedMS-o.FullMS); o.Answered() && o.FullMS != 0 && began > at {
+		if began := by.value.full(&o); o.Answered() && o.FullMS != 0 && began > at {
 			at = began
 			have = s.parse(m, o.Server.Executed).Union(s.parse(m, o.Server.Channel.Received))
 		}

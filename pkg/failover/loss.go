@@ -358,7 +358,7 @@ func (s *situation) joined(from, to *member) bool {
 	for _, by := range s.st.views.of(from.node) {
 		o := s.v.Snapshot.Observations[from.node][by.voice.name]
 		if o.Answered() && o.Server.ReadOnly == cluster.Yes && o.Server.Channel.Replicates(to.node) &&
-			by.value.at-milliseconds(o.EndedMS-o.FullMS) > s.st.phaseIn {
+			by.value.full(&o) > s.st.phaseIn {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,7 +80,11 @@ func endpoint(name string) cluster.Endpoint { return cluster.Endpoint(name + ":1
 // observe publishes a monitor's sample of node; words as in the scripts.
 func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[string]string) error {
 	w.seq++
-	ms := w.now.Milliseconds()
+	late, err := time.ParseDuration(cmp.Or(args["late"], "0s")) // on the way here
+	if err != nil {
+		return err
+	}
+	ms := (w.now - late).Milliseconds()
 	o := cluster.Observation{Monitor: "m", Run: "r", Seq: w.seq, Node: node, BeganMS: ms, EndedMS: ms, Cause: cause}
 	server, known := w.servers[node]
 	if !known {
@@ -147,6 +152,7 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.StartsClosed = map[string]cluster.Tri{"yes": cluster.Yes, "no": cluster.No}[value]
 		case "broken":
 			o.Broken = value == "yes"
+		case "late":
 		default:
 			return fmt.Errorf("unknown word %q", key)
 		}

@@ -123,13 +123,6 @@ func (st State) Gone(snap cluster.Snapshot, age, now time.Duration) []cluster.Re
 	return gone
 }
 
-// heard is when a numbered record was last seen to change, on our own clock.
-type heard struct {
-	run string
-	seq uint64
-	at  time.Duration
-}
-
 // closing is the newest closing that an agent reports, when all was last read
 // before it, and what the views were then: they are of before.
 type closing struct {
@@ -201,7 +194,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 				if !known { // it may be older than this process
 					at = now - p.ageOf(s.ViewLeft(node, name))
 				}
-				st.views.put(k, heard{o.Run, o.Seq, at})
+				st.views.put(k, h.view(&o, at))
 			}
 		}
 	}
