@@ -59,8 +59,13 @@ func (p *probes) sample(ctx context.Context, node cluster.Endpoint) {
 	server, err := p.probe(ctx, node)
 	p.mu.Lock()
 	p.busy[node] = false
-	if err == nil {
-		p.result[node] = failover.Probe{Server: server, Seq: p.result[node].Seq + 1}
+	was, ever := p.result[node]
+	switch {
+	case err == nil:
+		p.result[node] = failover.Probe{Server: server, Seq: was.Seq + 1}
+	case ever: // what it has it keeps; whether it still replicates is not known
+		was.Server.Channel.IO, was.Server.Channel.SQL = "", ""
+		p.result[node] = was
 	}
 	p.mu.Unlock()
 	if err == nil {

@@ -37,7 +37,7 @@ func TestAProbeWakesTheServiceAndIsNotRepeatedTooSoon(t *testing.T) {
 			if failing.Load() {
 				err = errors.New("no answer")
 			}
-			return cluster.Server{}, err
+			return cluster.Server{Executed: "0-1-1", Channel: cluster.Channel{Configured: true, Source: b, IO: cluster.ThreadYes, SQL: cluster.ThreadYes}}, err
 		}, every, wake)
 		step := func(d time.Duration, woken sched.Woken, probes int32, seq uint64) {
 			t.Helper()
@@ -54,7 +54,13 @@ func TestAProbeWakesTheServiceAndIsNotRepeatedTooSoon(t *testing.T) {
 		step(every, sched.Set, 2, 2)
 		failing.Store(true)
 		step(every-takes, sched.Late, 2, 2)
+		if s := p.found()[a].Server; !s.Channel.Replicates(b) {
+			t.Errorf("before a probe that fails: %+v", s)
+		}
 		step(every, sched.Late, 3, 2)
+		if s := p.found()[a].Server; s.Channel.Replicates(b) || s.Executed == "" {
+			t.Errorf("after a probe that failed: %+v", s)
+		}
 		failing.Store(false)
 		slowly.Store(true)
 		step(every, sched.Late, 4, 2)
