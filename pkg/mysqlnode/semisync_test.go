@@ -103,6 +103,35 @@ func TestTheSwitchIsPutBackOrToldToBeOff(t *testing.T) {
 	})
 }
 
+// Commits wait as soon as they are told to, though an order from before still releases others.
+func TestCommitsWaitWhileOthersAreReleased(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		if kind.flavor != cluster.MySQL {
+			t.Skip("nothing is switched there")
+		}
+		s, _, enabled := semisync(t, kind)
+		for _, c := range several(s) {
+			answer := make(chan error, 1)
+			go func() { answer <- c.ReleaseCommits(within(t, 5*time.Second)) }()
+			poll(t, time.Millisecond, 5*time.Second, "it is switched off", func() bool { return s.value("SELECT "+enabled) == "0" || len(answer) > 0 })
+			must(t, s.connect(agentUser).AwaitCommits(within(t, 5*time.Second)))
+			inTime := len(answer) == 0
+			if v := s.value("SELECT " + enabled); v != "1" {
+				t.Errorf("%s is %s", enabled, v)
+			}
+			must(t, <-answer)
+			if v := s.value("SELECT " + enabled); v != "1" {
+				t.Errorf("%s is %s in the end", enabled, v)
+			}
+			if inTime {
+				return
+			}
+			s.do("SET GLOBAL rpl_semi_sync_source_timeout = 10000") // it was too slow for that: the next
+		}
+		t.Fatal("no order was given in time")
+	})
+}
+
 func several(s *server) (all []*Conn) {
 	for range 10 {
 		all = append(all, s.connect(agentUser))

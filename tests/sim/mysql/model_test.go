@@ -201,8 +201,16 @@ func TestACommitWaitsForItsAcknowledgement(t *testing.T) {
 		if !a.Ended() || s.Open() {
 			t.Errorf("ended: %v, open: %v", a.Ended(), s.Open())
 		}
+		login(t, s, "mmm").ReleaseCommits(now, got.err("second release"))
+		if s.Awaits() {
+			t.Error("commits wait while waits are released")
+		}
+		s.AwaitCommits(now)
+		if !s.Awaits() {
+			t.Error("commits do not wait since they were told to, while waits are released")
+		}
 		s.Advance(now + releaseFor)
-		got.are(t, "release done")
+		got.are(t, "release done", "second release done")
 	})
 }
 

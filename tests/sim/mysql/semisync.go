@@ -19,17 +19,17 @@ type acks struct {
 }
 
 // AwaitCommits has every commit wait for ever. Who waits for less is let go before: a commit
-// that waits in vain has the others wait for nobody.
+// that waits in vain has the others wait for nobody. What ReleaseCommits still does is over.
 func (s *Server) AwaitCommits(now time.Duration) {
 	if s.acks.wait < forEver {
 		s.LetCommitsGo(now, false)
 	}
-	s.acks.wait, s.acks.ours, s.degraded = forEver, true, false
+	s.acks.wait, s.acks.ours, s.degraded, s.relaxed = forEver, true, false, false
 	s.touch()
 }
 
 // Awaits reports whether a commit waits for an acknowledgement.
-func (s *Server) Awaits() bool { return s.acks.wait > 0 && !s.degraded && s.relaxed == 0 }
+func (s *Server) Awaits() bool { return s.acks.wait > 0 && !s.degraded && !s.relaxed }
 
 // AwaitsForEver reports whether an agent has seen to it that it does.
 func (s *Server) AwaitsForEver() bool { return s.acks.ours && s.Awaits() }

@@ -99,7 +99,7 @@ type Server struct {
 	next     uint64
 	waits    []*wait // in the order in which they began
 	settling bool
-	relaxed  int  // so many have commits wait for no acknowledgement
+	relaxed  bool // for a moment commits wait for no acknowledgement
 	degraded bool // a commit has waited for its acknowledgement in vain
 	acks     acks
 

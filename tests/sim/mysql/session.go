@@ -296,7 +296,7 @@ func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 	}
 	seq := t.Seq
 	s.begin(&wait{x: x, kind: acking, until: now + s.acks.wait,
-		met: func() bool { return s.ch.acked >= seq || s.relaxed > 0 || s.acks.wait == 0 },
+		met: func() bool { return s.ch.acked >= seq || s.relaxed || s.acks.wait == 0 },
 		end: func(now time.Duration, how ending) {
 			switch how {
 			case orphaned:
@@ -323,9 +323,9 @@ func (x *Session) ReleaseCommits(now time.Duration, done func(error)) {
 		return
 	}
 	x.statement()
-	s.relaxed++
+	s.relaxed = true
 	s.begin(&wait{x: x, kind: polling, until: now + releaseFor, met: func() bool { return false }, end: func(now time.Duration, how ending) {
-		s.relaxed--
+		s.relaxed = false
 		x.over(now)
 		if how != cut {
 			done(nil)
