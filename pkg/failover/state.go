@@ -158,12 +158,6 @@ type goal struct {
 	at    time.Duration // when the sample began, where commits wait
 }
 
-// start is when a server was started, and whether it comes up closed.
-type start struct {
-	at     time.Duration
-	closed cluster.Tri
-}
-
 type mark struct {
 	name string
 	at   time.Duration
