@@ -22,10 +22,9 @@ type Conn struct {
 	dialect *dialect
 	version version
 	id      uint64
-	uid     string // cluster.Server.UID
 	// local is our end of the connection.
 	local string
-	// unknown are wordings that the server does not know.
+	// unknown are wordings and columns that the server does not know.
 	unknown map[string]bool
 	// heartbeatsAfter and markAfter are when the heartbeats and the epoch row,
 	// which were refused or not there, are looked for again.
@@ -42,9 +41,7 @@ const sessionLockWait = 2
 func (c *Conn) introduce(ctx context.Context) error {
 	set := fmt.Sprintf("SET NAMES utf8mb4, sql_mode = '', autocommit = 1, time_zone = 'SYSTEM', lock_wait_timeout = %[1]d, innodb_lock_wait_timeout = %[1]d",
 		sessionLockWait)
-	// MySQL reads a comment there; not every release of MariaDB has the variable.
-	const uid = " /*M!100500 , (SELECT GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID') AS uid */"
-	got, err := c.query(ctx, "connect to", set, "SELECT CONNECTION_ID() AS id, VERSION() AS version, @@version_comment AS comment"+uid)
+	got, err := c.query(ctx, "connect to", set, "SELECT CONNECTION_ID() AS id, VERSION() AS version, @@version_comment AS comment")
 	if err != nil {
 		return err
 	}
@@ -56,7 +53,7 @@ func (c *Conn) introduce(ctx context.Context) error {
 	if !ok || id <= 0 {
 		return c.fault("connect to", fmt.Errorf("connection id %q is not a number", row.text("id")))
 	}
-	c.id, c.uid = uint64(id), row.text("uid")
+	c.id = uint64(id)
 	c.version = parseVersion(row.text("version"), row.text("comment"))
 	c.dialect = chooseDialect(c.version)
 	return nil

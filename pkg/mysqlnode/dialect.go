@@ -15,6 +15,8 @@ type dialect struct {
 	since  [3]int
 	// sample is the SELECT of Observe; absent columns mean "does not exist here".
 	sample string
+	// uid is a column of sample that not every release has: server_uid; empty where none has it.
+	uid string
 	// status are the wordings that show the replication channels.
 	status []string
 	// heartbeats tells the heartbeat counter and period where status does not;
@@ -158,6 +160,7 @@ var mariadb105 = &dialect{
 	sample: "SELECT @@global.read_only AS read_only, @@global.server_id AS identity, 'ON' AS gtid_mode, " +
 		"@@global.log_bin AS log_bin, @@global.log_slave_updates AS log_updates, " +
 		"@@global.gtid_binlog_state AS executed, @@global.gtid_slave_pos AS applied",
+	uid:    ", @@global.server_uid AS uid",
 	source: masterEnd, acknowledger: slaveEnd,
 	status:      []string{"SHOW ALL SLAVES STATUS", "SHOW ALL REPLICAS STATUS"},
 	origins:     "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",

@@ -19,7 +19,15 @@ import (
 // refused, it is then left out of the samples of the next 5 s.
 func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, error) {
 	const op = "observe"
-	got, err := c.channelBatch(ctx, op, []string{c.dialect.sample, statusQuery, processQuery}, c.markQuery())
+	sample, uid := c.dialect.sample, c.dialect.uid
+	if !c.unknown[uid] {
+		sample += uid
+	}
+	got, err := c.channelBatch(ctx, op, []string{sample, statusQuery, processQuery}, c.markQuery())
+	if number(err) == errUnknownVariable && len(got) == 0 && sample != c.dialect.sample {
+		c.disown(uid)
+		return c.Observe(ctx, exclude)
+	}
 	if err != nil {
 		return cluster.Server{}, err
 	}
@@ -38,7 +46,7 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 		Flavor:             c.version.flavor,
 		Version:            c.version.text,
 		Identity:           vars.text("identity"),
-		UID:                c.uid,
+		UID:                vars.text("uid"),
 		ReadOnly:           tri(vars, "read_only"),
 		SuperReadOnly:      tri(vars, "super_read_only"),
 		GTIDMode:           strings.EqualFold(vars.text("gtid_mode"), "ON"),

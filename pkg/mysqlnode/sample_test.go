@@ -72,6 +72,35 @@ func TestObserveAPair(t *testing.T) {
 	})
 }
 
+// Who the server is stands in every full sample; a release without the variable is asked for it once.
+func TestAReleaseWithoutServerUIDIsSampled(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		s := startServer(t, kind, 1)
+		c := s.connect(monitorUser)
+		for range 2 {
+			got, err := c.Observe(t.Context(), nil)
+			must(t, err)
+			if got.Identity != s.identity() || got.UID != s.uid() {
+				t.Errorf("%q %q, want %q %q", got.Identity, got.UID, s.identity(), s.uid())
+			}
+		}
+		old := *c.dialect
+		old.uid = ", @@global.no_such_variable AS uid"
+		c.dialect = &old
+		for range 2 {
+			got, err := c.Observe(t.Context(), nil)
+			must(t, err)
+			if got.Identity != s.identity() || got.UID != "" {
+				t.Errorf("without the variable: %q %q", got.Identity, got.UID)
+			}
+			if !c.unknown[old.uid] {
+				t.Error("every sample asks again")
+			}
+		}
+		must(t, c.Ping(t.Context()))
+	})
+}
+
 func TestObserveCountsSessionsByThePredecessorsRule(t *testing.T) {
 	onEach(t, func(t *testing.T, kind *brand) {
 		s := startServer(t, kind, 1)
