@@ -88,6 +88,8 @@ func (p *program) agentLogin(path string, asked bool) (*config.Agent, error) {
 
 // heard is what the bus tells about a tag beyond what its servers do.
 type heard struct {
+	// told is what each server said of read_only at its next start before somebody set it.
+	told map[cluster.Endpoint]cluster.Tri
 	// starts is how a monitor found the switches when it first met each server after a start.
 	starts map[cluster.Endpoint]mysqlnode.AtStart
 	// roles reports that the bus has roles; active is empty while nobody has that one.
@@ -111,9 +113,10 @@ func (p *program) heard(ctx context.Context, pairs *config.Pairs, t config.Tag) 
 }
 
 func heardOf(snap cluster.Snapshot) heard {
-	h := heard{starts: map[cluster.Endpoint]mysqlnode.AtStart{}, quarantine: map[cluster.Endpoint]string{}}
+	h := heard{told: map[cluster.Endpoint]cluster.Tri{}, starts: map[cluster.Endpoint]mysqlnode.AtStart{}, quarantine: map[cluster.Endpoint]string{}}
 	for node, views := range snap.Observations {
 		for _, o := range views {
+			h.hear(node, o.Server.StartsClosed)
 			if o.ReadOnlyAtStart != cluster.Unknown {
 				h.starts[node] = mysqlnode.AtStart{ReadOnly: o.ReadOnlyAtStart, SuperReadOnly: o.SuperReadOnlyAtStart}
 			}
@@ -132,9 +135,21 @@ func heardOf(snap cluster.Snapshot) heard {
 				last = r
 			}
 		}
+		for _, r := range reports {
+			if r.Order == last.Order {
+				h.hear(node, r.StartsClosed)
+			}
+		}
 		if last.Deed == cluster.DeedQuarantine && node != h.active {
 			h.quarantine[node] = cmp.Or(last.Errant, last.Reason, "its agent does not say which")
 		}
 	}
 	return h
+}
+
+// hear enters what one program was told; a server that may come up open counts as one that does.
+func (h heard) hear(node cluster.Endpoint, told cluster.Tri) {
+	if told == cluster.No || h.told[node] == cluster.Unknown {
+		h.told[node] = told
+	}
 }

@@ -131,7 +131,7 @@ func (i *inspector) Inspect(ctx context.Context, what control.Inspection) ([]con
 	}
 	defer func() { _ = c.Close() }()
 	other := i.tag.Other(what.Node)
-	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, AtStart: i.heard.starts[what.Node], Peer: other,
+	found, err := c.Check(ctx, mysqlnode.CheckOptions{Role: role, StartsClosed: i.heard.told[what.Node], AtStart: i.heard.starts[what.Node], Peer: other,
 		Ours: i.users(), PeerFacts: i.facts[other](), Active: i.active(), Quarantine: i.heard.quarantine[what.Node],
 		Durability: i.durability()})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -125,6 +126,41 @@ func TestQuarantineIsWhatTheNewestReportSays(t *testing.T) {
 		s.Assignment.Active = nodeB
 		if got := heardOf(s).quarantine[nodeB]; got != "" {
 			t.Errorf("%s: the active is in quarantine: %q", c.name, got)
+		}
+	}
+}
+
+// What a server told of its next start counts, whoever was told, and one that may come up open is one that does.
+func TestHowAServerComesUpIsWhatItTold(t *testing.T) {
+	const unknown, yes, no = cluster.Unknown, cluster.Yes, cluster.No
+	type list []cluster.Tri
+	for _, c := range []struct {
+		name     string
+		monitors list
+		agents   map[cluster.Epoch]list // by the order that they have read
+		want     cluster.Tri
+	}{
+		{"nobody", list{unknown, unknown}, map[cluster.Epoch]list{3: {unknown}}, unknown},
+		{"a monitor", list{unknown, yes, unknown}, nil, yes},
+		{"an agent", list{unknown}, map[cluster.Epoch]list{3: {yes}}, yes},
+		{"one of two agents", nil, map[cluster.Epoch]list{3: {yes, unknown}}, yes},
+		{"one monitor otherwise", list{yes, no, yes}, map[cluster.Epoch]list{3: {yes}}, no},
+		{"the agent otherwise", list{yes}, map[cluster.Epoch]list{3: {no}}, no},
+		{"an agent that went away before", list{unknown}, map[cluster.Epoch]list{2: {no, yes}, 3: {unknown}}, unknown},
+	} {
+		views, reports := map[string]cluster.Observation{}, map[string]cluster.Report{}
+		for i, told := range c.monitors {
+			views[fmt.Sprint(i)] = cluster.Observation{Server: cluster.Server{StartsClosed: told}, ReadOnlyAtStart: no}
+		}
+		for epoch, told := range c.agents {
+			for i := range told {
+				reports[fmt.Sprint(epoch, i)] = cluster.Report{Order: cluster.Order{Epoch: epoch, Version: 1}, StartsClosed: told[i]}
+			}
+		}
+		h := heardOf(cluster.Snapshot{Observations: map[cluster.Endpoint]map[string]cluster.Observation{nodeB: views},
+			Reports: map[cluster.Endpoint]map[string]cluster.Report{nodeB: reports}})
+		if got := h.told[nodeB]; got != c.want {
+			t.Errorf("%s was told: %v, want %v", c.name, got, c.want)
 		}
 	}
 }

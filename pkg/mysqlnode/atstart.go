@@ -9,7 +9,8 @@ import (
 
 // startsClosed finds whether the server comes up with read_only=1, and with
 // super_read_only=1 where there is one. What the server still tells of its
-// configuration counts more than what was seen at its last start.
+// configuration counts more than what it told before the switches were set, and
+// that more than what was seen at its last start.
 func (k *checker) startsClosed(ctx context.Context) error {
 	const item, superItem = "read_only at start", "super_read_only at start"
 	next, err := k.conn.nextStart(ctx)
@@ -34,7 +35,7 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	}
 
 	lapsed := next.readOnlyLapsed || next.superLapsed
-	found, how := startValue(next.ReadOnly, k.options.AtStart.ReadOnly, lapsed)
+	found, how := startValue(next.ReadOnly, k.options.StartsClosed, k.options.AtStart.ReadOnly, lapsed)
 	switch found {
 	case cluster.Yes:
 		k.ok(item, "on, "+how)
@@ -46,7 +47,7 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	if !k.conn.dialect.superReadOnly || found == cluster.No {
 		return nil
 	}
-	found, how = startValue(next.SuperReadOnly, k.options.AtStart.SuperReadOnly, next.superLapsed)
+	found, how = startValue(next.SuperReadOnly, cluster.Unknown, k.options.AtStart.SuperReadOnly, next.superLapsed)
 	switch found {
 	case cluster.Yes:
 		k.ok(superItem, "on, "+how)
@@ -58,14 +59,16 @@ func (k *checker) startsClosed(ctx context.Context) error {
 	return nil
 }
 
-// startValue prefers what is configured; what was seen counts unless that start
-// had a value that has lapsed since.
-func startValue(configured, seen cluster.Tri, lapsed bool) (value cluster.Tri, how string) {
+// startValue prefers what is configured, then what was told; neither that nor what
+// was seen counts where the last start had a value that has lapsed since.
+func startValue(configured, told, seen cluster.Tri, lapsed bool) (value cluster.Tri, how string) {
 	switch {
 	case configured != cluster.Unknown:
 		return configured, "set by the configuration"
 	case lapsed:
 		return cluster.Unknown, ""
+	case told != cluster.Unknown:
+		return told, "as the server told before it was set"
 	}
 	return seen, "as seen at the first contact after a start"
 }

@@ -80,6 +80,13 @@ func TestCheckForetellsTheNextStart(t *testing.T) {
 					t.Errorf("%s, seen on at the start: %+v", name, f)
 				}
 			}
+			for told, severity := range map[cluster.Tri]Severity{cluster.Yes: SeverityOK, cluster.No: SeverityFail} {
+				list, err := conn.Check(t.Context(), CheckOptions{StartsClosed: told, AtStart: AtStart{-told, cluster.Yes}})
+				must(t, err)
+				if f := find(t, list, readOnly); f.Severity != severity || !strings.Contains(f.Text, "as the server told") {
+					t.Errorf("%s, told %v and seen %v: %+v", name, told, -told, f)
+				}
+			}
 			continue
 		}
 		s.kill()
@@ -134,7 +141,7 @@ func TestStartsClosed(t *testing.T) {
 }
 
 // What came from SET PERSIST at the last start, and is kept no longer, says
-// nothing of the next one, and nor does what was seen at that start.
+// nothing of the next one, and nor does what was told then, or seen at that start.
 func TestWhatIsNoLongerKeptIsNoConfiguration(t *testing.T) {
 	mysql9.need(t)
 	const readOnly, super = "read_only at start", "super_read_only at start"
@@ -172,7 +179,7 @@ func TestWhatIsNoLongerKeptIsNoConfiguration(t *testing.T) {
 		seen := AtStart{cluster.TriOf(ro), cluster.TriOf(sro)}
 		conn := s.connect(agentUser)
 		check := func(when string, want [2]Severity) {
-			list, err := conn.Check(t.Context(), CheckOptions{AtStart: seen})
+			list, err := conn.Check(t.Context(), CheckOptions{StartsClosed: seen.ReadOnly, AtStart: seen})
 			must(t, err)
 			for i, item := range []string{readOnly, super} {
 				if want[i] == "" {

@@ -50,8 +50,10 @@ type AtStart struct{ ReadOnly, SuperReadOnly cluster.Tri }
 type CheckOptions struct {
 	// Role whose grants are looked at; empty for none.
 	Role Role
-	// AtStart are the switches as seen at the first contact after a start.
-	AtStart AtStart
+	// StartsClosed is what a monitor or an agent was told that read_only will be at the
+	// next start, AtStart are the switches as seen at the first contact after the last.
+	StartsClosed cluster.Tri
+	AtStart      AtStart
 	// Peer is the other member, from which this server should replicate; empty to skip.
 	Peer cluster.Endpoint
 	// Active is the member that is active; empty when that is not known.
