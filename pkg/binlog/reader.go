@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -104,14 +106,11 @@ func (r *Reader) from(ctx context.Context, logs []cluster.BinaryLog, each func(c
 func (r *Reader) stream(ctx context.Context, logs []cluster.BinaryLog, take func(*replication.BinlogEvent) (enough bool, err error)) error {
 	// Over TLS where the server has it, as all other sessions.
 	syncer, events, err := r.open(logs[0], &tls.Config{InsecureSkipVerify: true})
+	if err != nil && strings.Contains(err.Error(), noTLS) {
+		syncer, events, err = r.open(logs[0], nil)
+	}
 	if err != nil {
-		var answer *mysql.MyError
-		if errors.As(err, &answer) {
-			return err
-		}
-		if syncer, events, err = r.open(logs[0], nil); err != nil {
-			return err
-		}
+		return err
 	}
 	defer syncer.Close()
 	name, last := logs[0].Name, logs[len(logs)-1]
@@ -139,16 +138,24 @@ func (r *Reader) stream(ctx context.Context, logs []cluster.BinaryLog, take func
 	}
 }
 
+// noTLS is in what the library says of a server without TLS; anything else that
+// keeps it from TLS is no reason to do without.
+const noTLS = "does not support TLS"
+
 func (r *Reader) open(log cluster.BinaryLog, t *tls.Config) (*replication.BinlogSyncer, *replication.BinlogStreamer, error) {
 	var number [4]byte
 	if _, err := rand.Read(number[:]); err != nil {
 		return nil, nil, err
 	}
+	var dial client.Dialer
+	if t == nil {
+		dial = dialDiscreetly
+	}
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
 		// A number that another replica has would end its session.
 		ServerID: binary.LittleEndian.Uint32(number[:]) | 1<<31,
 		Flavor:   string(r.opts.Flavor), Host: r.opts.Addr.Host(), Port: uint16(r.opts.Addr.Port()),
-		User: r.opts.User, Password: r.opts.Password.Reveal(), TLSConfig: t,
+		User: r.opts.User, Password: r.opts.Password.Reveal(), TLSConfig: t, Dialer: dial,
 		TimestampStringLocation: time.UTC, DisableRetrySync: true, VerifyChecksum: true,
 		HeartbeatPeriod: time.Second, ReadTimeout: 10 * time.Second,
 		Logger: slog.New(slog.DiscardHandler), EventCacheCount: 128,
