@@ -71,7 +71,7 @@ func Build(sub Subject, s cluster.Snapshot, refused *Failure, seen *Tracker, now
 			Leader: v.Leader, Order: v.Order.String(), Reason: v.Reason, Candidate: v.Candidate, Held: v.Held,
 			Blockers: v.Blockers, Notes: v.Notes,
 			WayOut:        failover.WayOut(p.Tag, s),
-			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive && refused == nil,
+			WouldFailOver: len(v.Blockers) == 0 && p.ServiceMode == cluster.ActivePassive && refused == nil && s.Leader.ID != "" && s.Pause == nil,
 		}
 	}
 	if s.Pause != nil {
@@ -220,7 +220,7 @@ func serverOf(sub Subject, s cluster.Snapshot, seen *Tracker, now time.Time, nod
 }
 
 // bestView picks the view that is shown of a server: one that was answered
-// before one that was not, the longest run before a shorter.
+// before one that was not, and of several that of the monitor whose name comes first.
 func bestView(views map[string]cluster.Observation) (cluster.Observation, bool) {
 	all := slices.Collect(maps.Values(views))
 	if len(all) == 0 {

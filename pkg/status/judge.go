@@ -109,10 +109,8 @@ func (f *findings) roles(sub Subject, s cluster.Snapshot) {
 // strangers tells of servers that are not those that the pair knew, or that may not
 // understand what they replicate.
 func (f *findings) strangers(s cluster.Snapshot) {
-	var active cluster.Server
-	for _, o := range s.Observations[f.t.Active] {
-		active = o.Server
-	}
+	seen, _ := bestView(s.Observations[f.t.Active])
+	active := seen.Server
 	for _, srv := range f.t.Servers {
 		for _, o := range s.Observations[srv.Node] {
 			if !o.Answered() {

@@ -42,4 +42,12 @@ func TestStrangersAreTold(t *testing.T) {
 	if got := told(func(s *cluster.Snapshot) { spoil(s, nodeA, older) }, CodeOlder); got != "" {
 		t.Errorf("an older active: %q", got)
 	}
+	for range 20 {
+		if got := told(func(s *cluster.Snapshot) {
+			spoil(s, nodeB, older)
+			s.Observations[nodeA]["mon2"] = cluster.Observation{Monitor: "mon2", Node: nodeA, Cause: cluster.CauseRefused}
+		}, CodeOlder); got == "" {
+			t.Fatal("an older passive, and a monitor that has never seen the active: nothing is told")
+		}
+	}
 }
