@@ -134,12 +134,7 @@ func (s *Service) History(ctx context.Context, p cluster.Pair, n int) ([]Happeni
 	out := make([]Happening, 0, len(events))
 	for i := len(events) - 1; i >= 0; i-- {
 		e := events[i]
-		h := Happening{Tag: p.Tag, ID: e.ID, Kind: e.Kind, Epoch: e.Assignment.Epoch, Record: e.Assignment, Reason: e.Reason, Actor: e.Actor, Steps: e.Steps}
-		if ms := streamMS(e.ID); ms > 0 {
-			at := time.UnixMilli(ms).UTC()
-			h.Time = &at
-		}
-		out = append(out, h)
+		out = append(out, Happening{Tag: p.Tag, ID: e.ID, Time: cluster.DateOf(streamMS(e.ID)), Kind: e.Kind, Epoch: e.Assignment.Epoch, Record: e.Assignment, Reason: e.Reason, Actor: e.Actor, Steps: e.Steps})
 	}
 	return out, nil
 }

@@ -86,16 +86,13 @@ func (s *Service) Resume(ctx context.Context, p cluster.Pair) (Paused, error) {
 
 func (o *Paused) fill(p cluster.Pause) {
 	o.Actor, o.Reason = p.Actor, p.Reason
-	if p.SinceMS > 0 {
-		at := time.UnixMilli(p.SinceMS).UTC()
-		o.Since = &at
-	}
+	o.Since = cluster.DateOf(p.SinceMS)
 }
 
 func pausedWords(p cluster.Pause) string {
 	text := "paused by " + p.Actor
-	if p.SinceMS > 0 {
-		text += time.UnixMilli(p.SinceMS).UTC().Format(" since 2006-01-02 15:04:05 UTC")
+	if at := cluster.DateOf(p.SinceMS); at != nil {
+		text += at.Format(" since 2006-01-02 15:04:05 UTC")
 	}
 	if p.Reason != "" {
 		text += ": " + p.Reason

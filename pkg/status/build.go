@@ -144,14 +144,11 @@ func (t *Tag) server(node cluster.Endpoint) *Server {
 
 // redisTime turns a time of Redis's clock into a date and how long ago it was by the same clock.
 func redisTime(ms, nowMS int64) (*time.Time, *Seconds) {
-	if ms == 0 {
-		return nil, nil
+	at := cluster.DateOf(ms)
+	if at == nil || nowMS == 0 {
+		return at, nil
 	}
-	at := time.UnixMilli(ms).UTC()
-	if nowMS == 0 {
-		return &at, nil
-	}
-	return &at, secondsOf(time.Duration(max(0, nowMS-ms)) * time.Millisecond)
+	return at, secondsOf(time.Duration(max(0, nowMS-ms)) * time.Millisecond)
 }
 
 func assignmentOf(a cluster.Assignment, nowMS int64) *Assignment {
