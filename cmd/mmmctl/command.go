@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"strings"
 	"syscall"
 
 	"github.com/google/uuid"
@@ -93,7 +94,11 @@ func (p *program) told(err error) error {
 	if e.Hint != "" {
 		text += " (" + e.Hint + ")"
 	}
-	return daemon.Exit(e.Exit, errors.New(text))
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		lines[i] = control.Printable(l)
+	}
+	return daemon.Exit(e.Exit, errors.New(strings.Join(lines, "\n")))
 }
 
 func codeName(exit int) string {
@@ -168,15 +173,31 @@ type adapter struct{ *redisbus.Bus }
 
 func (a adapter) FileRequest(ctx context.Context, u cluster.UniqSign, r cluster.Request) error {
 	err := a.Bus.FileRequest(ctx, u, r)
-	if errors.Is(err, redisbus.ErrBusy) {
-		return busy{err}
+	switch {
+	case errors.Is(err, redisbus.ErrBusy):
+		return named{err, control.ErrBusy}
+	case notFiled(err):
+		return named{err, control.ErrNotFiled}
 	}
 	return err
 }
 
-type busy struct{ error }
+// notFiled reports whether the bus has said that it wrote nothing. A user who may write and
+// not tell of it is refused when the request is there.
+func notFiled(err error) bool {
+	_, kind := errors.AsType[*redisbus.WrongTypeError](err)
+	_, value := errors.AsType[*redisbus.ValueError](err)
+	refused, is := errors.AsType[*redisbus.Error](err)
+	return kind || value || is && refused.Answer() != "" && refused.Answer() != "NOPERM"
+}
 
-func (b busy) Unwrap() []error { return []error{b.error, control.ErrBusy} }
+// named is an error under a name that control knows.
+type named struct {
+	error
+	name error
+}
+
+func (n named) Unwrap() []error { return []error{n.error, n.name} }
 
 func wakes(ctx context.Context, bus *redisbus.Bus, signs []cluster.UniqSign) <-chan struct{} {
 	sub := bus.Subscribe(ctx, redisbus.Channels{UniqSigns: signs})

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
 )
@@ -127,6 +129,7 @@ func TestVerbs(t *testing.T) {
 		{"list --conf " + away, 69, "mysql3308", "127.0.0.1:3"},
 		{"list -o json --conf " + away, 69, `"code": "bus-unreachable"`, "127.0.0.1:3"},
 		{"switchover --tag mysql3308 --yes --conf " + away, 69, "", "127.0.0.1:3"},
+		{"durability --tag mysql3308 --conf " + away, 69, "", "127.0.0.1:3"},
 		{"check --tag mysql3308", 69, "as monitor: connect to 127.0.0.1:1", "agent's grants are not checked"},
 		{"check --tag mysql3308 -o json --agent-conf " + agent, 69, `"agent": "connect to 127.0.0.1:1`, ""},
 		{"list -o xml", 2, "", "xml"},
@@ -147,6 +150,32 @@ func TestVerbs(t *testing.T) {
 		}
 		if strings.Contains(out+err, "canary") {
 			t.Errorf("%s: shows a password", c.args)
+		}
+	}
+}
+
+// What others have written on the bus is shown, never obeyed by the terminal, and where it
+// keeps a request from being filed that is said.
+func TestTextsOfOthers(t *testing.T) {
+	conf := stage(t, cluster.RequestDone)
+	pairs, _ := config.LoadPairs(conf)
+	client := redis.NewClient(&redis.Options{Addr: pairs.Redis.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	for _, c := range []struct {
+		key, value, args string
+		code             int
+		says             string
+	}{
+		{"mmm:{u1}:pause", `{"actor":"eve\u001b[31m","reason":"x\ny"}`, "pause --tag mysql3308", 0, "eve[31m: x y"},
+		{"mmm:{u1}:request", `{"id":"1","verb":"acknowledge","actor":"eve\u001b[31m","state":"filed"}`, "acknowledge --tag mysql3308", 5, "acknowledge by eve[31m is filed"},
+		{"mmm:{u1}:request", "garbage", "acknowledge --tag mysql3308", 1, "redis-cli DEL 'mmm:{u1}:request'; nothing was filed"},
+	} {
+		if err := client.Set(t.Context(), c.key, c.value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		code, out, err := run(append(strings.Fields(c.args), "--conf", conf)...)
+		if text := out + err; code != c.code || !strings.Contains(text, c.says) || strings.Contains(text, "\x1b") {
+			t.Errorf("%s with %s: exit %d, want %d\n%q", c.args, c.value, code, c.code, text)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func (p *program) file(ctx context.Context, r *request, ask func(*control.Servic
 		Unasked: r.yes,
 		Confirm: func(plan control.Plan) error { return p.confirm(plan, r.yes) },
 		Progress: func(at time.Duration, text string) {
-			fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), text)
+			fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), control.Printable(text))
 		},
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *program) file(ctx context.Context, r *request, ask func(*control.Servic
 	if p.form == "json" {
 		return control.PrintJSON(p.out, r.verb, out)
 	}
-	_, err = fmt.Fprintln(p.out, out.Answer)
+	_, err = fmt.Fprintln(p.out, control.Printable(out.Answer))
 	return err
 }
 

@@ -75,7 +75,7 @@ func (p *program) each(ctx context.Context, do func(*control.Service, config.Tag
 		}
 		all = append(all, out)
 		if p.form != "json" {
-			fmt.Fprintln(p.out, out.Text)
+			fmt.Fprintln(p.out, control.Printable(out.Text))
 		}
 	}
 	if first != nil {

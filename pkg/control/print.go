@@ -24,8 +24,9 @@ func PrintJSON(w io.Writer, name string, what any) error {
 	return enc.Encode(map[string]any{"schema_version": SchemaVersion, name: what})
 }
 
-// printable takes out what a terminal would obey.
-func printable(s string) string {
+// Printable takes out of a text in which others may have had a hand what a terminal would
+// obey; it is one line then.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n', r == '\t':
@@ -41,19 +42,19 @@ func printable(s string) string {
 func PrintPlan(w io.Writer, p Plan) {
 	switch {
 	case p.Refused != "":
-		fmt.Fprintf(w, "Failover of %s to %s will be refused, as it looks from here:\n  ! %s\n", p.Tag, p.To, printable(p.Refused))
+		fmt.Fprintf(w, "Failover of %s to %s will be refused, as it looks from here:\n  ! %s\n", p.Tag, p.To, Printable(p.Refused))
 		return
 	case p.Verb == cluster.VerbFailover:
 		fmt.Fprintf(w, "Failover of %s against the rules: %s is to be active, not %s\n", p.Tag, p.To, p.From)
 	default:
 		fmt.Fprintf(w, "Switchover of %s: %s (active in epoch %d) -> %s\n", p.Tag, p.From, p.Epoch, p.To)
 	}
-	fmt.Fprintf(w, "identify %s will carry it out:\n", printable(p.Leader))
+	fmt.Fprintf(w, "identify %s will carry it out:\n", Printable(p.Leader))
 	for i, s := range p.Steps {
-		fmt.Fprintf(w, "  %d. %s\n", i+1, printable(s))
+		fmt.Fprintf(w, "  %d. %s\n", i+1, Printable(s))
 	}
 	for _, s := range p.Warnings {
-		fmt.Fprintf(w, "  ! %s\n", printable(s))
+		fmt.Fprintf(w, "  ! %s\n", Printable(s))
 	}
 }
 
@@ -63,7 +64,7 @@ func PrintRows(w io.Writer, rows []Row) error {
 	fmt.Fprintln(t, "TAG\tUNIQSIGN\tACTIVE\tPHASE\tEPOCH\tPAUSED\tWHY")
 	for _, r := range rows {
 		if r.Error != nil {
-			fmt.Fprintf(t, "%s\t%s\t?\t?\t?\t?\t%s\n", r.Tag, r.UniqSign, printable(r.Error.Message))
+			fmt.Fprintf(t, "%s\t%s\t?\t?\t?\t?\t%s\n", r.Tag, r.UniqSign, Printable(r.Error.Message))
 			continue
 		}
 		paused, active := "no", string(r.Active)
@@ -73,7 +74,7 @@ func PrintRows(w io.Writer, rows []Row) error {
 		if active == "" {
 			active = "none"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Tag, r.UniqSign, printable(active), printable(r.Phase), r.Epoch, printable(paused), printable(r.Why))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Tag, r.UniqSign, Printable(active), Printable(r.Phase), r.Epoch, Printable(paused), Printable(r.Why))
 	}
 	return t.Flush()
 }
@@ -87,7 +88,7 @@ func PrintHistory(w io.Writer, events []Happening) error {
 			at = e.Time.Format("2006-01-02T15:04:05.000Z")
 		}
 		a := e.Record
-		fmt.Fprintf(&b, "%s  %s  epoch %s  %s", at, e.Tag, a.Order(), printable(e.Kind))
+		fmt.Fprintf(&b, "%s  %s  epoch %s  %s", at, e.Tag, a.Order(), Printable(e.Kind))
 		switch {
 		case a.From != "" && a.To != "" && a.From != a.To:
 			fmt.Fprintf(&b, "  %s -> %s", a.From, a.To)
@@ -103,13 +104,13 @@ func PrintHistory(w io.Writer, events []Happening) error {
 			{"why", reason}, {"proof", a.Proof.Words()}, {"loss", a.Loss}, {"by", e.Actor},
 		} {
 			if l.text != "" {
-				fmt.Fprintf(&b, "    %-6s %s\n", l.name, printable(l.text))
+				fmt.Fprintf(&b, "    %-6s %s\n", l.name, Printable(l.text))
 			}
 		}
 		for _, s := range e.Steps {
-			fmt.Fprintf(&b, "    %+10.1f ms  %s", s.MS, printable(s.Name))
+			fmt.Fprintf(&b, "    %+10.1f ms  %s", s.MS, Printable(s.Name))
 			if s.Err != "" {
-				fmt.Fprintf(&b, ": %s", printable(s.Err))
+				fmt.Fprintf(&b, ": %s", Printable(s.Err))
 			}
 			b.WriteByte('\n')
 		}
@@ -127,16 +128,16 @@ func PrintChecked(w io.Writer, all []Checked) error {
 		}
 		fmt.Fprintf(&b, "[%s] %s\n", c.Tag, c.Node)
 		for _, role := range slices.Sorted(maps.Keys(c.Errors)) {
-			fmt.Fprintf(&b, "  %-7s  as %s: %s\n", FindingFail, role, printable(c.Errors[role]))
+			fmt.Fprintf(&b, "  %-7s  as %s: %s\n", FindingFail, role, Printable(c.Errors[role]))
 		}
 		for _, f := range c.Findings {
-			fmt.Fprintf(&b, "  %-7s  %s: %s\n", f.Severity, printable(f.Item), printable(f.Text))
+			fmt.Fprintf(&b, "  %-7s  %s: %s\n", f.Severity, Printable(f.Item), Printable(f.Text))
 			fix := "fix"
 			if f.FixOn != "" {
-				fix += ", on " + printable(f.FixOn)
+				fix += ", on " + Printable(f.FixOn)
 			}
 			for l := range strings.Lines(f.Fix) {
-				fmt.Fprintf(&b, "           %s: %s\n", fix, printable(strings.TrimRight(l, "\n")))
+				fmt.Fprintf(&b, "           %s: %s\n", fix, Printable(strings.TrimRight(l, "\n")))
 			}
 		}
 	}

@@ -10,30 +10,30 @@ import (
 // PrintQuarantine writes what is known of a server that is to rejoin.
 func PrintQuarantine(w io.Writer, q Quarantine) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s, beside the active %s: %s\n  %s\n", q.Node, q.Tag, q.Active, q.State, printable(q.Reason))
+	fmt.Fprintf(&b, "%s of %s, beside the active %s: %s\n  %s\n", q.Node, q.Tag, q.Active, q.State, Printable(q.Reason))
 	for _, n := range q.Notes {
-		fmt.Fprintf(&b, "  note: %s\n", printable(n))
+		fmt.Fprintf(&b, "  note: %s\n", Printable(n))
 	}
 	if q.WayOut != "" {
-		fmt.Fprintf(&b, "  way out: %s\n", printable(q.WayOut))
+		fmt.Fprintf(&b, "  way out: %s\n", Printable(q.WayOut))
 	}
 	if q.Refused != "" {
-		fmt.Fprintf(&b, "  --discard would be refused: %s\n", printable(q.Refused))
+		fmt.Fprintf(&b, "  --discard would be refused: %s\n", Printable(q.Refused))
 	}
 	if q.Unread != "" {
-		fmt.Fprintf(&b, "  not shown: %s\n", printable(q.Unread))
+		fmt.Fprintf(&b, "  not shown: %s\n", Printable(q.Unread))
 	}
 	for _, t := range q.Transactions {
 		at := "at an unknown time"
 		if t.Time != nil {
 			at = t.Time.Format(time.RFC3339)
 		}
-		fmt.Fprintf(&b, "%s  %s\n", printable(t.GTID), at)
+		fmt.Fprintf(&b, "%s  %s\n", Printable(t.GTID), at)
 		for _, s := range t.Statements {
-			fmt.Fprintf(&b, "    statement  %s\n", printable(s))
+			fmt.Fprintf(&b, "    statement  %s\n", Printable(s))
 		}
 		for _, c := range t.Changes {
-			fmt.Fprintf(&b, "    %s  %s\n", c.Kind, printable(c.Table))
+			fmt.Fprintf(&b, "    %s  %s\n", c.Kind, Printable(c.Table))
 			printFields(&b, "before", c.Before)
 			printFields(&b, "after", c.After)
 		}
@@ -58,7 +58,7 @@ func printFields(b *strings.Builder, name string, all []Field) {
 		if f.Value != nil {
 			value = fmt.Sprintf("%q", *f.Value)
 		}
-		fmt.Fprintf(b, " %s=%s", printable(f.Name), value)
+		fmt.Fprintf(b, " %s=%s", Printable(f.Name), value)
 	}
 	b.WriteByte('\n')
 }

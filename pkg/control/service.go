@@ -11,6 +11,9 @@ import (
 // ErrBusy is in the chain of what FileRequest returns while another request is filed or running.
 var ErrBusy = errors.New("another request is under way")
 
+// ErrNotFiled is in the chain of what FileRequest returns when it is known that the request was not filed.
+var ErrNotFiled = errors.New("the request was not filed")
+
 // Bus is what control needs of the bus.
 type Bus interface {
 	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)

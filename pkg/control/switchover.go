@@ -129,6 +129,9 @@ func (s *Service) file(ctx context.Context, ask Asked, req cluster.Request, snap
 		if errors.Is(err, ErrBusy) {
 			return out, &Error{Code: "busy", Exit: ExitRefused, Message: err.Error(), Hint: "mmm-status shows it; try again when it has ended", Err: err}
 		}
+		if errors.Is(err, ErrNotFiled) {
+			return out, &Error{Code: "not-filed", Exit: ExitFailed, Message: err.Error() + "; nothing was filed", Err: err}
+		}
 		// The order may have been written before the answer was lost.
 		return out, &Error{Code: "outcome-unknown", Exit: ExitUnknown, Err: err,
 			Message: fmt.Sprintf("file the request: %v; it is not known whether it was filed", err), Hint: "look at mmm-status before you try again"}

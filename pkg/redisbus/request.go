@@ -47,7 +47,11 @@ func (b *Bus) FileRequest(ctx context.Context, u cluster.UniqSign, r cluster.Req
 			return b.wrap(op, &ValueError{Key: k.request(), Text: err.Error()})
 		}
 		if other != nil && !other.State.Ended() {
-			return fmt.Errorf("%s: %w: %s to %s by %s is %s", op, ErrBusy, other.Verb, other.To, other.Actor, other.State)
+			what := other.Verb
+			if other.To != "" {
+				what += " to " + string(other.To)
+			}
+			return fmt.Errorf("%s: %w: %s by %s is %s", op, ErrBusy, what, other.Actor, other.State)
 		}
 		answer, err := b.run(ctx, op, fileRequestScript, []string{k.request()}, before, text, requestLife.Milliseconds(), k.look())
 		if err != nil || answer[0] != "moved" {
