@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +29,8 @@ Statements about accounts are for the active only: they replicate, and become
 errant transactions elsewhere. Lines like read_only=ON belong in the
 configuration file of the server itself.
 
-Exit codes: 0 nothing is wrong (unknown things are listed), 3 warnings, 5 a
-prerequisite is missing or a login is refused, 69 a server is not reached.`,
+Exit codes: 0 nothing is wrong (unknown things are listed), 3 warnings, or the bus
+is not reached, 5 a prerequisite is missing or a login is refused, 69 a server is not reached.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&agentConf, "agent-conf", daemon.DefaultAgentConf, "the agent's `FILE`, for its login")
@@ -50,7 +52,12 @@ prerequisite is missing or a login is refused, 69 a server is not reached.`,
 		}
 		all := []control.Checked{}
 		for _, t := range tags {
-			all = append(all, control.Check(ctx, newInspector(t, agent, p.flags.Conf, p.heard(ctx, pairs, t)), t.Pair, roles)...)
+			told, err := p.heard(ctx, pairs, t)
+			if err != nil {
+				fmt.Fprintf(p.err, "mmmctl: who is active in %s, what is promised and what is in quarantine is not known: %s\n", t.Tag, control.Printable(err.Error()))
+				code = max(code, daemon.ExitDegraded)
+			}
+			all = append(all, control.Check(ctx, newInspector(t, agent, p.flags.Conf, told), t.Pair, roles)...)
 		}
 		for _, c := range all {
 			code = max(code, c.Exit)
@@ -79,11 +86,19 @@ func (p *program) agentLogin(path string, asked bool) (*config.Agent, error) {
 		}
 		_ = f.Close()
 	}
+	return loadAgent(path)
+}
+
+// loadAgent reads the agent's file, for which --conf is not the flag here.
+func loadAgent(path string) (*config.Agent, error) {
 	agent, faults := config.LoadAgent(path)
-	if err := faults.Err(); err != nil {
-		return nil, err
+	err := faults.Err()
+	if e, is := errors.AsType[*config.Error](err); is {
+		for i := range e.Faults {
+			e.Faults[i].Hint = strings.Replace(e.Faults[i].Hint, "--conf", "--agent-conf", 1)
+		}
 	}
-	return agent, nil
+	return agent, err
 }
 
 // heard is what the bus tells about a tag beyond what its servers do.
@@ -102,14 +117,14 @@ type heard struct {
 }
 
 // heard asks the bus. Without a bus, a monitor or an agent that much is not known.
-func (p *program) heard(ctx context.Context, pairs *config.Pairs, t config.Tag) heard {
+func (p *program) heard(ctx context.Context, pairs *config.Pairs, t config.Tag) (heard, error) {
 	bus := p.open(pairs)
 	defer func() { _ = bus.Close() }()
 	snap, err := bus.Snapshot(ctx, t.UniqSign)
 	if err != nil {
-		return heard{}
+		return heard{}, err
 	}
-	return heardOf(snap)
+	return heardOf(snap), nil
 }
 
 func heardOf(snap cluster.Snapshot) heard {

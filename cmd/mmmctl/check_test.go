@@ -57,6 +57,9 @@ func TestCheckOfARefusedLogin(t *testing.T) {
 			t.Errorf("not for both servers: %q", want)
 		}
 	}
+	if !strings.Contains(err, "who is active in mysql3308, what is promised and what is in quarantine is not known: read everything of u1: redis 127.0.0.1:3") {
+		t.Error("does not say what it looks at without Redis")
+	}
 	if strings.Contains(out+err, "canary") {
 		t.Error("shows a password")
 	}

@@ -132,6 +132,8 @@ func TestVerbs(t *testing.T) {
 		{"durability --tag mysql3308 --conf " + away, 69, "", "127.0.0.1:3"},
 		{"check --tag mysql3308", 69, "as monitor: connect to 127.0.0.1:1", "agent's grants are not checked"},
 		{"check --tag mysql3308 -o json --agent-conf " + agent, 69, `"agent": "connect to 127.0.0.1:1`, ""},
+		{"check --agent-conf /nonexistent.conf", 78, "", "give the right one with --agent-conf"},
+		{"rejoin --tag mysql3308 --node 127.0.0.1:2 --agent-conf /nonexistent.conf", 78, "", "give the right one with --agent-conf"},
 		{"list -o xml", 2, "", "xml"},
 		{"frobnicate", 2, "", "frobnicate"},
 		{"list --conf /nonexistent.conf", 78, "", "/nonexistent.conf"},

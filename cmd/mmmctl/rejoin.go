@@ -44,7 +44,7 @@ It logs in as the agent does, or as --user, whose password is in MYSQL_PWD or as
 for the rows REPLICATION SLAVE, SELECT and TRIGGER on *.* are needed, for --discard also INSERT, UPDATE and DELETE
 on the tables, CREATE and DROP on the schema of epoch_table, and what an agent has.
 
-Exit codes: 0 it replicates, 3 something holds it up, 5 refused by a safety rule or nothing to discard,
+Exit codes: 0 it replicates, 1 it has discarded and does not replicate yet, 3 something holds it up, 5 refused by a safety rule or nothing to discard,
 6 not finished: the same command goes on, 69 a server or the bus is not reached.`,
 		Example: `  mmmctl rejoin --tag mysql3308 --node 10.0.21.5:3308
   mmmctl rejoin --tag mysql3308 --node 10.0.21.5:3308 --user root --discard`,
@@ -84,7 +84,7 @@ Exit codes: 0 it replicates, 3 something holds it up, 5 refused by a safety rule
 			Pair: tag.Pair, Node: at, With: with, Discard: discard,
 			Confirm: func(q control.Quarantine) error {
 				_ = control.PrintQuarantine(p.err, q)
-				fmt.Fprintf(p.err, "%d transactions of %s will be lost for good, and what is in its binary logs alone\n", q.Count, q.Node)
+				fmt.Fprintln(p.err, lostFor(q))
 				return p.sure(yes, "nothing was changed")
 			},
 			Progress: func(text string) { fmt.Fprintln(p.err, text) },
@@ -105,11 +105,19 @@ Exit codes: 0 it replicates, 3 something holds it up, 5 refused by a safety rule
 	return cmd
 }
 
+// lostFor says what a discard loses.
+func lostFor(q control.Quarantine) string {
+	if q.State == "unfinished" {
+		return fmt.Sprintf("what is in the binary logs of %s alone will be lost for good; its rows are taken back already", q.Node)
+	}
+	return fmt.Sprintf("%d transactions of %s will be lost for good, and what is in its binary logs alone", q.Count, q.Node)
+}
+
 // rejoinLogin is how the servers are logged in to: as the agent, or as user.
 func (p *program) rejoinLogin(path, user string) (config.Agent, error) {
-	agent, faults := config.LoadAgent(path)
+	agent, err := loadAgent(path)
 	if user == "" {
-		return *agent, faults.Err()
+		return *agent, err
 	}
 	login := config.Agent{User: user, Database: agent.Database, Charset: agent.Charset, ConnectTimeout: cmp.Or(agent.ConnectTimeout, time.Second)}
 	if password, given := os.LookupEnv(passwordVariable); given {
