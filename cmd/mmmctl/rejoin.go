@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/config"
@@ -70,7 +69,7 @@ Exit codes: 0 it replicates, 1 it has discarded and does not replicate yet, 3 so
 		if err != nil {
 			return err
 		}
-		login, err := p.rejoinLogin(agentConf, user)
+		login, err := p.rejoinLogin(ctx, agentConf, user)
 		if err != nil {
 			return err
 		}
@@ -85,7 +84,7 @@ Exit codes: 0 it replicates, 1 it has discarded and does not replicate yet, 3 so
 			Confirm: func(q control.Quarantine) error {
 				_ = control.PrintQuarantine(p.err, q)
 				fmt.Fprintln(p.err, lostFor(q))
-				return p.sure(yes, "nothing was changed")
+				return p.sure(ctx, yes, "nothing was changed")
 			},
 			Progress: func(text string) { fmt.Fprintln(p.err, text) },
 		})
@@ -114,7 +113,7 @@ func lostFor(q control.Quarantine) string {
 }
 
 // rejoinLogin is how the servers are logged in to: as the agent, or as user.
-func (p *program) rejoinLogin(path, user string) (config.Agent, error) {
+func (p *program) rejoinLogin(ctx context.Context, path, user string) (config.Agent, error) {
 	agent, err := loadAgent(path)
 	if user == "" {
 		return *agent, err
@@ -124,13 +123,6 @@ func (p *program) rejoinLogin(path, user string) (config.Agent, error) {
 		login.Password = cluster.Secret(password)
 		return login, nil
 	}
-	in, isFile := p.in.(*os.File)
-	if !isFile || !term.IsTerminal(int(in.Fd())) {
-		return login, daemon.Usagef("the password of %s: it is not in %s, and nobody is there to ask", user, passwordVariable)
-	}
-	fmt.Fprintf(p.err, "Password of %s: ", user)
-	text, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(p.err)
-	login.Password = cluster.Secret(text)
+	login.Password, err = p.password(ctx, user)
 	return login, err
 }

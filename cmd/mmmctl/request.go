@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/config"
@@ -121,7 +118,7 @@ func (p *program) file(ctx context.Context, r *request, ask func(*control.Servic
 	out, err := ask(service, tag, control.Asked{
 		Pair: tag.Pair, To: to, Reason: r.reason, Timeout: r.timeout,
 		Unasked: r.yes,
-		Confirm: func(plan control.Plan) error { return p.confirm(plan, r.yes) },
+		Confirm: func(plan control.Plan) error { return p.confirm(ctx, plan, r.yes) },
 		Progress: func(at time.Duration, text string) {
 			fmt.Fprintf(p.err, "%8.3f s  %s\n", at.Seconds(), control.Printable(text))
 		},
@@ -147,25 +144,7 @@ func (p *program) completeNode(*cobra.Command, []string, string) ([]string, cobr
 }
 
 // confirm shows the plan and asks, where somebody is there to answer.
-func (p *program) confirm(plan control.Plan, yes bool) error {
+func (p *program) confirm(ctx context.Context, plan control.Plan, yes bool) error {
 	control.PrintPlan(p.err, plan)
-	return p.sure(yes, "nothing was filed")
-}
-
-// sure asks whether to go on, where somebody is there to answer; undone says what a no leaves.
-func (p *program) sure(yes bool, undone string) error {
-	if yes {
-		return nil
-	}
-	in, isFile := p.in.(*os.File)
-	if !isFile || !term.IsTerminal(int(in.Fd())) {
-		return &control.Error{Code: "usage", Exit: control.ExitUsage, Message: "nobody is there to ask: standard input is no terminal; " + undone, Hint: "--yes goes on without asking"}
-	}
-	fmt.Fprint(p.err, "Go on? [y/N] ")
-	answer, _ := bufio.NewReader(in).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return &control.Error{Code: "declined", Exit: control.ExitFailed, Message: "not done: " + undone}
+	return p.sure(ctx, yes, "nothing was filed")
 }
