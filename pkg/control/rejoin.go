@@ -432,16 +432,17 @@ func (r Rejoin) end(ctx context.Context, s *Service, q Quarantine, cannot error,
 			return q, err
 		}
 	}
+	// A person may have taken a minute to answer.
+	now, err := r.With.Sample(ctx, r.Node)
+	if err != nil {
+		return q, err
+	}
+	snap, err := s.opt.Bus.Snapshot(ctx, r.Pair.UniqSign)
+	if err != nil || activeOf(snap) != q.Active || snap.Assignment.Phase != cluster.PhaseSteady ||
+		now.Executed != node.Executed || now.ReadOnly != cluster.Yes || now.Channel.Configured && !now.Channel.Stopped() {
+		return q, refuse("changed", fmt.Sprintf("nothing was discarded on %s: something changed meanwhile", r.Node), "look again")
+	}
 	if q.State != "unfinished" {
-		// A person may have taken a minute to answer.
-		now, err := r.With.Sample(ctx, r.Node)
-		if err != nil {
-			return q, err
-		}
-		snap, err := s.opt.Bus.Snapshot(ctx, r.Pair.UniqSign)
-		if err != nil || activeOf(snap) != q.Active || now.Executed != node.Executed || now.ReadOnly != cluster.Yes || now.Channel.Configured && !now.Channel.Stopped() {
-			return q, refuse("changed", fmt.Sprintf("nothing was discarded on %s: something changed meanwhile", r.Node), "look again")
-		}
 		if err := r.With.Undo(ctx, q.Errant, q.keep, q.all); err != nil {
 			if noted, _, lost := r.With.Unfinished(context.WithoutCancel(ctx)); lost != nil || noted == q.Errant {
 				return q, &Error{Code: "unfinished", Exit: ExitUnknown, Err: err, Message: err.Error(), Hint: "their rows may be taken back: the same command finds out, and goes on"}

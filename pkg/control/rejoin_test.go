@@ -238,22 +238,31 @@ func TestRejoinLooksAgain(t *testing.T) {
 		"the server replicates":   func(_ *fakeBus, f *fakeReturning) { f.node.Channel.IO = cluster.ThreadYes },
 		"the server has more":     func(_ *fakeBus, f *fakeReturning) { f.node.Executed = uuidA + ":1-9," + uuidB + ":1-8" },
 		"another one is active":   func(b *fakeBus, _ *fakeReturning) { b.snap.Assignment.Active = nodeB },
+		"a change of role begins": func(b *fakeBus, _ *fakeReturning) { b.snap.Assignment.Phase = cluster.PhaseSwitching },
 		"the bus is not there":    func(b *fakeBus, _ *fakeReturning) { b.down = errors.New("refused") },
 		"the person says no then": nil,
 	} {
-		t.Run(name, func(t *testing.T) {
-			bus, with := quarantined(), newReturning()
-			_, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with, Discard: true, Confirm: func(Quarantine) error {
-				if change == nil {
-					return errors.New("no")
+		for state, noted := range map[string][2]string{
+			"errant": {}, "unfinished": {uuidB + ":6-7", uuidA + ":1-9," + uuidB + ":1-5"},
+		} {
+			t.Run(name+", "+state, func(t *testing.T) {
+				bus, with := quarantined(), newReturning()
+				with.noted = noted
+				_, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with, Discard: true, Confirm: func(q Quarantine) error {
+					if q.State != state {
+						t.Errorf("state %q", q.State)
+					}
+					if change == nil {
+						return errors.New("no")
+					}
+					change(bus, with)
+					return nil
+				}})
+				if err == nil || with.undone != nil || with.forgot != "" {
+					t.Errorf("%v, %d undone, kept %q", err, len(with.undone), with.forgot)
 				}
-				change(bus, with)
-				return nil
-			}})
-			if err == nil || with.undone != nil || with.forgot != "" {
-				t.Errorf("%v, %d undone, kept %q", err, len(with.undone), with.forgot)
-			}
-		})
+			})
+		}
 	}
 }
 
