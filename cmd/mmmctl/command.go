@@ -28,6 +28,8 @@ type program struct {
 	form     string
 	out, err io.Writer
 	in       io.Reader
+	// busHint is what a person may do about a bus that does not answer.
+	busHint string
 }
 
 func newCommand() *cobra.Command {
@@ -86,6 +88,10 @@ func (p *program) told(err error) error {
 	var e *control.Error
 	if !errors.As(err, &e) {
 		e = &control.Error{Code: codeName(daemon.CodeOf(err)), Message: err.Error(), Exit: daemon.CodeOf(err), Err: err}
+	}
+	if bus, is := errors.AsType[*redisbus.Error](e.Err); is && e.Exit == daemon.ExitUnreachable && e.Hint == "" && bus.WayOut() == "" {
+		hinted := *e
+		hinted.Hint, e = p.busHint, &hinted
 	}
 	if p.form == "json" {
 		_ = control.PrintJSON(p.out, "error", e)
@@ -154,6 +160,7 @@ func (p *program) one() (*config.Pairs, config.Tag, error) {
 
 func (p *program) open(pairs *config.Pairs) *redisbus.Bus {
 	r := pairs.Redis.OrAddr(p.flags.Redis)
+	p.busHint = fmt.Sprintf("is Redis at %s up, and reachable from here? Section [redis] of %s says where it is", r, p.flags.Conf)
 	return redisbus.New(tags.BusOptions(r, "mmmctl"))
 }
 

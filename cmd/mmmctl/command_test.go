@@ -126,7 +126,7 @@ func TestVerbs(t *testing.T) {
 		{"history", 0, "the only writable server", ""},
 		{"history -o json -n 1", 0, `"kind": "started"`, ""},
 		{"history -n 0", 2, "", "--count"},
-		{"list --conf " + away, 69, "mysql3308", "127.0.0.1:3"},
+		{"list --conf " + away, 69, "mysql3308", "connection refused (is Redis at 127.0.0.1:3 up, and reachable from here? Section [redis] of " + away},
 		{"list -o json --conf " + away, 69, `"code": "bus-unreachable"`, "127.0.0.1:3"},
 		{"switchover --tag mysql3308 --yes --conf " + away, 69, "", "127.0.0.1:3"},
 		{"durability --tag mysql3308 --conf " + away, 69, "", "127.0.0.1:3"},
