@@ -95,8 +95,8 @@ func (p *program) listCommand() *cobra.Command {
 		Short: "List the tags: active, phase, epoch, pause, why",
 		Long: `list shows each tag as the bus has it.
 
-Exit codes, the worst of the tags: 0 good, 3 paused, in a change of role, or no
-automatic failover would happen now, 4 no active, 69 the bus does not answer.`,
+Exit codes, the worst of the tags: 0 good, 3 paused, in a change of role, no automatic
+failover would happen now, or a record cannot be read, 4 no active, 69 the bus does not answer.`,
 		Args: cobra.NoArgs,
 		RunE: p.verb(func(ctx context.Context, _ []string) error {
 			pairs, tags, code, err := p.tags(true)

@@ -290,6 +290,9 @@ func TestListExits(t *testing.T) {
 		{"the record is broken", ExitDegraded, pair, func(s *cluster.Snapshot) {
 			s.Assignment, s.AssignmentFault, s.Legacy.Active = cluster.Assignment{}, "no epoch", nodeA
 		}},
+		{"another record is broken, as that of a pause", ExitDegraded, pair, func(s *cluster.Snapshot) {
+			s.Verdict, s.Faults = &cluster.Verdict{}, []string{"key 'mmm:{u1}:pause' cannot be read"}
+		}},
 		{"the predecessor's", 0, pair, func(s *cluster.Snapshot) {
 			s.Assignment, s.Leader, s.Legacy.Active = cluster.Assignment{}, cluster.Leader{}, nodeA
 		}},
@@ -304,8 +307,14 @@ func TestListExits(t *testing.T) {
 	} {
 		b := newBus()
 		b.change(c.change)
-		if r := service(b).List(context.Background(), []cluster.Pair{c.pair})[0]; r.Exit != c.want {
+		r := service(b).List(context.Background(), []cluster.Pair{c.pair})[0]
+		if r.Exit != c.want {
 			t.Errorf("%s: exit %d, want %d", c.name, r.Exit, c.want)
+		}
+		for _, fault := range b.snap.Faults {
+			if !strings.Contains(r.Why, fault) {
+				t.Errorf("%s: why is %q", c.name, r.Why)
+			}
 		}
 	}
 }

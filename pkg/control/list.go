@@ -30,8 +30,8 @@ type Row struct {
 	Paused   bool          `json:"paused"`
 	PausedBy string        `json:"paused_by,omitempty"`
 	Why      string        `json:"why"`
-	// Exit is 0 when the tag is well, 3 when it is paused, changes its role, or an
-	// automatic failover would not happen now, 4 when nobody is active or takes
+	// Exit is 0 when the tag is well, 3 when it is paused, changes its role, an
+	// automatic failover would not happen now, or a record cannot be read, 4 when nobody is active or takes
 	// writes, 69 when the bus does not answer.
 	Exit int `json:"exit_code"`
 	// Error is set when the tag could not be read; then nothing else is known.
@@ -96,6 +96,9 @@ func (r *Row) fill(s cluster.Snapshot) {
 	default:
 		r.Why = "no mmm-identify leads"
 	}
+	if len(s.Faults) > 0 {
+		r.Why += "; a record on the bus cannot be read: " + s.Faults[0]
+	}
 }
 
 // judge sets Exit as mmm-status does, as far as one look at the bus tells.
@@ -104,7 +107,7 @@ func (r *Row) judge(p cluster.Pair, s cluster.Snapshot) {
 	switch {
 	case r.Active == "" || r.Phase == phaseHeld || r.Phase == phaseNoActive:
 		r.Exit = ExitNoActive
-	case r.Paused || s.AssignmentFault != "" || a.Exists() && a.Phase != cluster.PhaseSteady:
+	case r.Paused || s.AssignmentFault != "" || len(s.Faults) > 0 || a.Exists() && a.Phase != cluster.PhaseSteady:
 		r.Exit = ExitDegraded
 	case p.ServiceMode == cluster.ActiveActive:
 	case s.Verdict != nil && len(s.Verdict.Blockers) > 0, s.Leader.ID == "" && a.Exists():
