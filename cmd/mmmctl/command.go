@@ -89,7 +89,7 @@ func (p *program) told(err error) error {
 	if !errors.As(err, &e) {
 		e = &control.Error{Code: codeName(daemon.CodeOf(err)), Message: err.Error(), Exit: daemon.CodeOf(err), Err: err}
 	}
-	if bus, is := errors.AsType[*redisbus.Error](e.Err); is && e.Exit == daemon.ExitUnreachable && e.Hint == "" && bus.WayOut() == "" {
+	if bus, is := errors.AsType[*redisbus.Error](e.Err); is && e.Exit == daemon.ExitUnreachable && e.Hint == "" && bus.WayOut() == "" && !unreadable(bus) {
 		hinted := *e
 		hinted.Hint, e = p.busHint, &hinted
 	}
@@ -192,10 +192,15 @@ func (a adapter) FileRequest(ctx context.Context, u cluster.UniqSign, r cluster.
 // notFiled reports whether the bus has said that it wrote nothing. A user who may write and
 // not tell of it is refused when the request is there.
 func notFiled(err error) bool {
+	refused, is := errors.AsType[*redisbus.Error](err)
+	return unreadable(err) || is && refused.Answer() != "" && refused.Answer() != "NOPERM"
+}
+
+// unreadable reports whether a record stands in the way, which err names with the way out.
+func unreadable(err error) bool {
 	_, kind := errors.AsType[*redisbus.WrongTypeError](err)
 	_, value := errors.AsType[*redisbus.ValueError](err)
-	refused, is := errors.AsType[*redisbus.Error](err)
-	return kind || value || is && refused.Answer() != "" && refused.Answer() != "NOPERM"
+	return kind || value
 }
 
 // named is an error under a name that control knows.

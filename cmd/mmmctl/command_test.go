@@ -171,6 +171,7 @@ func TestTextsOfOthers(t *testing.T) {
 		{"mmm:{u1}:pause", `{"actor":"eve\u001b[31m","reason":"x\ny"}`, "pause --tag mysql3308", 0, "eve[31m: x y"},
 		{"mmm:{u1}:request", `{"id":"1","verb":"acknowledge","actor":"eve\u001b[31m","state":"filed"}`, "acknowledge --tag mysql3308", 5, "acknowledge by eve[31m is filed"},
 		{"mmm:{u1}:request", "garbage", "acknowledge --tag mysql3308", 1, "redis-cli DEL 'mmm:{u1}:request'; nothing was filed"},
+		{"mmm:{u1}:events", "garbage", "history --tag mysql3308", 69, "redis-cli DEL 'mmm:{u1}:events'\n"},
 	} {
 		if err := client.Set(t.Context(), c.key, c.value, 0).Err(); err != nil {
 			t.Fatal(err)
