@@ -147,6 +147,8 @@ type Assignment struct {
 	LeaseMS int64 `json:"lease_ms,omitempty"`
 	// Known is who was behind each address when it was last seen whole: Server.Who.
 	Known map[Endpoint]string `json:"known,omitempty"`
+	// Replaced is who was told of as another server behind an address than Known says.
+	Replaced map[Endpoint]string `json:"replaced,omitempty"`
 }
 
 // Order names this state of the record.
@@ -163,7 +165,7 @@ func (a Assignment) Same(b Assignment) bool {
 	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
 		a.Durability == b.Durability && a.Configured == b.Configured && a.Waits == b.Waits && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
 		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss && a.Left == b.Left && a.Estimated == b.Estimated &&
-		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS && maps.Equal(a.Known, b.Known)
+		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS && maps.Equal(a.Known, b.Known) && maps.Equal(a.Replaced, b.Replaced)
 }
 
 // SameRoles reports whether a and b give the servers the same roles in the same phase.
@@ -179,6 +181,6 @@ func (a Assignment) IsEligible(e Endpoint) bool { return slices.Contains(a.Eligi
 
 // Clone returns a copy that shares nothing with a.
 func (a Assignment) Clone() Assignment {
-	a.Eligible, a.Known = slices.Clone(a.Eligible), maps.Clone(a.Known)
+	a.Eligible, a.Known, a.Replaced = slices.Clone(a.Eligible), maps.Clone(a.Known), maps.Clone(a.Replaced)
 	return a
 }

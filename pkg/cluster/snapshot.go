@@ -174,8 +174,10 @@ type Event struct {
 	Kind       string     `json:"kind"`
 	Tag        Tag        `json:"tag,omitempty"`
 	Assignment Assignment `json:"assignment"`
-	Reason     string     `json:"reason,omitempty"`
-	Actor      string     `json:"actor,omitempty"`
+	// Node is the server that it is about; empty where that is the pair.
+	Node   Endpoint `json:"node,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	Actor  string   `json:"actor,omitempty"`
 	// Steps is the timeline of a finished change of role, milliseconds since the fault was first seen.
 	Steps []Step `json:"steps,omitempty"`
 }

@@ -41,6 +41,11 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 	if s.rec.IsEligible(candidate.node) && s.acknowledging(candidate.node) && s.restarted(active) && !s.startsClosed(active) {
 		add(why(NotEligible, "%s was restarted, and may have acknowledged what %s has not received: it is waited for, or a person decides (mmmctl failover)", active.node, candidate.node))
 	}
+	for _, m := range []*member{active, candidate} {
+		if other := s.replaced(m); other != "" && s.rec.IsEligible(candidate.node) {
+			add(why(NotEligible, "%s: %s; %s was not seen replicating since: it waits for %s, or for a person (mmmctl failover)", m.node, other, candidate.node, active.node))
+		}
+	}
 	if !candidate.known {
 		add(why(Unreadable, "what %s has is not known: the predecessor's monitor does not tell, and it could not be asked", candidate.node))
 	}

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -268,9 +267,7 @@ func ruleRelax(s *situation) (Decision, bool) {
 		s.again(left)
 		return Decision{}, false
 	}
-	next := s.rec.Clone()
-	next.Version++
-	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == passive.node })
+	next := s.barring(passive)
 	next.Waits = strict && !safeguard.Off(safeguard.StrictKept)
 	if after == AwaitPatience {
 		s.st.awaitAt = s.now + AwaitAgain

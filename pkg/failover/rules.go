@@ -54,6 +54,7 @@ func init() {
 		{cluster.PhaseSteady, "loss-known", "the old active of a failover is back and closed, or replicates from the new one, and has not been compared since", "steady, with what was left behind, once", ruleLossKnown},
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
+		{cluster.PhaseSteady, "replaced", "another server is behind an address than the pair knew", "steady, told once, the passive not eligible until it is seen replicating", ruleReplaced},
 		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},
 		{cluster.PhaseSteady, "relax", "commits wait for the passive, and it acknowledges nothing: it is away, was restarted, receives nothing for 2 s, or commits wait for 2 s", "steady, the passive not eligible, and but for semisync-strict commits wait no longer", ruleRelax},
 		{cluster.PhaseSteady, "wait", "semisync or semisync-strict, and no commit waits: the passive is seen replicating from the active and acknowledging, and has received all that it had when that began", "steady, commits wait for the passive", ruleAwait},
@@ -61,7 +62,6 @@ func init() {
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
 		{cluster.PhaseSteady, "fail-back", "the primary host is the passive, well, and asked for (follow: by a client of the active) in every sample of failback_after", "switching", ruleFailback},
-		{cluster.PhaseSteady, "replaced", "another server is behind the address of an eligible passive", "steady, the passive not eligible until it is seen replicating", ruleReplaced},
 		{cluster.PhaseSteady, "epoch-table", "epoch_table was changed in mmm.conf", "steady, with the new one", ruleEpochTable},
 		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
@@ -147,7 +147,7 @@ func (s *situation) change(kind string, next cluster.Assignment, r cluster.Reaso
 	}
 	next.EpochTable = s.p.EpochTable
 	if next.Known == nil {
-		next.Known = s.rec.Known
+		next.Known, next.Replaced = s.rec.Known, s.rec.Replaced
 	}
 	s.promise(&next)
 	return Decision{

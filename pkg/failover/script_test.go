@@ -102,6 +102,8 @@ func (w *world) observe(node cluster.Endpoint, cause cluster.Cause, args map[str
 			server.Executed = value
 		case "id":
 			server.Identity = value
+		case "uid":
+			server.UID = value
 		case "uptime": // seconds
 			server.UptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "flavor":
@@ -278,6 +280,10 @@ func (w *world) expect(args map[string]string) error {
 			got = "no"
 			if w.last.Transition != nil {
 				got = "yes"
+			}
+		case "node": // that the event is about
+			if w.last.Transition != nil {
+				got = strings.TrimSuffix(string(w.last.Transition.Event.Node), ":1")
 			}
 		case "announced":
 			got = strconv.FormatBool(w.last.Transition != nil && w.last.Transition.Announce)

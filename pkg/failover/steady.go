@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -12,7 +11,7 @@ import (
 // ruleEligible records that the passive was seen replicating from the active in
 // this epoch: from now on it may be opened automatically.
 func ruleEligible(s *situation) (Decision, bool) {
-	passive, active := s.member(s.rec.Passive), s.member(s.rec.Active)
+	passive, active := s.itself(s.member(s.rec.Passive)), s.itself(s.member(s.rec.Active))
 	if passive.node == "" || s.rec.IsEligible(passive.node) || !passive.replicates(active.node) ||
 		active.life != alive || !s.errant(active, passive).IsEmpty() {
 		s.st.goal = goal{}
@@ -35,7 +34,6 @@ func ruleEligible(s *situation) (Decision, bool) {
 		next.Loss, next.Left = "", ""
 	}
 	text := fmt.Sprintf("%s replicates from %s and may take over", passive.node, active.node)
-	next.Known = maps.Clone(next.Known)
 	for _, m := range []*member{passive, active} {
 		if other := s.replaced(m); other != "" {
 			text += fmt.Sprintf("; of %s: %s, it was compared", m.node, other)
@@ -45,6 +43,7 @@ func ruleEligible(s *situation) (Decision, bool) {
 				next.Known = map[cluster.Endpoint]string{}
 			}
 			next.Known[m.node] = who
+			delete(next.Replaced, m.node)
 		}
 	}
 	d := s.change("eligible", next, why(Steady, "%s", text), false)
@@ -62,29 +61,50 @@ func (s *situation) replaced(m *member) string {
 	return m.server.Replaces(s.rec.Known[m.node])
 }
 
-// ruleReplaced takes a passive out that is not the server which became eligible: what was
-// seen of that one says nothing of this one.
-func ruleReplaced(s *situation) (Decision, bool) {
-	passive := s.member(s.rec.Passive)
-	if passive.node == "" || passive.life != alive || !s.rec.IsEligible(passive.node) {
-		return Decision{}, false
+// itself is m by its own sample alone where another server is behind its address than
+// the pair knew: what else was read of that address may be of the server before.
+func (s *situation) itself(m *member) *member {
+	if s.replaced(m) == "" {
+		return m
 	}
-	other := s.replaced(passive)
-	if other == "" {
-		return Decision{}, false
-	}
-	return s.without(passive, why(NotEligible, "%s: %s; it may not take over before it was compared and replicates", passive.node, other)), true
+	one := *m
+	one.executed, one.received = s.parse(m, m.server.Executed), s.parse(m, m.server.Channel.Received)
+	return &one
 }
 
-// without is the record without m among the eligible.
-func (s *situation) without(m *member, r cluster.Reason) Decision {
+// ruleReplaced tells once of another server behind an address than the pair knew. What was
+// seen of the one before says nothing of this one: the passive may not take over, from
+// whichever was replaced, before it is seen replicating again. An active stays the active:
+// it may be the same server with another identity.
+func ruleReplaced(s *situation) (Decision, bool) {
+	passive, active := s.member(s.rec.Passive), s.member(s.rec.Active)
+	for _, m := range []*member{active, passive} {
+		other, who := s.replaced(m), m.server.Who()
+		if m.life != alive || other == "" || s.rec.Replaced[m.node] == who && !s.rec.IsEligible(passive.node) {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s; it may not take over before it was compared and replicates", m.node, other)
+		if m == active {
+			text = fmt.Sprintf("%s, the active: %s; no role moves, and %s may not take over before it was compared with it and replicates", m.node, other, passive.node)
+		}
+		next := s.barring(passive)
+		if next.Replaced == nil {
+			next.Replaced = map[cluster.Endpoint]string{}
+		}
+		next.Replaced[m.node] = who
+		d := s.quietly("replaced", next, why(NotEligible, "%s", text))
+		d.Transition.Event.Node = m.node
+		return d, true
+	}
+	return Decision{}, false
+}
+
+// barring is the next record, without m among the eligible.
+func (s *situation) barring(m *member) cluster.Assignment {
 	next := s.rec.Clone()
 	next.Version++
 	next.Eligible = slices.DeleteFunc(next.Eligible, func(e cluster.Endpoint) bool { return e == m.node })
-	d := s.change("ineligible", next, r, false)
-	d.Transition.Next.Reason = s.rec.Reason
-	d.Transition.Next.Actor = s.rec.Actor
-	return d
+	return next
 }
 
 // caughtUp reports whether a passive that replicates has received what the
@@ -111,7 +131,7 @@ func ruleIneligible(s *situation) (Decision, bool) {
 	if s.rec.Durability.Acknowledged() || !s.rec.IsEligible(passive.node) || passive.life != dead || active.life != alive {
 		return Decision{}, false
 	}
-	return s.without(passive, why(NotEligible, "%s is away (%s) and may not take over before it has replicated from %s again", passive.node, orUnseen(passive), active.node)), true
+	return s.quietly("ineligible", s.barring(passive), why(NotEligible, "%s is away (%s) and may not take over before it has replicated from %s again", passive.node, orUnseen(passive), active.node)), true
 }
 
 // dateWhole keeps since when both servers are up, one of them is closed, and they

@@ -58,6 +58,7 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"epoch_table", a.EpochTable,
 		"lease_ms", strconv.FormatInt(a.LeaseMS, 10),
 		"known", encodeKnown(a.Known),
+		"replaced", encodeKnown(a.Replaced),
 	}
 }
 
@@ -124,6 +125,7 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 		Estimated:  d.flag("estimated"),
 		EpochTable: h["epoch_table"],
 		Known:      decodeKnown(h["known"]),
+		Replaced:   decodeKnown(h["replaced"]),
 	}
 	if h["since_ms"] != "" {
 		a.SinceMS = int64(d.number("since_ms"))

@@ -117,7 +117,11 @@ func (f *findings) strangers(s cluster.Snapshot) {
 				continue
 			}
 			if text := o.Server.Replaces(s.Assignment.Known[srv.Node]); text != "" {
-				f.noteOnce(CodeReplaced, fmt.Sprintf("%s: %s (%s)", srv.Node, text, failover.RejoinCommand(f.t.Tag, srv.Node)))
+				who, shows := "", srv.Node
+				if srv.Node == f.t.Active { // which is compared with the other, and not the other way about
+					who, shows = ", the active", f.t.Passive
+				}
+				f.noteOnce(CodeReplaced, fmt.Sprintf("%s%s: %s (%s)", srv.Node, who, text, failover.RejoinCommand(f.t.Tag, shows)))
 			}
 			if srv.Node == f.t.Passive && o.Server.Older(active) {
 				f.noteOnce(CodeOlder, fmt.Sprintf("%s is older than the active (%s, the active %s): no release is made to replicate from a newer one", srv.Node, o.Server.Version, active.Version))

@@ -26,6 +26,9 @@ func TestStrangersAreTold(t *testing.T) {
 	if got := told(func(s *cluster.Snapshot) { spoil(s, nodeB, other) }, CodeReplaced); !strings.Contains(got, "its server_id is 7, and was 1") || !strings.Contains(got, "mmmctl rejoin") {
 		t.Errorf("another server: %q", got)
 	}
+	if got := told(func(s *cluster.Snapshot) { spoil(s, nodeA, other) }, CodeReplaced); !strings.HasPrefix(got, string(nodeA)+", the active: another server") || !strings.Contains(got, "mmmctl rejoin --tag mysql3308 --node "+string(nodeB)) {
+		t.Errorf("another server in the place of the active: %q", got)
+	}
 	if got := told(func(s *cluster.Snapshot) {
 		spoil(s, nodeB, other)
 		spoil(s, nodeB, down(cluster.CauseRefused))
