@@ -284,13 +284,30 @@ func (p *pair) quarantine(snap cluster.Snapshot, node cluster.Endpoint) conditio
 		row("left behind", a.Loss)
 	}
 	rejoin := failover.RejoinCommand(p.name(), node)
-	fmt.Fprintf(&b, "\nWhat to do:\n* Look at these transactions: %[3]s\n  Apply to %[2]s what is to be kept.\n"+
+	b.WriteString("\nWhat to do:\n")
+	if other := replacedNow(snap, a.Active); other != "" {
+		fmt.Fprintf(&b, "* Find out first which of both has the data. Of %s, the active: %s.\n", a.Active, clean(other))
+	}
+	fmt.Fprintf(&b, "* Look at these transactions: %[3]s\n  Apply to %[2]s what is to be kept.\n"+
 		"* Then give them up: %[3]s --discard\n  Where that is refused, rebuild %[1]s from a copy of %[2]s.\n"+
 		"* It joins by itself. Until then nobody can take over from %[2]s.\n", node, orNone(a.Active), rejoin)
 	c.subject, c.body = "quarantine "+string(node), b.String()
 	c.overSubject = "out of quarantine " + string(node)
 	c.overBody = fmt.Sprintf("%s: %s has no transactions of its own any more and is back in the pair; the active is %s.\n", p.name(), node, orNone(a.Active))
 	return c
+}
+
+// replacedNow says in words that another server answers at node than the pair knew; empty
+// when none does.
+func replacedNow(snap cluster.Snapshot, node cluster.Endpoint) string {
+	for _, monitor := range slices.Sorted(maps.Keys(snap.Observations[node])) {
+		if o := snap.Observations[node][monitor]; o.Answered() {
+			if other := o.Server.Replaces(snap.Assignment.Known[node]); other != "" {
+				return other
+			}
+		}
+	}
+	return ""
 }
 
 // grants is an agent's account that may not do what a step needs.

@@ -1,6 +1,7 @@
 // Package notify tells people by mail what happened to a pair: each change of
-// role once, and each condition that a person should end; of a hold each other reason
-// for which it goes on, too.
+// role once, each server that takes another's place behind its address, and each
+// condition that a person should end; of a hold each other reason for which it goes
+// on, too.
 //
 // It reads the audit trail and the pair's records and decides nothing about
 // roles. However many agents run, one mail goes out for one thing: the agent that

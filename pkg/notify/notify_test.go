@@ -698,6 +698,23 @@ func TestAQuarantineIsToldOnce(t *testing.T) {
 	})
 }
 
+// Where the active may be the one that lacks something, the mail does not begin with how to discard it.
+func TestAQuarantineBesideAnotherActiveSaysSo(t *testing.T) {
+	play(t, func(s *scene) {
+		s.agent("one", nil)
+		s.report("one", nodeA, cluster.Report{Deed: cluster.DeedQuarantine, Errant: "0-1-17", Reason: "errant"})
+		s.redis.change(func(snap *cluster.Snapshot) {
+			snap.Assignment.Known = map[cluster.Endpoint]string{nodeB: "2"}
+			snap.Observations = map[cluster.Endpoint]map[string]cluster.Observation{nodeB: {"m": {Server: cluster.Server{Flavor: cluster.MariaDB, Identity: "7"}}}}
+		})
+		s.pass(20 * time.Second)
+		const want = "What to do:\n* Find out first which of both has the data. Of 10.0.21.7:3308, the active: another server than before is behind this address: its server_id is 7, and was 2.\n* Look"
+		if body := s.server.mails()[0].mail.Body; !strings.Contains(body, want) {
+			s.Error(body)
+		}
+	})
+}
+
 func TestMissingGrantsAreToldOnce(t *testing.T) {
 	play(t, func(s *scene) {
 		s.agent("one", nil)

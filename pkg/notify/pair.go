@@ -123,6 +123,9 @@ func (s *Service) event(p *pair, e cluster.Event) {
 		p.active = a.Active
 	}
 	switch e.Kind {
+	case "replaced":
+		s.replaced(p, e)
+		return
 	case "eligible", "ineligible", "loss known", "unblocked", "announced again", "unreadable":
 		return
 	case "rebuilt", "first start", "rolled back", "failover", "steady":
@@ -137,12 +140,17 @@ func (s *Service) event(p *pair, e cluster.Event) {
 	}
 	c := change{tag: p.name(), event: e, story: p.story, steps: p.stepsIn(e)}
 	p.story = nil
+	s.postEvent(p, e, "change "+e.ID, c.subject(), c.body())
+}
+
+// postEvent posts the mail that tells of e.
+func (s *Service) postEvent(p *pair, e cluster.Event, name, subject, body string) {
 	ms, _, _ := strings.Cut(e.ID, "-")
 	at, _ := strconv.ParseInt(ms, 10, 64)
 	s.post(&letter{
 		u: p.u, tag: p.name(),
-		notice: Notice{Name: "change " + e.ID, Fresh: at >= p.freshMS, Keep: keepChange},
-		mail:   s.compose(p, c.subject(), c.body(), a.Epoch, at),
+		notice: Notice{Name: name, Fresh: at >= p.freshMS, Keep: keepChange},
+		mail:   s.compose(p, subject, body, e.Assignment.Epoch, at),
 	})
 }
 
