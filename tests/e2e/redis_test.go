@@ -53,7 +53,7 @@ var alone = do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 // One pair lives through every bad state of Redis, one after the other: no role
 // moves, the application writes on, the log and mmm-status name the state and the
 // way out, and the pair is managed again at once when it is over.
-func TestBadStatesOfRedis(t *testing.T) {
+func TestBadStatesOfTheBus(t *testing.T) {
 	s := raise(t, options{})
 	w := s.write(1, 10*time.Millisecond)
 	c := s.Redis.Client().Conn()
