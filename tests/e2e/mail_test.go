@@ -159,6 +159,51 @@ func TestMailOfAQuarantine(t *testing.T) {
 	s.mailed(m, "failover")
 }
 
+// Each server of the pair comes up as another one, as without its auto.cnf: nobody loses
+// his role by it, there is one mail of each, and the pair is whole as before.
+func TestMailOfAnotherServer(t *testing.T) {
+	m := mailServer(t)
+	s := mailing(t, m, 2)
+	before := s.record()
+	ready := func() {
+		s.whole(s.a)
+		s.await(20*time.Second, func(ctx context.Context) error { return s.WaitReady(ctx, s.b) })
+	}
+	ready()
+	w := s.write(1, 10*time.Millisecond)
+	tool := func(args ...string) {
+		out, err := s.Tool(s.short(), "mmmctl", append(args, "--tag", harness.ServiceTag)...)
+		s.must(err)
+		if out.Code != 0 {
+			t.Fatal(out)
+		}
+	}
+	for _, x := range []struct {
+		server    *harness.Server
+		role, way string
+	}{
+		{s.a, "active", "discard nothing there"},
+		{s.b, "passive", "it is compared like any other"},
+	} {
+		tool("pause", "--reason", "auto.cnf") // so that the other does not take over meanwhile
+		x.server.Kill()
+		s.must(x.server.Rename())
+		s.must(x.server.Start(s.short()))
+		d := s.mailed(m, "another server behind "+string(x.server.Addr())+", the "+x.role)
+		tool("resume")
+		s.says(d, "another server than before is behind this address: its server_", "mmmctl rejoin --tag "+harness.ServiceTag+" --node "+string(s.b.Addr()), x.way)
+		t.Logf("as it arrived:\n%s\n%s", d.Subject, d.Body)
+		ready()
+		if now := s.record(); now.Epoch != before.Epoch {
+			t.Errorf("the role moved: %+v", now)
+		}
+	}
+	after := s.record()
+	s.a.Kill()
+	s.moved(after, s.b)
+	s.settle(s.b, w)
+}
+
 // A mail server that takes the connection and says nothing changes nothing about
 // a failover; what it did not take arrives when it recovers.
 func TestAMailServerThatHangs(t *testing.T) {

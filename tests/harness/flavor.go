@@ -533,3 +533,9 @@ func (s *Server) Impersonate(other *Server) (undo func() error, err error) {
 	}
 	return func() error { return name(s.uuid) }, name(other.uuid)
 }
+
+// Rename gives a stopped server an identity that none had before.
+func (s *Server) Rename() error {
+	s.opts.ID += 100
+	return s.identify(filepath.Join(s.dir, "data"))
+}
