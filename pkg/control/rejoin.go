@@ -145,6 +145,9 @@ func (s *Service) Rejoin(ctx context.Context, r Rejoin) (Quarantine, error) {
 	if err := r.judge(&q, node, active, report, told, a.Known[r.Node]); err != nil {
 		return q, err
 	}
+	if other := active.Replaces(a.Known[q.Active]); other != "" {
+		q.Notes = append(q.Notes, fmt.Sprintf("find out first which of both has the data; of %s, the active: %s", q.Active, other))
+	}
 	if q.State != "errant" {
 		if r.Discard {
 			return q, refuse("not-errant", fmt.Sprintf("nothing is to be discarded on %s: %s", r.Node, q.Reason), q.WayOut)

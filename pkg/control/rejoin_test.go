@@ -322,6 +322,9 @@ func TestRejoinNotes(t *testing.T) {
 		{"an older release", func(f *fakeReturning) { f.node.Version, f.active.Version = "8.4.9", "9.7.4" }, "older than the active"},
 		{"another patch of one release", func(f *fakeReturning) { f.node.Version, f.active.Version = "9.7.3", "9.7.4-2" }, ""},
 		{"a newer release", func(f *fakeReturning) { f.node.Version, f.active.Version = "10.11.2", "10.5.30" }, ""},
+		{"another active than the record knows", func(f *fakeReturning) {
+			bus.snap.Assignment.Known = map[cluster.Endpoint]string{nodeA: "x"}
+		}, "find out first which of both has the data; of " + string(nodeA) + ", the active: another server than before is behind this address: its server_uuid is " + uuidA + ", and was x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			with := newReturning()
