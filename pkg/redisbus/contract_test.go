@@ -289,6 +289,9 @@ func TestSnapshotNamesWhatItCannotRead(t *testing.T) {
 			if (snap.AssignmentFault != "") != (key == k.assignment()) {
 				t.Errorf("assignment fault %q of %s", snap.AssignmentFault, key)
 			}
+			if (snap.Pause != nil) != (key == k.pause()) {
+				t.Errorf("paused %+v by %s", snap.Pause, key)
+			}
 		}
 		s.do(t, "FLUSHALL")
 		s.do(t, "SADD", k.members(), nodeA, "no address", "")
@@ -301,7 +304,7 @@ func TestSnapshotNamesWhatItCannotRead(t *testing.T) {
 		s.do(t, "HSET", k.report(nodeA), "a", "null", "b", `{"agent":"c","node":"`+nodeA+`"}`)
 		s.do(t, "HSET", k.assignment(), "epoch", "3", "version", "1", "phase", "steady", "active", "x y")
 		snap := must[cluster.Snapshot](t)(b.Snapshot(t.Context(), sign))
-		if len(snap.Faults) != 9 || snap.AssignmentFault == "" || snap.Assignment.Exists() {
+		if len(snap.Faults) != 9 || snap.AssignmentFault == "" || snap.Assignment.Exists() || snap.Pause == nil {
 			t.Errorf("%d faults:\n%s", len(snap.Faults), strings.Join(snap.Faults, "\n"))
 		}
 	})

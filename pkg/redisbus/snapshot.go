@@ -224,6 +224,9 @@ func (r *reader) fault(key, fault string) {
 	if key == r.keys.assignment() {
 		r.s.AssignmentFault = fault
 	}
+	if key == r.keys.pause() { // whoever wrote it meant to hold the pair
+		r.s.Pause = &cluster.Pause{Actor: "somebody", Reason: "the record of the pause cannot be read"}
+	}
 }
 
 func (r *reader) address(key, value string) (cluster.Endpoint, bool) {
