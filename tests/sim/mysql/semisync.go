@@ -50,8 +50,14 @@ func (s *Server) LetCommitsGo(now time.Duration, ours bool) {
 func (s *Server) Acknowledge() (does bool) {
 	s.acks.replica = true
 	s.touch()
-	return s.ch.acks && s.ch.io == cluster.ThreadYes
+	return s.Acknowledges()
 }
+
+// Acknowledges reports whether its receiver runs and acknowledges.
+func (s *Server) Acknowledges() bool { return s.ch.acks && s.ch.io == cluster.ThreadYes }
+
+// Acknowledgers is how many receivers acknowledge what is committed here.
+func (s *Server) Acknowledgers() int { return s.acks.serves }
 
 // waiting is how many commits wait for an acknowledgement.
 func (s *Server) waiting() (n int) {
@@ -67,6 +73,6 @@ func (s *Server) acksShown() cluster.Acks {
 	return cluster.Acks{
 		Source:  cluster.TriOf(s.acks.wait > 0 && !s.degraded),
 		Clients: s.acks.serves, Waiting: s.waiting(),
-		Replica: cluster.TriOf(s.ch.acks && s.ch.io == cluster.ThreadYes),
+		Replica: cluster.TriOf(s.Acknowledges()),
 	}
 }

@@ -20,6 +20,7 @@ const (
 	SawDurabilityAsked
 	SawDurabilityConfigured
 	SawStrict
+	SawPromiseBack
 	SawFailoverRefused
 	SawFailoverHung
 	SawFailoverHungUnasked
@@ -114,6 +115,7 @@ var counterNames = [countersEnd]string{
 	SawDurabilityAsked:         "an operator had another durability promised",
 	SawDurabilityConfigured:    "mmm.conf had another durability promised",
 	SawStrict:                  "an agent saw to it that commits wait under a strict promise",
+	SawPromiseBack:             "what was promised for acknowledged writes came back after a heal",
 	SawLeaseOver:               "a failover had the proof that the leases of the old active were over",
 	SawFailoverRefused:         "a failover took the risk of a refusing port",
 	SawFailoverHung:            "a failover took the risk of a hung server with the closing order queued",

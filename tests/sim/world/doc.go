@@ -7,8 +7,9 @@
 // goes wrong until its time is over, then everything heals, and the world runs on
 // until the pair is well again. Then the next round of faults begins in the same
 // world, if there is one: with daemons and servers that have a past, and the active
-// where the round before has left it. The Judge is told of everything that changes and
-// says whether a promise was broken. The same schedule gives the same events.
+// where the round before has left it. After the last one some worlds run on until the pair
+// keeps again what it promises for acknowledged writes. The Judge is told of everything
+// that changes and says whether a promise was broken. The same schedule gives the same events.
 //
 // A fault is a kind with what it happens to; it begins at a time, or some
 // microseconds after the record has come to a phase. What is drawn is the swarm: a

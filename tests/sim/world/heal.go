@@ -81,7 +81,14 @@ func (w *world) check() {
 		}
 	case !w.writing && w.level():
 		w.tell("")
-		w.over = !w.again()
+		switch {
+		case w.again():
+		case w.spec.Lasts:
+			w.writing = true
+			w.await()
+		default:
+			w.over = true
+		}
 		return
 	}
 	if now-w.healed >= mostHealing {

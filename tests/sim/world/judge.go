@@ -105,6 +105,9 @@ func (v *Violation) String() string {
 //	L1  after the heal the pair is writable
 //	L2  after the heal the passive replicates, or is in quarantine for a reason
 //	L3  an active that dies while all else is well is replaced before long
+//	L4  where acknowledged writes are to be on both servers, a healed pair comes to do so:
+//	    the record says that commits wait, they do, the passive alone acknowledges, and it
+//	    may take over
 //
 // With leases the proof that a lease is over counts like any other: nothing but
 // who overslept, and two Redis masters while hosts are cut off, makes it a risk. Whom
@@ -139,6 +142,7 @@ type Judge struct {
 	marks     map[cluster.Epoch]cluster.Endpoint
 	obeyed    map[string]cluster.Assignment
 	strict    strictness
+	promising promising
 	newest    cluster.Order // the newest that an agent obeyed
 
 	blocked   bool // by the last automatic failover

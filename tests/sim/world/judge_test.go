@@ -30,7 +30,7 @@ var stories = []story{
 }
 
 func TestJudge(t *testing.T) {
-	for _, c := range slices.Concat(stories, storiesOfRows, storiesOfStrict, storiesOfOpenings, storiesOfRecord, storiesOfLooks, storiesOfHeadless, storiesOfFinal, storiesOfLoss) {
+	for _, c := range slices.Concat(stories, storiesOfRows, storiesOfStrict, storiesOfOpenings, storiesOfRecord, storiesOfLooks, storiesOfHeadless, storiesOfFinal, storiesOfLoss, storiesOfPromise) {
 		t.Run(c.name, func(t *testing.T) {
 			h := begin(c.promise)
 			c.tell(h)

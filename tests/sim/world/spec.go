@@ -53,6 +53,8 @@ type Spec struct {
 	AckWait time.Duration `json:",omitempty"`
 	// Durability is what is promised for acknowledged writes; empty means async.
 	Durability cluster.Durability `json:",omitempty"`
+	// Lasts: the world lasts until the pair does again what it promises for acknowledged writes.
+	Lasts bool `json:",omitempty"`
 	// Clients write every WriteEvery each.
 	Clients    int
 	WriteEvery time.Duration
