@@ -45,7 +45,7 @@ func (in *Input) acknowledging(p Plan) Plan {
 	if in.Mine.Server.Acks.Replica == cluster.Yes || ch.Source != in.Peer || ch.IO != cluster.ThreadYes || ch.SQL != cluster.ThreadYes {
 		return p
 	}
-	if in.Theirs.Server.Acks.Source == cluster.Unknown {
+	if in.Theirs.Server.Acks.Source == cluster.Unknown || safeguard.Off(safeguard.AcksAnew) {
 		return p // it has no such plugin yet, and would not listen
 	}
 	if !p.Verified {

@@ -46,6 +46,8 @@ const (
 	StrictKept Safeguard = "no_strict_kept"
 	// RecordFirst: commits are let go when the record says that they do not wait, and not before.
 	RecordFirst Safeguard = "no_record_first"
+	// AcksAnew: where commits are to wait, a receiver that runs and does not acknowledge is connected anew.
+	AcksAnew Safeguard = "no_acks_anew"
 	// FailoverBlock: no second automatic failover follows while the block stands.
 	FailoverBlock Safeguard = "no_failover_block"
 	// WholeFirst: the block stands until the pair was whole for failover_block.

@@ -1,0 +1,5 @@
+//go:build mutant && no_acks_anew
+
+package safeguard
+
+const off = AcksAnew
