@@ -126,7 +126,7 @@ func ruleAwait(s *situation) (Decision, bool) {
 	if !s.rec.Durability.Acknowledged() || s.rec.Waits || !s.able(active, passive) {
 		return Decision{}, false
 	}
-	if left := s.st.awaitAt - s.now; left > 0 {
+	if left := s.st.awaitAt - s.now; left > 0 || s.st.awaitAt != 0 && safeguard.Off(safeguard.AwaitAgain) {
 		s.again(left)
 		return Decision{}, false
 	}

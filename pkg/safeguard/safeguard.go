@@ -48,6 +48,8 @@ const (
 	RecordFirst Safeguard = "no_record_first"
 	// AcksAnew: where commits are to wait, a receiver that runs and does not acknowledge is connected anew.
 	AcksAnew Safeguard = "no_acks_anew"
+	// AwaitAgain: that commits wait is tried again after it was given up since no agent could see to it.
+	AwaitAgain Safeguard = "no_await_again"
 	// FailoverBlock: no second automatic failover follows while the block stands.
 	FailoverBlock Safeguard = "no_failover_block"
 	// WholeFirst: the block stands until the pair was whole for failover_block.

@@ -1,0 +1,5 @@
+//go:build mutant && no_await_again
+
+package safeguard
+
+const off = AwaitAgain
