@@ -99,7 +99,10 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 	hello := r.Hello()
 	c.OnBroken(l.wake.Set)
 	_, err = engine.Ask(ctx, c, func(d *sender, reply func(struct{}, error)) {
-		if r.ch.acks = hello.acks; r.ch.acks {
+		if l.at(n) { // a greeting may come late, of a run that is over
+			r.ch.acks = hello.acks
+		}
+		if hello.acks {
 			d.acks = true
 			d.m.acks.serves++
 		}
