@@ -200,6 +200,9 @@ func (s *situation) receivedAll(active, passive *member) bool {
 	if ok && (want.IsEmpty() || active.fault != "") {
 		return false
 	}
+	if s.st.awaited != s.rec.Order() {
+		s.st.awaited, s.st.awaitedAt = s.rec.Order(), s.now
+	}
 	a, p := active.server.Acks, passive.server.Acks
 	if a.Source != cluster.Yes || a.Clients != 1 || p.Replica != cluster.Yes {
 		return false
@@ -208,6 +211,9 @@ func (s *situation) receivedAll(active, passive *member) bool {
 		return passive.executed.Union(passive.received).Contains(want)
 	}
 	have, at := s.holds(passive)
+	if at <= s.st.awaitedAt {
+		return false // MariaDB throws away what it has received when both threads are started anew
+	}
 	_, wrote := s.holds(active)
 	if s.st.goal.epoch != s.rec.Epoch || s.st.goal.at <= s.startedAt(passive) {
 		if wrote <= s.startedAt(passive) {

@@ -213,7 +213,7 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 	if is, _ := s.overridden(); is {
 		return s.unreadable(to)
 	}
-	if e := s.errant(from, to); !e.IsEmpty() && !s.wasNamed(from, to, e) {
+	if e := s.errant(from, to); !e.IsEmpty() && !s.wasNamed(from, to, e) && !s.givenBack(to, e) {
 		return why(Errant, "%s has transactions of its own that %s never had: %s", to.node, from.node, short(e.String())), false
 	}
 	have := s.parse(to, ready.Executed)
@@ -231,6 +231,12 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 // names the other since.
 func (s *situation) wasNamed(from, to *member, own gtid.Set) bool {
 	return (s.rec.Cause == causeRebuilt || s.openedByRows(from, to)) && s.namedLast(from, to) && own.WithoutOrigin(to.server.Identity).IsEmpty()
+}
+
+// givenBack reports whether a record that was lost demanded all of own when to was to be
+// opened: the role had been given back to it as it was.
+func (s *situation) givenBack(to *member, own gtid.Set) bool {
+	return s.rec.Cause == causeRebuilt && s.parse(to, s.rec.Target).Contains(own)
 }
 
 // namedLast reports whether the epoch rows of both tell that nobody was opened since

@@ -73,13 +73,16 @@ type State struct {
 	mute    time.Duration
 	heardOf gtid.Set
 	awaitAt time.Duration
-	remind  time.Duration // not before this the predecessor's agent is reminded
-	phase   cluster.Phase
-	phaseIn time.Duration // when the present phase was first seen
-	phaseOf cluster.Order // the order at which it was first seen
-	home    home
-	told    told
-	marks   []mark
+	// awaitedAt is when an agent was first heard to have commits wait under awaited.
+	awaited   cluster.Order
+	awaitedAt time.Duration
+	remind    time.Duration // not before this the predecessor's agent is reminded
+	phase     cluster.Phase
+	phaseIn   time.Duration // when the present phase was first seen
+	phaseOf   cluster.Order // the order at which it was first seen
+	home      home
+	told      told
+	marks     []mark
 }
 
 // Remembered is the newest assignment that the state knows.

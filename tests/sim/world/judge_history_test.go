@@ -288,6 +288,16 @@ func (h *history) giveBack() {
 		From: ja, To: jb, Cause: "the old active is back", Proof: cluster.ProofGone})
 }
 
+// rebuiltAfterAll has Redis lose the record that gives b the role back, and b get it
+// nevertheless, after a while.
+func (h *history) rebuiltAfterAll() {
+	h.RedisFault(h.tick(), false)
+	h.change("rebuilt", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: ja, To: jb, Cause: "Redis lost the assignment"})
+	h.t += unseen
+	h.promote(cluster.ProofFenced)
+	h.open(jb)
+}
+
 // forgottenAndGivenBack has Redis forget that b took over, and the role go back to a, which
 // has a row that b has not.
 func (h *history) forgottenAndGivenBack() {

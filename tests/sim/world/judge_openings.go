@@ -281,7 +281,7 @@ func (j *Judge) waiting(e cluster.Endpoint) (n int) {
 // role back, or a role that was lost, that are of a time in which its option file had opened it,
 // or were never acknowledged. They cannot be undone, and nobody else is left, or it has just been closed again.
 func (j *Judge) stray(now time.Duration, a cluster.Assignment, rival cluster.Endpoint, rows int) int {
-	unnoticed := a.Proof == cluster.ProofGone || now-j.at(a.Active).closedAt < unseen
+	unnoticed := a.Proof == cluster.ProofGone || now-j.at(a.Active).closedAt < unseen || j.lost && a.Cause == causeRebuilt
 	if !unnoticed || a.Phase != cluster.PhaseOpening || !j.p.RestartsOpen {
 		return 0
 	}

@@ -248,6 +248,25 @@ var storiesOfOpenings = []story{
 		h.giveBack()
 		h.open(jb)
 	}},
+	{"given back with such rows, which Redis has lost, long after", restarts, "", func(h *history) {
+		h.astray(1)
+		h.giveBack()
+		h.rebuiltAfterAll()
+	}},
+	{"given back with such rows and another, which Redis has lost", restarts, "I4", func(h *history) {
+		h.row++
+		h.g.has[jb][h.row] = true
+		h.Acked(h.tick(), ja, h.row)
+		h.astray(2)
+		h.giveBack()
+		h.rebuiltAfterAll()
+	}},
+	{"promoted with rows of a time in which the option file opened it, long after", restarts, "I4", func(h *history) {
+		h.astray(1)
+		h.t += unseen
+		h.promote(cluster.RiskRefused)
+		h.open(jb)
+	}},
 	{"promoted with rows of a time in which the option file opened it, just before", restarts, "", func(h *history) {
 		h.astray(1)
 		h.promote(cluster.RiskRefused)

@@ -12,6 +12,7 @@ import (
 const (
 	causeOverride = string(cluster.ProofOperator)
 	causeForced   = causeOverride + ", forced"
+	causeRebuilt  = "Redis lost the assignment"
 	causeDeath    = "failover: "
 )
 
