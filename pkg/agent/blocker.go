@@ -26,10 +26,7 @@ func (w *worker) closeOver(ctx context.Context, wait time.Duration) error {
 	}
 	if errors.Is(err, ErrLockWait) && fault != nil {
 		// A server that is full has no place for another connection.
-		switch kept := w.killBlockersOn(ctx, work); {
-		case w.isLost(kept):
-			return kept // the session has ended with its time: another is dialled
-		case kept != nil:
+		if kept := w.killBlockersOn(ctx, work); kept != nil {
 			// What keeps sessions from being ended is the cause, and perhaps the want of a privilege.
 			return fmt.Errorf("%w; %w", kept, err)
 		}

@@ -298,6 +298,12 @@ func (c *fakeConn) OnBroken(f func()) {
 	}
 }
 
+func (c *fakeConn) Gone() bool {
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	return c.dead
+}
+
 // end ends the session; the lock is held.
 func (c *fakeConn) end() {
 	if !c.dead {

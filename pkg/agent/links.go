@@ -262,5 +262,9 @@ func (w *worker) lost(err error) {
 	case cluster.CauseRefused, cluster.CauseConnectTimeout, cluster.CauseAnswerTimeout, cluster.CauseUnreachable:
 		w.links.dropWork(w.now())
 		w.unanswered(cause, err)
+	default:
+		if w.links.work != nil && w.links.work.Gone() { // by our own hand: that says nothing of the server
+			w.links.dropWork(w.now())
+		}
 	}
 }

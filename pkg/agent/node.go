@@ -26,6 +26,8 @@ type Conn interface {
 	// too, by anybody; at once when it has already. f does not wait. After Close it
 	// need not be called. OnBroken is called once.
 	OnBroken(f func())
+	// Gone reports whether the connection has ended, be it that a call ran out of time.
+	Gone() bool
 	Ping(ctx context.Context) error
 
 	Reader

@@ -79,6 +79,10 @@ func (c *Conn) Broken() <-chan struct{} { return c.link.broken }
 // once when it is already. f must not wait. OnBroken is called once.
 func (c *Conn) OnBroken(f func()) { c.link.onEnd(f) }
 
+// Gone reports whether the connection has ended, by whichever side: after a call whose
+// context ended it has.
+func (c *Conn) Gone() bool { return c.link.gone() }
+
 // Close ends the session. A call that is under way returns with an error.
 func (c *Conn) Close() error {
 	c.link.hush()

@@ -166,6 +166,9 @@ func TestAHungServerAndAKilledOne(t *testing.T) {
 		c, idle := s.connect(monitorUser), s.connect(monitorUser)
 		s.freeze()
 		want(t, c.Ping(within(t, 200*time.Millisecond)), cluster.CauseAnswerTimeout)
+		if !c.Gone() || idle.Gone() {
+			t.Errorf("gone: %v, and the idle one: %v", c.Gone(), idle.Gone())
+		}
 		if err := c.Ping(within(t, time.Second)); err == nil {
 			t.Error("a session whose context ended went on")
 		}

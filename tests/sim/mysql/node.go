@@ -141,6 +141,9 @@ func (c *Conn) ID() uint64 { return c.id }
 // OnBroken has f called once when the server has ended the connection.
 func (c *Conn) OnBroken(f func()) { c.stream.OnBroken(f) }
 
+// Gone reports whether the connection has ended, by whichever side.
+func (c *Conn) Gone() bool { return c.stream.Err() != nil }
+
 // Close ends the session; what was queued stays with the server.
 func (c *Conn) Close() error {
 	c.stream.Close()
