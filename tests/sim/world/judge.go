@@ -245,7 +245,7 @@ func (j *Judge) Begin(record cluster.Assignment, open ...cluster.Endpoint) {
 // two masters.
 func (j *Judge) RedisFault(now time.Duration, forked bool) {
 	j.lost, j.forked = true, j.forked || forked
-	j.strict.kept = j.strict.kept && !forked
+	j.strict.kept, j.strict.lostAt = j.strict.kept && !forked, now
 	j.leader, j.token = "", 0
 }
 

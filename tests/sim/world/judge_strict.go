@@ -12,6 +12,8 @@ type strictness struct {
 	since cluster.Order
 	// kept: strict is promised, and an agent has seen to it that commits wait.
 	kept bool
+	// lostAt is when Redis lost something last.
+	lostAt time.Duration
 }
 
 // promised follows what the record promises.
@@ -55,6 +57,10 @@ func (j *Judge) received(now time.Duration, e cluster.Endpoint, m *member, row u
 	if !j.binds(m) || !m.affirmed || j.rows[row]&j.reachedBy(other) != 0 || j.god.Has(other, row) {
 		return
 	}
+	if j.lost && now-j.strict.lostAt < unheard && j.away() {
+		m.unbound = true
+		return
+	}
 	j.fail(now, "I16", "%s acknowledges row %d under %s, which promises %s, and %s has not received it", e, row, j.record.Order(), j.record.Durability, other)
 }
 
@@ -68,6 +74,20 @@ func (j *Judge) bound(now time.Duration, e cluster.Endpoint) {
 	default:
 		j.fail(now, "I16", "%s is opened under %s, which promises %s, and its commits do not wait", e, j.record.Order(), j.record.Durability)
 	}
+}
+
+// unheard is for how long after Redis has lost something not everybody may have told it what he remembers.
+const unheard = time.Second
+
+// away reports whether an agent has nothing on disk of the time since commits wait: it
+// obeys what Redis has left.
+func (j *Judge) away() bool {
+	for _, a := range j.obeyed {
+		if a.Order().Before(j.strict.since) {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *Judge) reachedBy(e cluster.Endpoint) row {

@@ -178,6 +178,41 @@ var storiesOfStrict = []story{
 		h.affirms(jb)
 		h.write(ja)
 	}},
+	{"let go by an agent that was away, by a record to which Redis was set back", async, "", func(h *history) {
+		h.Obeys(h.tick(), "2", h.rec)
+		h.strictly()
+		h.RedisFault(h.tick(), false)
+		h.write(ja)
+		h.t += unheard
+		h.write(ja)
+	}},
+	{"and once more after an agent has seen to it again", async, "I16", func(h *history) {
+		h.Obeys(h.tick(), "2", h.rec)
+		h.strictly()
+		h.RedisFault(h.tick(), false)
+		h.write(ja)
+		h.t += unheard
+		h.affirms(ja)
+		h.write(ja)
+	}},
+	{"by an agent that was away and comes back later", async, "I16", func(h *history) {
+		h.Obeys(h.tick(), "2", h.rec)
+		h.strictly()
+		h.RedisFault(h.tick(), false)
+		h.t += unheard
+		h.write(ja)
+	}},
+	{"by an agent that was there", async, "I16", func(h *history) {
+		h.strictly()
+		h.Obeys(h.tick(), "2", h.rec)
+		h.RedisFault(h.tick(), false)
+		h.write(ja)
+	}},
+	{"by an agent that was away, and Redis has lost nothing", async, "I16", func(h *history) {
+		h.Obeys(h.tick(), "2", h.rec)
+		h.strictly()
+		h.write(ja)
+	}},
 	{"Redis forgot the record, and an agent's memory keeps the promise", async, "I16", func(h *history) {
 		h.strictly()
 		h.RedisFault(h.tick(), false)
