@@ -288,6 +288,19 @@ func (h *history) giveBack() {
 		From: ja, To: jb, Cause: "the old active is back", Proof: cluster.ProofGone})
 }
 
+// strayReceived has the server that is to take over restart open and write what a receives and
+// cannot apply, and a be given the role back, so late.
+func (h *history) strayReceived(late time.Duration) {
+	h.die(ja)
+	h.revoke(ja, jb)
+	h.Open(h.tick(), jb, true, ByBoot)
+	h.applied(ja, 1)
+	h.Open(h.tick(), jb, false, ByAgent)
+	h.t += late
+	h.change("given back", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseOpening, Active: ja, Passive: jb,
+		From: jb, To: ja, Cause: "the old active is back", Proof: cluster.ProofGone})
+}
+
 // rebuiltAfterAll has Redis lose the record that gives b the role back, and b get it
 // nevertheless, after a while.
 func (h *history) rebuiltAfterAll() {

@@ -173,8 +173,12 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	forced := m.named.Cause == causeForced
 	// A server that replicates by itself receives before an agent can stop it, one
 	// that closed itself for want of a lease goes on receiving, and the passive may
-	// have started open.
-	stray := other.how == ByBoot && (other.open || now-other.closedAt < unseen)
+	// have started open, just before the decision at the earliest.
+	looked := now
+	if j.topAt > other.closedAt {
+		looked = j.topAt
+	}
+	stray := other.how == ByBoot && (other.open || looked-other.closedAt < unseen)
 	byItself := stray || (j.p.AutoReplicate || j.p.Leases) && j.lastOpen == e
 	// It cannot apply what a person wrote to the other, and is as it was when it was open,
 	// or when it was to be; or nobody has noticed yet.

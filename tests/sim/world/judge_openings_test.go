@@ -353,6 +353,16 @@ var storiesOfOpenings = []story{
 		h.open(ja)
 	}},
 
+	{"given back with what came from a server that started open, and opened late", restarts, "", func(h *history) {
+		h.strayReceived(0)
+		h.t += unseen
+		h.open(ja)
+	}},
+	{"given back late with what came from a server that started open", restarts, "I4", func(h *history) {
+		h.strayReceived(unseen)
+		h.open(ja)
+	}},
+
 	{"opened and never named", async, "I7", func(h *history) {
 		h.die(ja)
 		h.open(jb)

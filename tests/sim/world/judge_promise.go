@@ -12,6 +12,9 @@ type Acknowledging struct {
 	Record cluster.Assignment
 	// Paused: an operator has paused the pair. Quarantined: its passive is rightly in quarantine.
 	Paused, Quarantined bool
+	// Unled: nobody leads, and nobody can: whoever has the lease is gone, and Redis, whose clock
+	// was set back, keeps it for him.
+	Unled bool
 	// Waits: commits on the active wait for an acknowledgement.
 	Waits bool
 	// Receivers is how many servers acknowledge to the active; Passive reports whether its
@@ -35,7 +38,7 @@ func (j *Judge) Promises(now time.Duration, a Acknowledging, long time.Duration)
 	p := &j.promising
 	broken := a.broken()
 	switch {
-	case !a.Record.Durability.Acknowledged() || a.Quarantined:
+	case !a.Record.Durability.Acknowledged() || a.Quarantined || a.Unled && broken != "":
 		return true
 	case a.Paused:
 		*p = promising{}

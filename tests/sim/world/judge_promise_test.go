@@ -78,6 +78,14 @@ var storiesOfPromise = []story{
 		h.durable(false)
 		h.healed(tooLate, func(a *Acknowledging) { a.Quarantined = true })
 	}},
+	{"the lease of who is gone does not end", async, "", func(h *history) {
+		h.durable(false)
+		h.healed(tooLate, func(a *Acknowledging) { a.Unled = true })
+	}},
+	{"the promise is kept for moments alone, and the lease of who is gone does not end", async, "", func(h *history) {
+		h.durable(true, jb)
+		h.healed(tooLate, func(a *Acknowledging) { a.Unled = true })
+	}},
 	{"the promise is not kept while an operator has paused the pair, and in time after that", async, "", func(h *history) {
 		h.durable(false)
 		h.healed(tooLate, func(a *Acknowledging) { a.Paused = true })
