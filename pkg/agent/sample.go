@@ -178,8 +178,9 @@ func (w *worker) readGrants(ctx context.Context) {
 		w.links.renew() // a session that was opened meanwhile is poor
 	}
 	if w.notes[noteGrants] != before {
-		in := w.input()
-		w.tell(&in)
+		if in := w.input(); in.OrderTick == w.orderTick {
+			w.tell(&in)
+		}
 	}
 }
 

@@ -296,8 +296,10 @@ func (w *worker) failed(ctx context.Context, in *reconcile.Input, s reconcile.St
 		w.log.Warn().Uint64("epoch", uint64(in.Record.Epoch)).Str("step", string(s.Kind)).
 			Str("reason", s.Reason.Text).Err(err).Msg("step failed")
 	}
-	fresh := w.input()
-	w.note(ctx, &fresh)
+	// The plan says nothing of a record that came while it was carried out.
+	if fresh := w.input(); fresh.OrderTick == w.orderTick {
+		w.note(ctx, &fresh)
+	}
 }
 
 func (w *worker) do(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {

@@ -40,6 +40,8 @@ const (
 	ToldStart Safeguard = "no_told_start"
 	// ReadSinceStart: who may take over has what was acknowledged by a position that was read after its last start.
 	ReadSinceStart Safeguard = "no_read_since_start"
+	// ReadSinceWait: who may take over has what was acknowledged by a position that was read after commits came to wait.
+	ReadSinceWait Safeguard = "no_read_since_wait"
 	// StrictFirst: under semisync-strict the record has commits wait from the opening on.
 	StrictFirst Safeguard = "no_strict_first"
 	// StrictKept: under semisync-strict commits wait however long nobody acknowledges.

@@ -231,7 +231,9 @@ func (j *Judge) blocks(now time.Duration, before, after cluster.Assignment, ev c
 func (j *Judge) moved(now time.Duration, before, after cluster.Assignment, ev cluster.Event) {
 	m, rival := j.at(after.Active), j.other(after.Active)
 	x := j.at(rival)
-	kept := ev.Kind == kindRebuilt && (j.lastOpen == after.Active || j.forked)
+	// Nobody has been opened yet, and whom the lost record named nobody has been told.
+	untold := j.lost && j.lastOpen == "" && !x.open && !j.believed(x.named)
+	kept := ev.Kind == kindRebuilt && (j.lastOpen == after.Active || j.forked || untold)
 	if !kept && (before.Phase == cluster.PhaseRevoked || j.holder != after.Active) {
 		j.proved(now, after, rival, x)
 	}

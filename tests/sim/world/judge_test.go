@@ -122,6 +122,34 @@ func TestJudgeSecondFirstStart(t *testing.T) {
 	}
 }
 
+// A switchover just after a first start that Redis lost before anybody was opened counts once
+// an agent has obeyed it.
+func TestJudgeSwitchoverOfAFirstStart(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		h := begin(Promise{MaxLoss: -1})
+		h.Judge = NewJudge(h.Judge.p, h.g)
+		h.rec = cluster.Assignment{}
+		h.Begin(h.rec)
+		h.firstStart(cluster.ProofGone)
+		h.switching()
+		h.Obeys(h.tick(), "1", h.rec)
+		before := h.rec
+		h.commit()
+		if heard {
+			h.Obeys(h.tick(), "1", h.rec)
+		}
+		h.RedisFault(h.tick(), false)
+		h.rec = cluster.Assignment{}
+		next := before.Clone()
+		next.Epoch, next.Version, next.Phase, next.Cause = before.Epoch+1, 1, cluster.PhaseSteady, causeRebuilt
+		h.change("rebuilt", next)
+		v := h.Violation()
+		if heard != (v != nil) {
+			t.Errorf("heard: %v: %v", heard, v)
+		}
+	}
+}
+
 func TestJudgeKeepsTheFirst(t *testing.T) {
 	h := begin(Promise{MaxLoss: -1})
 	h.close(ja)

@@ -1,0 +1,5 @@
+//go:build mutant && no_read_since_wait
+
+package safeguard
+
+const off = ReadSinceWait
