@@ -69,7 +69,11 @@ func checkFiling(u cluster.UniqSign, before *cluster.Request, r cluster.Request)
 	case r.ID == "" || r.Verb == "":
 		return fmt.Errorf("%s: want an id and a verb", op())
 	case before != nil && !before.State.Ended():
-		return fmt.Errorf("%s: %w: %s to %s by %s is %s", op(), redisbus.ErrBusy, before.Verb, before.To, before.Actor, before.State)
+		what := string(before.Verb)
+		if before.To != "" {
+			what += " to " + string(before.To)
+		}
+		return fmt.Errorf("%s: %w: %s by %s is %s", op(), redisbus.ErrBusy, what, before.Actor, before.State)
 	}
 	return nil
 }
