@@ -216,3 +216,38 @@ func TestRepositionAfterTheReplicaWasRebuilt(t *testing.T) {
 		}
 	})
 }
+
+// An active whose server_id was changed does not know its own transactions, when they come back to it.
+func TestRepositionAfterTheServerIDWasChanged(t *testing.T) {
+	mariadb.need(t)
+	a, b := startPair(t, mariadb)
+	c := a.connect(agentUser)
+	has := func(s *server) string { return s.value("SELECT @@gtid_binlog_pos") }
+	same := func() {
+		t.Helper()
+		eventually(t, 10*time.Second, "b has what a wrote", func() bool { return has(a) == has(b) })
+	}
+	same()
+	a.do("STOP SLAVE")
+	a.do("INSERT INTO app.t (v) VALUES (7)")
+	a.do("SET GLOBAL server_id = 101")
+	a.do("SET SESSION server_id = 101") // a session keeps the one that it began with
+	a.do("INSERT INTO app.t (v) VALUES (7)")
+	same()
+	a.do("START SLAVE")
+	eventually(t, 10*time.Second, "what comes back is refused", func() bool {
+		ch, err := c.Channel(t.Context())
+		must(t, err)
+		return ch.SQL == cluster.ThreadNo && ch.SQLErrno == 1950
+	})
+	must(t, c.StopReplication(t.Context()))
+	must(t, c.Reposition(t.Context()))
+	must(t, c.StartReplication(t.Context()))
+	a.do("INSERT INTO app.t (v) VALUES (7)")
+	same()
+	eventually(t, 10*time.Second, "the channel runs", func() bool {
+		ch, err := c.Channel(t.Context())
+		must(t, err)
+		return ch.Replicates(b.addr()) && ch.SQLErrno == 0
+	})
+}

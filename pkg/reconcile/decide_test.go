@@ -22,6 +22,11 @@ func refusedPosition(in *input) {
 	ch.IO, ch.SQL, ch.IOErrno, ch.IOError = cluster.ThreadNo, cluster.ThreadYes, 1236, "not in the binlog"
 }
 
+func outOfOrder(in *input) {
+	ch := &in.Mine.Server.Channel
+	ch.SQL, ch.SQLErrno, ch.SQLError = cluster.ThreadNo, 1950, "out-of-order sequence number"
+}
+
 func TestDecide(t *testing.T) {
 	order := cluster.Order{Epoch: 5, Version: 3}
 	own := u1 + ":1-10," + u2 + ":1-3"
@@ -287,6 +292,17 @@ func TestDecide(t *testing.T) {
 			in: given(onActive, maria, refusedPosition, theirsRO(cluster.No)), deed: cluster.DeedOpen, reason: "peer-not-closed"},
 		{name: "not after another error of the receiving thread",
 			in: given(onActive, maria, refusedPosition, func(in *input) { in.Mine.Server.Channel.IOErrno = 1045 }), steps: kinds(reconcile.StartIO), deed: cluster.DeedOpen},
+		{name: "the active that receives what it wrote under another server_id goes on after what it has",
+			in: given(onActive, maria, outOfOrder), steps: kinds(reconcile.Reposition), deed: cluster.DeedOpen},
+		{name: "that is tried again later too",
+			in: given(onActive, maria, outOfOrder, memory(func(m *reconcile.Memory) { m.StartAfter = 2 * time.Hour })), deed: cluster.DeedOpen, reason: "position-refused",
+			check: func(p reconcile.Plan) bool { return strings.Contains(p.Reason.Text, "error 1950") }},
+		{name: "not while the passive has something that the active lacks, out of order or not",
+			in: given(onActive, maria, outOfOrder, func(in *input) { in.Theirs.Server.Executed = "0-1-10,0-2-4" }), deed: cluster.DeedOpen, reason: "comparing"},
+		{name: "another error of the active's applier is a person's",
+			in: given(onActive, maria, outOfOrder, func(in *input) { in.Mine.Server.Channel.SQLErrno = 1062 }), deed: cluster.DeedOpen, reason: "sql-error"},
+		{name: "a passive that may not apply what it receives is a person's",
+			in: given(maria, outOfOrder), deed: cluster.DeedClosed, reason: "sql-error"},
 		{name: "a passive whose position the active refuses is only started",
 			in: given(maria, refusedPosition), steps: kinds(reconcile.StartIO), deed: cluster.DeedClosed},
 		{name: "the active's channel is not started from a suspicious passive",

@@ -54,8 +54,8 @@ const (
 	StartSQL         Kind = "start applying"
 	StartIO          Kind = "start receiving"
 	StartReplication Kind = "start replication"
-	// Reposition has the active's channel, which the passive refuses, go on after all that
-	// the active has, and starts both threads.
+	// Reposition has the active's channel, whose position is behind what it wrote itself,
+	// go on after all that the active has, and starts both threads.
 	Reposition Kind = "set position"
 )
 

@@ -96,7 +96,7 @@ var (
 	whyMark = cluster.Reason{Code: "epoch-row-old",
 		Text: "the epoch row of the active is older than the record"}
 	whyReposition = cluster.Reason{Code: "reposition",
-		Text: "the passive refuses the position of the active, which has everything that the passive has"}
+		Text: "the position of the active is behind what it wrote itself, and it has everything that the passive has"}
 	whyVerified = cluster.Reason{Code: "verified",
 		Text: "the passive has nothing that the active lacks"}
 )
@@ -156,9 +156,13 @@ func reasonPositionRefused(text string) cluster.Reason {
 		Text: fmt.Sprintf("the source refuses the position of the server (error %d: %s): mmmctl rejoin says whether another position will do or the server must be rebuilt; it is tried again later", errPosition, text)}
 }
 
-func reasonPositionOfActive(text string) cluster.Reason {
+func reasonPositionOfActive(ch cluster.Channel) cluster.Reason {
+	what := fmt.Sprintf("the passive refuses the position of the active (error %d: %s)", ch.IOErrno, ch.IOError)
+	if ch.SQLErrno != 0 {
+		what = fmt.Sprintf("the active receives again what it wrote itself (error %d: %s)", ch.SQLErrno, ch.SQLError)
+	}
 	return cluster.Reason{Code: "position-refused",
-		Text: fmt.Sprintf("the passive refuses the position of the active (error %d: %s): it is set to what the active has, and tried again later", errPosition, text)}
+		Text: what + ": its position is set to what it has, and tried again later"}
 }
 
 func reasonErrant(set string) cluster.Reason {

@@ -8,6 +8,10 @@ import (
 // errPosition is the error by which a source refuses a position: ER_MASTER_FATAL_ERROR_READING_BINLOG.
 const errPosition = 1236
 
+// errOutOfOrder is the error by which MariaDB's applier refuses, in strict mode, a transaction that its
+// own binary log has gone past: ER_GTID_STRICT_OUT_OF_ORDER.
+const errOutOfOrder = 1950
+
 // repairPassive: the closed passive replicates from the active when its
 // transactions are a subset of the active's, and is put into quarantine when
 // they are not.
@@ -108,23 +112,26 @@ func (in *Input) repairActive(p Plan) Plan {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
-	if in.positionRefused(ch) {
+	if in.positionBehind(ch) {
 		if in.Now < in.Memory.StartAfter {
-			return p.because(reasonPositionOfActive(ch.IOError))
+			return p.because(reasonPositionOfActive(ch))
 		}
 		return p.with(step(Reposition, "", whyReposition))
 	}
 	return in.start(p)
 }
 
-// positionRefused reports whether MariaDB's channel of the active is refused for its position. That
-// is behind what the server wrote itself, as long as that has not come back to it, and a passive that
-// was rebuilt from the active, or has purged its logs, does not know it. The passive has nothing that
-// the active lacks: whatever is left out, the active has it. Of a passive the same would say nothing of
-// what the active's logs hold before its last transaction, since a position has but one number for each server.
-func (in *Input) positionRefused(ch cluster.Channel) bool {
-	return in.Mine.Server.Flavor == cluster.MariaDB && ch.GTID && ch.IO == cluster.ThreadNo && ch.IOErrno == errPosition &&
-		ch.SQLErrno == 0 && in.startable(ch)
+// positionBehind reports whether MariaDB's channel of the active has stopped since its position is behind
+// what the server wrote itself, as it is as long as that has not come back to it: a passive that was rebuilt
+// from the active, or has purged its logs, does not know it, and an active whose server_id was changed does
+// not know its own transactions when they come. The passive has nothing that the active lacks: whatever is
+// left out, the active has it. Of a passive the same would say nothing of what the active's logs hold before
+// its last transaction, since a position has but one number for each server.
+func (in *Input) positionBehind(ch cluster.Channel) bool {
+	if in.Mine.Server.Flavor != cluster.MariaDB || !ch.GTID || !in.startable(ch) {
+		return false
+	}
+	return ch.IO == cluster.ThreadNo && ch.IOErrno == errPosition && ch.SQLErrno == 0 || ch.SQL == cluster.ThreadNo && ch.SQLErrno == errOutOfOrder
 }
 
 // tells reports whether s shows all that a closed server has: an agent that obeyed
