@@ -70,7 +70,7 @@ func (s *situation) restartedLately(to *member) bool {
 // leaseRuns is why the leases of the old active are waited for, while they can
 // still become a proof.
 func (s *situation) leaseRuns(from, to *member) (cluster.Reason, bool) {
-	if s.rec.LeaseMS <= 0 || s.p.Unfenced == UnfencedRisk {
+	if s.rec.LeaseMS <= 0 || s.p.Unfenced == UnfencedRisk || from.node != s.rec.From {
 		return cluster.Reason{}, false
 	}
 	if left := s.leaseLeft(); left > 0 {

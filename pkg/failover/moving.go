@@ -31,29 +31,35 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if s.leaseOver(to) {
 		return cluster.ProofLease, cluster.Reason{}
 	}
+	return s.risk(from, to)
+}
+
+// risk is what is accepted, as unfenced says, where nothing proves that m takes no
+// more writes; empty with a reason while nothing is. Receiver replicates from it.
+func (s *situation) risk(m, receiver *member) (cluster.Proof, cluster.Reason) {
 	risk := cluster.RiskSilent
 	switch {
-	case from.cause == cluster.CauseRefused || from.cause == cluster.CauseReset:
+	case m.cause == cluster.CauseRefused || m.cause == cluster.CauseReset:
 		risk = cluster.RiskRefused
-	case from.cause.Hung():
+	case m.cause.Hung():
 		risk = cluster.RiskHung
 	}
 	if s.p.Unfenced == UnfencedWait {
-		if left, waits := s.leaseRuns(from, to); waits {
+		if left, waits := s.leaseRuns(m, receiver); waits {
 			return "", left
 		}
-		return "", why(WaitProof, "%s cannot be proved closed, and unfenced=wait", from.node)
+		return "", why(WaitProof, "%s cannot be proved closed, and unfenced=wait", m.node)
 	}
 	since := s.now - s.st.phaseIn
-	tried, ok := from.report(func(r cluster.Report) bool {
+	tried, ok := m.report(func(r cluster.Report) bool {
 		return atLeast(r.Order, s.rec.Order()) && (r.Queued || r.Deed == cluster.DeedUnreachable && !refusedBy(r.Cause))
 	})
 	if s.p.Unfenced != UnfencedRisk {
-		if r, reached := s.reached(from); reached {
-			return "", why(WaitProof, "agent %s gets answers from %s: it is closed first", r.Agent, from.node)
+		if r, reached := s.reached(m); reached {
+			return "", why(WaitProof, "agent %s gets answers from %s: it is closed first", r.Agent, m.node)
 		}
-		if from.life == unseen && !ok {
-			return "", why(WaitProof, "nobody looks at %s: %s", from.node, orUnseen(from))
+		if m.life == unseen && !ok {
+			return "", why(WaitProof, "nobody looks at %s: %s", m.node, orUnseen(m))
 		}
 	}
 	grace := FenceGrace
@@ -62,7 +68,7 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	}
 	if !ok && since < grace {
 		s.again(grace - since)
-		return "", why(WaitClose, "%s is being closed", from.node)
+		return "", why(WaitClose, "%s is being closed", m.node)
 	}
 	if ok && tried.Queued && risk == cluster.RiskSilent {
 		risk = cluster.RiskHung
@@ -73,15 +79,15 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if s.p.Unfenced == UnfencedRisk || risk != cluster.RiskSilent {
 		return risk, cluster.Reason{}
 	}
-	if left, waits := s.leaseRuns(from, to); waits {
+	if left, waits := s.leaseRuns(m, receiver); waits {
 		return "", left
 	}
-	if s.stoodStill(from, to) {
+	if s.stoodStill(m, receiver) {
 		return cluster.RiskSilent, cluster.Reason{}
 	}
 	if left := SilentWait - since; left > 0 {
 		s.again(left)
-		return "", why(WaitProof, "%s is silent: waiting %s for it or for its replica to tell more", from.node, round(left))
+		return "", why(WaitProof, "%s is silent: waiting %s for it or for its replica to tell more", m.node, round(left))
 	}
 	return cluster.RiskWaited, cluster.Reason{}
 }
@@ -186,11 +192,12 @@ func (s *situation) openedByRows(from, to *member) bool {
 }
 
 // wroteSince reports whether the old active of a record that was rebuilt is there,
-// closed, and has more than the other: it has been active since what is remembered,
-// and gets the role back.
+// closed, and has more than the other and than what was left behind on it: it has been
+// active since what is remembered, and gets the role back.
 func (s *situation) wroteSince(from *member, have gtid.Set) bool {
 	closed, ok := from.closedUnder(s.rec.Order())
-	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !s.namedLast(from, s.member(s.p.Pair.Other(from.node))) && !have.Contains(s.parse(from, closed.Executed))
+	return ok && s.rec.Cause == causeRebuilt && from.life == alive && !s.namedLast(from, s.member(s.p.Pair.Other(from.node))) &&
+		!have.Union(s.leftBefore(from)).Contains(s.parse(from, closed.Executed))
 }
 
 // drained is the report that the new active has applied what it received; where
@@ -220,10 +227,19 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 	if target := s.owed(to); !have.Contains(target) {
 		return why(WaitDrain, "%s has not applied all it received: %s is missing", to.node, short(target.Minus(have).String())), false
 	}
-	if r, ok := s.tooMuchLost(from, to, have); !ok {
+	if r, ok := s.tooMuchLost(from, to, have.Union(s.leftBefore(from))); !ok {
 		return r, false
 	}
 	return s.unreadable(from, to)
+}
+
+// leftBefore is what the opening that was remembered, and begins again, has left behind on
+// from already.
+func (s *situation) leftBefore(from *member) gtid.Set {
+	if s.rec.Phase != cluster.PhaseRevoked {
+		return gtid.Set{}
+	}
+	return s.parse(from, s.rec.Left)
 }
 
 // wasNamed reports whether all of own are of the time in which to had the role: its
@@ -258,6 +274,26 @@ func (s *situation) owed(m *member) gtid.Set {
 // ruleGiveBack returns the role when nobody else is left to take it.
 func ruleGiveBack(s *situation) (Decision, bool) {
 	from, to := s.member(s.rec.From), s.member(s.rec.To)
+	target, ok := s.returning(from, to)
+	if !ok {
+		return Decision{}, false
+	}
+	proof, _ := s.unopened(to, from)
+	if proof == "" {
+		return Decision{}, false
+	}
+	next := s.rec.Clone()
+	next.Epoch, next.Version = s.rec.Epoch+1, 1
+	next.Phase, next.Active, next.Passive, next.Waits = cluster.PhaseOpening, from.node, to.node, false
+	next.From, next.To, next.Target = to.node, from.node, target
+	next.Loss, next.Left, next.Estimated = "", "", false // who holds it goes on
+	next.Proof, next.Cause = proof, "the old active is back, the other cannot take over"
+	return s.change("given back", next, why(NobodyLeft, "%s is back and %s cannot take over: %s is active again", from.node, to.node, from.node), true), true
+}
+
+// returning reports whether the old active, closed, may have the role back from the server
+// that was to take over, and with what.
+func (s *situation) returning(from, to *member) (target string, ok bool) {
 	closed, ok := from.closedUnder(s.rec.Order())
 	_, failed := to.saying(s.rec.Order(), cluster.DeedFailed)
 	if ready, drained := to.readyUnder(s.rec.Order()); drained {
@@ -265,26 +301,34 @@ func ruleGiveBack(s *situation) (Decision, bool) {
 		failed = failed || !able || s.wroteSince(from, s.parse(to, ready.Executed))
 	}
 	if !ok || from.life != alive || to.life != dead && !failed || s.openedByRows(from, to) {
-		return Decision{}, false
+		return "", false
 	}
 	override, _ := s.overridden()
 	if override && to.server.ReadOnly != cluster.Yes {
-		return Decision{}, false
+		return "", false
 	}
 	// Who was active before is not always known to these: to may have been open since.
 	if (override || s.rec.Cause == causeRebuilt) && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
-		return Decision{}, false
+		return "", false
 	}
-	if lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed)); !lacks.IsEmpty() || from.fault != "" {
-		return Decision{}, false
+	lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed))
+	return closed.Executed, lacks.IsEmpty() && from.fault == ""
+}
+
+// unopened is the proof that to, which was never given the role, takes no writes, or the
+// risk that is accepted for it: it may have been started open, and was seen so.
+func (s *situation) unopened(to, from *member) (cluster.Proof, cluster.Reason) {
+	_, closed := to.closedUnder(s.rec.Order())
+	if closed || to.server.ReadOnly != cluster.No {
+		return cluster.ProofGone, cluster.Reason{}
 	}
-	next := s.rec.Clone()
-	next.Epoch, next.Version = s.rec.Epoch+1, 1
-	next.Phase, next.Active, next.Passive, next.Waits = cluster.PhaseOpening, from.node, to.node, false
-	next.From, next.To, next.Target = to.node, from.node, closed.Executed
-	next.Loss, next.Left, next.Estimated = "", "", false // who holds it goes on
-	next.Proof, next.Cause = cluster.ProofGone, "the old active is back, the other cannot take over"
-	return s.change("given back", next, why(NobodyLeft, "%s is back and %s cannot take over: %s is active again", from.node, to.node, from.node), true), true
+	if to.life == alive || to.life == limping {
+		if left := FenceGrace - (s.now - s.st.phaseIn); left > 0 {
+			s.again(left)
+			return "", why(WaitProof, "%s is open and is being closed", to.node)
+		}
+	}
+	return s.risk(to, from)
 }
 
 func ruleRevoked(s *situation) (Decision, bool) {
@@ -299,6 +343,10 @@ func (s *situation) waitRevoked() (Decision, bool) {
 	ready, drained := s.drained(to)
 	switch {
 	case to.life == dead && !drained:
+		if _, ok := s.returning(from, to); ok {
+			_, no := s.unopened(to, from)
+			return hold(no)
+		}
 		return hold(why(NobodyLeft, "nobody could take over: %s is dead too (%s); %s", to.node, to.reason.Text, s.backed(from)))
 	case !drained:
 		if r, ok := to.saying(s.rec.Order(), cluster.DeedFailed); ok {

@@ -88,8 +88,8 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(3) == 0 {
 		s.repromise(r)
 	}
-	// A minute may pass until a promise is kept again: one world in two that has one waits for it.
-	s.Lasts = rand.New(rand.NewPCG(seed, 0xda942042e4dd58b5)).IntN(2) == 0
+	// A minute may pass until a promise is kept again: one world in three that has one waits for it.
+	s.Lasts = rand.New(rand.NewPCG(seed, 0xda942042e4dd58b5)).IntN(3) == 0
 	return s
 }
 
