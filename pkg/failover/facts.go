@@ -429,6 +429,19 @@ func (m *member) closedUnder(o cluster.Order) (cluster.Report, bool) {
 	return m.report(func(r cluster.Report) bool { return atLeast(r.Closed, o) })
 }
 
+// closed reports whether m was closed under the order in force and cannot have been started
+// open since without a word: it answers, or comes up closed, or is reached still by an agent
+// that closed it, whatever the monitors see.
+func (s *situation) closed(m *member) bool {
+	if _, ok := m.closedUnder(s.rec.Order()); !ok {
+		return false
+	}
+	return m.life == alive || s.startsClosed(m) || slices.ContainsFunc(m.voices, func(agent row[heard]) bool {
+		r, heardAt := m.reports[agent.voice.name], agent.value.at
+		return atLeast(r.Closed, s.rec.Order()) && r.Cause == cluster.CauseNone && heardAt >= s.now-m.unanswered && s.now-heardAt <= AgentAway
+	})
+}
+
 // readyUnder is the report that the node is drained or caught up under o.
 func (m *member) readyUnder(o cluster.Order) (cluster.Report, bool) {
 	return m.report(func(r cluster.Report) bool { return atLeast(r.Ready, o) })

@@ -12,7 +12,7 @@ import (
 // proof is how it is known, or why it is accepted, that the old active takes no
 // more writes; empty with a reason while neither holds.
 func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
-	if _, ok := from.closedUnder(s.rec.Order()); ok || safeguard.Off(safeguard.ClosedFirst) {
+	if s.closed(from) || safeguard.Off(safeguard.ClosedFirst) {
 		return cluster.ProofFenced, cluster.Reason{}
 	}
 	if is, forced := s.overridden(); is {
@@ -303,13 +303,12 @@ func (s *situation) returning(from, to *member) (target string, ok bool) {
 	if !ok || from.life != alive || to.life != dead && !failed || s.openedByRows(from, to) {
 		return "", false
 	}
-	override, _ := s.overridden()
-	if override && to.server.ReadOnly != cluster.Yes {
-		return "", false
-	}
-	// Who was active before is not always known to these: to may have been open since.
-	if (override || s.rec.Cause == causeRebuilt) && (to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to)) {
-		return "", false
+	// Who was active before is not always known to these: to may have been open since, and be so.
+	if override, _ := s.overridden(); override || s.rec.Cause == causeRebuilt {
+		_, shut := to.closedUnder(s.rec.Order())
+		if !shut || to.life != alive || !s.errant(from, to).IsEmpty() && !s.rowsSayClosed(from, to) {
+			return "", false
+		}
 	}
 	lacks := to.executed.Minus(s.errant(from, to)).Union(s.owed(to)).Minus(s.parse(from, closed.Executed))
 	return closed.Executed, lacks.IsEmpty() && from.fault == ""

@@ -114,7 +114,7 @@ func behind(m *member) cluster.Reason {
 // ruleCommit is the point of no return of a switchover.
 func ruleCommit(s *situation) (Decision, bool) {
 	from, to := s.member(s.rec.From), s.member(s.rec.To)
-	if _, ok := from.closedUnder(s.rec.Order()); !ok {
+	if !s.closed(from) {
 		return Decision{}, false
 	}
 	s.st.mark("closed", "", s.now)
@@ -174,6 +174,9 @@ func ruleSwitching(s *situation) (Decision, bool) {
 func (s *situation) switchWaits(from, to *member) string {
 	if _, ok := from.closedUnder(s.rec.Order()); !ok {
 		return fmt.Sprintf("%s is not closed yet", from.node)
+	}
+	if !s.closed(from) {
+		return fmt.Sprintf("%s was closed, does not answer since, and may have been started open again", from.node)
 	}
 	if _, ok := to.readyUnder(s.rec.Order()); !ok {
 		return fmt.Sprintf("%s has not caught up yet", to.node)
