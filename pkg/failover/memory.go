@@ -250,8 +250,12 @@ func (s *situation) carriedOut(other cluster.Endpoint) bool {
 }
 
 // hasOpened reports whether the server that a names was opened by it: what it holds
-// alone since then is no errant transaction.
+// alone since then is no errant transaction. Of an opening that was rebuilt as one that
+// was known already.
 func (s *situation) hasOpened(a cluster.Assignment) bool {
+	if a.Cause == causeRebuilt && a.Version == 1 {
+		return true
+	}
 	is := s.member(a.Active)
 	row := is.server.Mark
 	_, reported := is.report(func(r cluster.Report) bool { return r.Opened.Epoch == a.Epoch })
