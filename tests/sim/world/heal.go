@@ -126,6 +126,9 @@ func (w *world) missing() string {
 	case active.Locked(appAccount), w.spec.Blocks && !passive.Locked(appAccount):
 		return fmt.Sprintf("the application is locked out of %s: %v, of %s: %v", active.Addr(), active.Locked(appAccount), passive.Addr(), passive.Locked(appAccount))
 	}
+	if a.Estimated && a.IsEligible(a.Passive) {
+		return fmt.Sprintf("what was left behind on %s is not known", a.Passive)
+	}
 	if w.quarantined(passive) {
 		if active.Receives() || passive.Receives() {
 			return fmt.Sprintf("%s is in quarantine, and replication runs", passive.Addr())
@@ -139,9 +142,6 @@ func (w *world) missing() string {
 		if c := s.Channel(0); !c.Replicates(s.other.Addr()) {
 			return fmt.Sprintf("%s does not replicate: IO %s %q, SQL %s %q", s.Addr(), c.IO, c.IOError, c.SQL, c.SQLError)
 		}
-	}
-	if a.Estimated && a.IsEligible(a.Passive) {
-		return fmt.Sprintf("what was left behind on %s is not known", a.Passive)
 	}
 	return ""
 }
