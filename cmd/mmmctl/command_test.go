@@ -183,6 +183,31 @@ func TestTextsOfOthers(t *testing.T) {
 	}
 }
 
+// A tag whose history cannot be read keeps nobody from the others'.
+func TestHistoryOfSeveral(t *testing.T) {
+	conf := stage(t, cluster.RequestDone)
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := "[broken3309]\nprimaryhost=127.0.0.1:3\nsecondaryhost=127.0.0.1:4\nuser=mmm\npassword=canary\nuniqsign=u2\n"
+	if err := os.WriteFile(conf, append(text, more...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := config.LoadPairs(conf)
+	client := redis.NewClient(&redis.Options{Addr: all.Redis.Addr})
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.Set(t.Context(), "mmm:{u2}:events", "garbage", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for args, shown := range map[string]bool{"history": true, "history -o json": false, "history --tag broken3309": false} {
+		code, out, said := run(append(strings.Fields(args), "--conf", conf)...)
+		if code != 69 || strings.Contains(out, "the only writable server") != shown || !strings.Contains(said, "redis-cli DEL 'mmm:{u2}:events'") {
+			t.Errorf("%s: exit %d\n%s%s", args, code, out, said)
+		}
+	}
+}
+
 func TestCheckConfig(t *testing.T) {
 	conf, agent := write(t, "one.conf", pairs("127.0.0.1:1")), write(t, "two.conf", agentText)
 	typo := write(t, "typo.conf", strings.Replace(pairs("127.0.0.1:1"), "user=", "intervall=3\nuser=", 1))

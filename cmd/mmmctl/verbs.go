@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -158,19 +159,24 @@ its end and a quarantine are in mmm-status while they last, and leave no entry.`
 		service, done := p.service(ctx, pairs)
 		defer done()
 		all := []control.Happening{}
+		var failed error // of one tag: the others are shown
 		for _, t := range tags {
 			events, err := service.History(ctx, t.Pair, n)
 			if err != nil {
-				return err
+				failed = errors.Join(failed, err)
+				continue
 			}
 			all = append(all, events...)
+		}
+		if failed != nil && (p.form == "json" || len(tags) == 1) {
+			return failed
 		}
 		if p.form == "json" {
 			err = control.PrintJSON(p.out, "events", all)
 		} else {
 			err = control.PrintHistory(p.out, all)
 		}
-		if err != nil {
+		if err = errors.Join(failed, err); err != nil {
 			return err
 		}
 		return silently(code)

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -55,17 +56,13 @@ func ruleDurability(s *situation) (Decision, bool) {
 	if r := s.v.Snapshot.Request; r != nil && r.State == cluster.RequestFiled && r.Verb == cluster.VerbDurability {
 		return s.asked(r)
 	}
-	was := s.rec.Configured
-	if was == "" {
-		was = cluster.Async
-	}
 	want := s.p.durability()
-	if was == want {
+	if cmp.Or(s.rec.Configured, cluster.Async) == want {
 		return Decision{}, false
 	}
 	next := s.promised(want)
 	next.Configured = want
-	return s.quietly("configured", next, why(Steady, "durability is %s now, as mmm.conf says, and was %s", want, s.rec.Durability)), true
+	return s.quietly("configured", next, why(Steady, "durability is %s now, as mmm.conf says, and was %s", want, cmp.Or(s.rec.Durability, cluster.Async))), true
 }
 
 // asked carries out an operator's request for another durability.
@@ -77,7 +74,8 @@ func (s *situation) asked(r *cluster.Request) (Decision, bool) {
 	}
 	q := *r
 	q.State = cluster.RequestDone
-	if r.Durability == s.rec.Durability {
+	was := cmp.Or(s.rec.Durability, cluster.Async)
+	if r.Durability == was {
 		q.Answer = fmt.Sprintf("durability is %s already", r.Durability)
 		d, _ := hold(why(Steady, "%s", q.Answer))
 		d.Answer = &q
@@ -86,7 +84,7 @@ func (s *situation) asked(r *cluster.Request) (Decision, bool) {
 	if s.predecessors() && r.Durability.Acknowledged() {
 		return s.refuse(r.Verb, r, why(NoAgent, "the predecessor's agent cannot have commits wait: start mmm-agent"))
 	}
-	text := fmt.Sprintf("%s has changed durability from %s to %s", r.Actor, s.rec.Durability, r.Durability)
+	text := fmt.Sprintf("%s has changed durability from %s to %s", r.Actor, was, r.Durability)
 	if r.Reason != "" {
 		text += ": " + r.Reason
 	}
