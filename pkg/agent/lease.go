@@ -178,16 +178,18 @@ func (l *leases) renew(ctx context.Context, epoch cluster.Epoch) {
 
 // lockAt is the server whose lock is to be held; empty for none. The active takes
 // that of the other server. A server that is closed and has no grant takes none: it
-// would keep the other from being opened. Whoever is to take over takes its own.
+// would keep the other from being opened. Whoever is to take over takes its own until it
+// is open: Redis may be away before it says that the change of role is over.
 func (l *leases) lockAt() cluster.Endpoint {
 	l.mu.Lock()
 	rec := l.rec
 	grant, _ := l.keep.Holds(l.boot())
 	l.mu.Unlock()
+	open := l.p.sampleOf(l.w.self).Open()
 	switch {
-	case rec.To == l.w.self && (rec.Phase == cluster.PhaseRevoked || rec.Phase == cluster.PhaseOpening && !rec.Planned()):
+	case rec.To == l.w.self && (rec.Phase == cluster.PhaseRevoked || rec.Phase == cluster.PhaseOpening && !rec.Planned() && !open):
 		return l.w.self
-	case reconcile.MayBeOpen(rec, l.w.self) && (grant || l.p.sampleOf(l.w.self).Open()):
+	case reconcile.MayBeOpen(rec, l.w.self) && (grant || open):
 		return l.w.peer
 	}
 	return ""

@@ -223,6 +223,24 @@ func TestTheOtherIsOpenedWhenTheLeasesAreOver(t *testing.T) {
 	})
 }
 
+// Whoever took over has the lock of the other from its opening on: Redis may go before it
+// says that the change of role is over.
+func TestWhoTookOverStaysOpenWhenRedisGoesAtOnce(t *testing.T) {
+	play(t, func(s *stage) {
+		_, b := leased(s)
+		s.put(revoked(6, hostA, hostB))
+		s.pass(2 * time.Second)
+		s.put(opening(6, 2, hostB, hostA, ""))
+		s.until(s.w.b(), true, 5*time.Second)
+		b.redis.Store(true)
+		s.pass(2 * time.Minute)
+		s.wantOpen(false, true)
+		if h := s.lockHolder(hostB); h != 0 {
+			s.Errorf("session %d still has the lock on the new active", h)
+		}
+	})
+}
+
 func TestTimeInASuspendCounts(t *testing.T) {
 	play(t, func(s *stage) {
 		a, _ := leased(s)
