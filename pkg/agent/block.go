@@ -175,7 +175,7 @@ func (w *worker) record(ctx context.Context, in *reconcile.Input, list []cluster
 	if len(list) == 0 {
 		return nil
 	}
-	err := w.timed(in, "record accounts", func() error { return w.p.ledger.note(ctx, w.self, list) })
+	err := w.timed(in, "record accounts", func() error { return w.p.ledger.note(ctx, w.self, in.Record.Order(), list) })
 	failpoint.Hit("lock.recorded")
 	return err
 }
@@ -224,15 +224,15 @@ func (w *worker) release(ctx context.Context, in *reconcile.Input, c Conn, list 
 	if err := w.letIn(ctx, in, c, list); err != nil {
 		return err
 	}
-	w.released(accountsOf(list))
+	w.released(in, accountsOf(list))
 	return nil
 }
 
 // released takes accounts that can log in again off the record; while an order to lock
 // them may still arrive they stay on it, and are forgotten when it no longer can.
-func (w *worker) released(list []cluster.Account) {
+func (w *worker) released(in *reconcile.Input, list []cluster.Account) {
 	if w.now() >= w.accounts.LateUntil {
-		w.p.ledger.drop(w.self, list)
+		w.p.ledger.drop(w.self, in.Record.Order(), list)
 	}
 }
 
@@ -264,7 +264,7 @@ func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	case reconcile.ReadAccounts:
 		return w.readAccounts(ctx, in)
 	case reconcile.Forget:
-		w.p.ledger.drop(w.self, accountsOf(s.Accounts))
+		w.p.ledger.drop(w.self, in.Record.Order(), accountsOf(s.Accounts))
 		w.log.Info().Strs("accounts", texts(accountsOf(s.Accounts))).Msg("accounts are no longer on record as locked")
 		return nil
 	}

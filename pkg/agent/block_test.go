@@ -423,6 +423,38 @@ func TestAnOpeningWithoutGrantsIsToldAndDone(t *testing.T) {
 	})
 }
 
+// What an agent found released, and could not take out of Redis yet, another one has locked
+// again since, and Redis alone knows.
+func TestWhatWasLockedAgainStaysOnRecord(t *testing.T) {
+	play(t, func(s *stage) {
+		application(s)
+		s.agent("one", blocks, on(&fakeStore{}))
+		s.pass(6 * time.Second)
+		s.bus.setNoDrops(true)
+		failover(s, hostA, hostB, 6)
+		s.wantLogIn(s.w.b(), "app@%", true)
+		s.w.b().change(func(b *fakeServer) {
+			b.close()
+			for _, name := range []string{"app@%", "app2@10.%"} {
+				b.accounts[account(name)].locked = true
+			}
+		})
+		s.bus.setNoDrops(false)
+		failover(s, hostB, hostA, 7)
+		s.wantOpen(true, false)
+		if got := s.bus.lockedOn(hostB); len(got) != 2 {
+			s.Errorf("on record for the new passive: %v", got)
+		}
+		failover(s, hostA, hostB, 8)
+		s.wantOpen(false, true)
+		s.wantLogIn(s.w.b(), "app@%", true)
+		s.pass(12 * time.Second)
+		if got := s.bus.lockedOn(hostB); len(got) != 0 {
+			s.Errorf("on record for the active: %v", got)
+		}
+	})
+}
+
 func TestTwoAgentsShareTheirLocks(t *testing.T) {
 	play(t, func(s *stage) {
 		application(s)

@@ -21,10 +21,11 @@ type Bus interface {
 	// DropReport removes a report.
 	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
 	// Locked are the accounts of a node that agents have locked and not yet
-	// released; NoteLocked adds some, DropLocked takes some out.
+	// released; NoteLocked adds some, DropLocked takes some out if the record is
+	// still that of under, and none otherwise.
 	Locked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint) ([]cluster.Account, error)
 	NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
-	DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
+	DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error
 	// Renew takes or lengthens the grant by which this agent keeps node open: held
 	// for ttl, counted from before the call, when epoch is in force and node is its
 	// active; else refused, and inForce is the order found. After an error it is

@@ -62,7 +62,7 @@ func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.
 	}
 	switch err := w.setReadOnly(ctx, in, kind); {
 	case gently && errors.Is(err, ErrLockWait):
-		w.p.ledger.drop(w.self, blocked)
+		w.p.ledger.drop(w.self, in.Record.Order(), blocked)
 		return w.refuse(in, fmt.Sprintf("read_only could not be set within %s: something that writes or a LOCK TABLES holds it up", closeLockWait))
 	case err != nil:
 		return err

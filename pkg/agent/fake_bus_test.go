@@ -27,6 +27,7 @@ type fakeBus struct {
 	saved     int
 	locked    map[cluster.Endpoint][]cluster.Account
 	noNotes   bool          // nothing can be noted about accounts
+	noDrops   bool          // nothing can be taken out of what is noted about them
 	slow      time.Duration // how long a snapshot takes
 }
 
@@ -125,11 +126,14 @@ func (b *fakeBus) NoteLocked(_ context.Context, _ cluster.UniqSign, node cluster
 	return nil
 }
 
-func (b *fakeBus) DropLocked(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error {
+func (b *fakeBus) DropLocked(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.away {
+	if b.away || b.noDrops {
 		return errAway
+	}
+	if b.snap.Assignment.Order() != under {
+		return nil
 	}
 	b.locked[node] = slices.DeleteFunc(b.locked[node], func(a cluster.Account) bool { return slices.Contains(all, a) })
 	return nil
@@ -176,6 +180,12 @@ func (b *fakeBus) say(w agent.Wake) {
 	for _, hear := range all {
 		hear(w)
 	}
+}
+
+func (b *fakeBus) setNoDrops(no bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.noDrops = no
 }
 
 func (b *fakeBus) setAway(away bool) {

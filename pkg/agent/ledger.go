@@ -20,12 +20,18 @@ type ledger struct {
 
 	mu sync.Mutex
 	// learnt are the servers whose accounts on record in Redis were read.
-	learnt map[cluster.Endpoint]bool
-	// dropped are taken out of Redis as soon as it answers.
-	dropped map[cluster.Endpoint][]cluster.Account
+	learnt  map[cluster.Endpoint]bool
+	dropped map[cluster.Endpoint]dropped
 	// incarnation is that of the Redis from which learned accounts were read last.
 	incarnation map[cluster.Endpoint]string
 	owned       map[cluster.Endpoint]owned
+}
+
+// dropped are accounts to be taken out of Redis as soon as it answers, if the record is
+// then the one under which they were found released: others may lock them under the next.
+type dropped struct {
+	under    cluster.Order
+	accounts []cluster.Account
 }
 
 // owned are accounts that their owner has locked on the active, as seen under
@@ -36,7 +42,7 @@ type owned struct {
 }
 
 func newLedger(p *pair) *ledger {
-	return &ledger{p: p, learnt: map[cluster.Endpoint]bool{}, dropped: map[cluster.Endpoint][]cluster.Account{},
+	return &ledger{p: p, learnt: map[cluster.Endpoint]bool{}, dropped: map[cluster.Endpoint]dropped{},
 		incarnation: map[cluster.Endpoint]string{}, owned: map[cluster.Endpoint]owned{}}
 }
 
@@ -53,10 +59,10 @@ func (l *ledger) ours(e cluster.Endpoint) (ours, mine []cluster.Account) {
 
 // note records accounts that are about to be locked. One of disk and Redis is
 // enough; with neither it is an error.
-func (l *ledger) note(ctx context.Context, e cluster.Endpoint, all []cluster.Account) error {
+func (l *ledger) note(ctx context.Context, e cluster.Endpoint, under cluster.Order, all []cluster.Account) error {
 	k := l.p.a.keeper
 	l.mu.Lock()
-	l.dropped[e] = without(l.dropped[e], all)
+	l.undrop(e, all)
 	l.mu.Unlock()
 	k.change(l.p.u, true, func(m *cluster.Memory) { put(&m.Locked, e, append(m.Locked[e], all...)) })
 	redis := sched.Begin(l.p.a.rt, func() (struct{}, error) {
@@ -76,7 +82,7 @@ func (l *ledger) note(ctx context.Context, e cluster.Endpoint, all []cluster.Acc
 		return nil
 	}
 	if _, err := redis.Get(whatever, -1); err != nil {
-		l.drop(e, all)
+		l.drop(e, under, all)
 		return fmt.Errorf("record the accounts to be locked: %w", errors.Join(disk, err))
 	}
 	return nil
@@ -87,13 +93,26 @@ const redisWait = 100 * time.Millisecond
 
 var errNoStore = errors.New("no state file is in use")
 
-// drop takes accounts off the record.
-func (l *ledger) drop(e cluster.Endpoint, all []cluster.Account) {
+// undrop leaves accounts in Redis; under the lock.
+func (l *ledger) undrop(e cluster.Endpoint, all []cluster.Account) {
+	d := l.dropped[e]
+	d.accounts = without(d.accounts, all)
+	l.dropped[e] = d
+}
+
+// drop takes accounts off the record: they were found released under an order. What was
+// to be taken out of Redis under another one stays there.
+func (l *ledger) drop(e cluster.Endpoint, under cluster.Order, all []cluster.Account) {
 	if len(all) == 0 {
 		return
 	}
 	l.mu.Lock()
-	l.dropped[e] = cluster.SortAccounts(append(l.dropped[e], all...))
+	d := l.dropped[e]
+	if d.under != under {
+		d = dropped{under: under}
+	}
+	d.accounts = cluster.SortAccounts(append(d.accounts, all...))
+	l.dropped[e] = d
 	l.mu.Unlock()
 	l.p.a.keeper.change(l.p.u, false, func(m *cluster.Memory) {
 		put(&m.Locked, e, without(m.Locked[e], all))
@@ -109,14 +128,14 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 	defer cancel()
 	bus, u := l.p.a.o.Bus, l.p.u
 	l.mu.Lock()
-	dropped := slices.Clone(l.dropped[e])
+	under, accounts := l.dropped[e].under, slices.Clone(l.dropped[e].accounts)
 	l.mu.Unlock()
-	if len(dropped) > 0 {
-		if err := bus.DropLocked(ctx, u, e, dropped); err != nil {
+	if len(accounts) > 0 {
+		if err := bus.DropLocked(ctx, u, e, under, accounts); err != nil {
 			return err
 		}
 		l.mu.Lock()
-		l.dropped[e] = without(l.dropped[e], dropped)
+		l.undrop(e, accounts)
 		l.mu.Unlock()
 	}
 	found, err := bus.Locked(ctx, u, e)
@@ -127,7 +146,7 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 	l.mu.Lock()
 	same := incarnation != "" && l.incarnation[e] == incarnation
 	l.incarnation[e], l.learnt[e] = incarnation, true
-	found = without(found, l.dropped[e])
+	found = without(found, l.dropped[e].accounts)
 	l.mu.Unlock()
 	m := l.memory()
 	learned := without(found, m.Locked[e])
@@ -144,7 +163,7 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 func (l *ledger) shared(e cluster.Endpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.learnt[e] && len(l.dropped[e]) == 0
+	return l.learnt[e] && len(l.dropped[e].accounts) == 0
 }
 
 // tell writes accounts that were just seen locked to Redis, which may have lost them.

@@ -116,7 +116,7 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 		return err
 	}
 	w.answered(srv, began, true)
-	w.released(released)
+	w.released(in, released)
 	w.memory.Opened = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", s.Reason.Text).
 		Str("risk", w.plan.Risk).Dur("took", w.now()-start).Msg("opened")

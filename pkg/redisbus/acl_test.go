@@ -55,7 +55,7 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 			}
 			return errors.Join(pairs, read, record, locked, renewed, events, claimed, told, next, b.NoticeTold(ctx, sign, n, "a"),
 				b.ReleaseNotice(ctx, sign, n, "a"), b.ForgetNotice(ctx, sign, n, true), b.SaveReport(ctx, sign, report, true),
-				b.DropReport(ctx, sign, nodeA, "a"), b.NoteLocked(ctx, sign, nodeA, accounts), b.DropLocked(ctx, sign, nodeA, accounts),
+				b.DropReport(ctx, sign, nodeA, "a"), b.NoteLocked(ctx, sign, nodeA, accounts), b.DropLocked(ctx, sign, nodeA, cluster.Order{}, accounts),
 				b.DropGrant(ctx, sign, nodeB, "a"), subscribed(ctx, b, Channels{All: true, Topic: true}))
 		},
 		RoleTools: func(ctx context.Context, b *Bus) error {

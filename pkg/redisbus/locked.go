@@ -32,13 +32,16 @@ func (b *Bus) NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.E
 	return b.checkCmds(fmt.Sprintf("note locked accounts of %s", node), cmd.Err(), cmd)
 }
 
-// DropLocked takes accounts out that were released.
-func (b *Bus) DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error {
+// DropLocked takes accounts out that were released, if the record is still the one under
+// which that was found; under another one an agent may have locked them again, and all stay.
+func (b *Bus) DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error {
 	if len(all) == 0 {
 		return nil
 	}
-	cmd := b.client.SRem(ctx, keysOf(u).locked(node), members(all)...)
-	return b.checkCmds(fmt.Sprintf("drop locked accounts of %s", node), cmd.Err(), cmd)
+	k := keysOf(u)
+	args := append([]any{k.assignment(), uint64(under.Epoch), under.Version}, members(all)...)
+	_, err := b.run(ctx, fmt.Sprintf("drop locked accounts of %s", node), dropLockedScript, []string{k.locked(node)}, args...)
+	return err
 }
 
 func members(all []cluster.Account) []any {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
@@ -31,16 +32,25 @@ func TestLockedAccounts(t *testing.T) {
 		note(b.NoteLocked(ctx, sign, nodeA, []cluster.Account{app}))
 		want(nodeA, odd, app)
 		want(nodeB)
-		note(b.DropLocked(ctx, sign, nodeA, nil))
-		note(b.DropLocked(ctx, sign, nodeA, []cluster.Account{odd, {User: "nobody", Host: "%"}}))
+		note(b.DropLocked(ctx, sign, nodeA, cluster.Order{}, nil))
+		note(b.DropLocked(ctx, sign, nodeA, cluster.Order{}, []cluster.Account{odd, {User: "nobody", Host: "%"}}))
 		want(nodeA, app)
 		note(s.raw.SAdd(ctx, keysOf(sign).locked(nodeA), "rubbish").Err())
 		want(nodeA, app)
-		note(b.DropLocked(ctx, sign, nodeA, []cluster.Account{app}))
+		note(b.DropLocked(ctx, sign, nodeA, order(1, 0), []cluster.Account{app}))
+		want(nodeA, app)
+		token, _, _, err := b.Lead(ctx, sign, "one", time.Minute)
+		note(err)
+		_, err = b.Transition(ctx, sign, "one", token, cluster.Transition{Next: opening(1, 0)})
+		note(err)
+		note(b.DropLocked(ctx, sign, nodeA, cluster.Order{}, []cluster.Account{app}))
+		note(b.DropLocked(ctx, sign, nodeA, order(1, 1), []cluster.Account{app}))
+		want(nodeA, app)
+		note(b.DropLocked(ctx, sign, nodeA, order(1, 0), []cluster.Account{app}))
 		want(nodeA)
 
 		note(s.raw.Set(ctx, keysOf(sign).locked(nodeB), "x", 0).Err())
-		_, err := b.Locked(ctx, sign, nodeB)
+		_, err = b.Locked(ctx, sign, nodeB)
 		var wrong *WrongTypeError
 		if !errors.As(err, &wrong) || wrong.Want != "set" {
 			t.Errorf("reading a key of another type: %v", err)

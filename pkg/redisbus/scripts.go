@@ -27,6 +27,9 @@ var grantLua string
 //go:embed lua/drop_grant.lua
 var dropGrantLua string
 
+//go:embed lua/drop_locked.lua
+var dropLockedLua string
+
 //go:embed lua/snapshot.lua
 var snapshotLua string
 
@@ -45,6 +48,7 @@ var (
 	resignScript      = newScript(resignLua)
 	grantScript       = newScript(grantLua)
 	dropGrantScript   = newScript(dropGrantLua)
+	dropLockedScript  = newScript(dropLockedLua)
 	snapshotScript    = newScript(snapshotLua)
 	verdictScript     = newScript(verdictLua)
 	fileRequestScript = newScript(fileRequestLua)

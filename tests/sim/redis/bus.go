@@ -362,14 +362,14 @@ func (b *Bus) NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.E
 	return nil
 }
 
-// DropLocked takes accounts out that were released.
-func (b *Bus) DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error {
+// DropLocked takes accounts out that were released, if the record is still that one.
+func (b *Bus) DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error {
 	b.of(u)
 	if len(all) == 0 {
 		return nil
 	}
 	_, err := b.change(ctx, func(s *Server) ([]redisbus.Wake, error) {
-		s.store.DropLocked(node, all)
+		s.store.DropLocked(node, under, all)
 		return nil, nil
 	})
 	if err != nil {

@@ -43,7 +43,7 @@ type calls interface {
 	SaveReport(context.Context, cluster.UniqSign, cluster.Report, bool) error
 	Locked(context.Context, cluster.UniqSign, cluster.Endpoint) ([]cluster.Account, error)
 	NoteLocked(context.Context, cluster.UniqSign, cluster.Endpoint, []cluster.Account) error
-	DropLocked(context.Context, cluster.UniqSign, cluster.Endpoint, []cluster.Account) error
+	DropLocked(context.Context, cluster.UniqSign, cluster.Endpoint, cluster.Order, []cluster.Account) error
 	Renew(context.Context, cluster.UniqSign, cluster.Endpoint, string, cluster.Epoch, time.Duration) (bool, cluster.Order, error)
 	DropGrant(context.Context, cluster.UniqSign, cluster.Endpoint, string) error
 }
@@ -526,9 +526,13 @@ func (w *twins) request(rt *rapid.T) {
 func (w *twins) accounts(rt *rapid.T) {
 	d, node := w.daemon(rt), drawNode(rt)
 	all := rapid.SliceOfN(rapid.SampledFrom([]cluster.Account{{User: "app", Host: "%"}, {User: "app", Host: "10.%"}, {User: "b@c", Host: "h"}}), 0, 3).Draw(rt, "accounts")
+	under := w.model.store.record.Order()
+	if rapid.IntRange(0, 3).Draw(rt, "another record") == 3 {
+		under.Version++
+	}
 	tell(rt, w, d, "accounts", func(ctx context.Context, c calls) error {
 		if len(all) == 1 {
-			return c.DropLocked(ctx, sign, node, all)
+			return c.DropLocked(ctx, sign, node, under, all)
 		}
 		return c.NoteLocked(ctx, sign, node, slices.Clone(all))
 	})

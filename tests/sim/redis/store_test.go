@@ -75,7 +75,7 @@ func drawWrite(rt *rapid.T, s *Store, now time.Duration, n int) {
 	case 7:
 		s.NoteLocked(node, []cluster.Account{{User: name, Host: "%"}, {User: "z", Host: fmt.Sprint(n)}})
 	case 10:
-		s.DropLocked(node, []cluster.Account{{User: name, Host: "%"}})
+		s.DropLocked(node, s.record.Order(), []cluster.Account{{User: name, Host: "%"}})
 	case 11:
 		_, _, _ = s.Renew(now, s.record.Active, name, s.record.Epoch, life)
 	case 12:
