@@ -294,6 +294,7 @@ func (h *history) strayReceived(late time.Duration) {
 	h.die(ja)
 	h.revoke(ja, jb)
 	h.Open(h.tick(), jb, true, ByBoot)
+	h.write(jb)
 	h.applied(ja, 1)
 	h.Open(h.tick(), jb, false, ByAgent)
 	h.t += late

@@ -186,7 +186,9 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	asBefore := n <= j.waiting(e) && (j.lastOpen == e || j.god.Stuck(e) || j.meddled(now))
 	// It receives by itself when it starts, and cannot apply what came since it was to be opened.
 	since := j.p.AutoReplicate && m.unapplied == 0 && (m.halted || j.god.Stuck(e))
-	if n > 0 && !forced && !byItself && !asBefore && !since {
+	// It cannot apply what the other took while that was open by its option file, however late it received it.
+	barred := j.lastOpen == e && other.how == ByBoot && j.god.Stuck(e) && !j.holdsBack(e, rival)
+	if n > 0 && !forced && !byItself && !asBefore && !since && !barred {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {
@@ -279,6 +281,17 @@ func (j *Judge) waiting(e cluster.Endpoint) (n int) {
 		}
 	}
 	return n
+}
+
+// holdsBack reports whether e has received a row that it has not applied and that was acknowledged,
+// but not by rival while its option file had that open.
+func (j *Judge) holdsBack(e, rival cluster.Endpoint) bool {
+	for i, r := range j.rows {
+		if r&(acked|gone|j.bootedBy(rival)) == acked && r&j.receivedBy(e) != 0 && !j.god.Has(e, uint64(i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // stray counts those of the rows that a server has and rival has not, when a gives it the

@@ -362,6 +362,18 @@ var storiesOfOpenings = []story{
 		h.strayReceived(unseen)
 		h.open(ja)
 	}},
+	{"given back late with what came from a server that started open and cannot be applied", restarts, "", func(h *history) {
+		h.g.stuck = true
+		h.strayReceived(unseen)
+		h.Received(h.tick(), ja, h.row)
+		h.open(ja)
+	}},
+	{"given back late with that and with what the other acknowledged before it started open", restarts, "I4", func(h *history) {
+		h.g.stuck = true
+		h.Received(h.tick(), ja, h.write(jb))
+		h.strayReceived(unseen)
+		h.open(ja)
+	}},
 
 	{"opened and never named", async, "I7", func(h *history) {
 		h.die(ja)
