@@ -20,6 +20,7 @@
 //     an agent's file or a server's epoch row remembers a newer one; it is rebuilt
 //     with one more than the highest. A file and a row may be out of date: they are
 //     believed only while the server that they do not name is seen.
+//     A change of role that this process finds under way waits until the agents are heard.
 //  6. Every "no" carries a Reason.
 //
 // Rules gives the transition table in order; Decide takes the first rule of the

@@ -241,6 +241,20 @@ func ruleRebuild(s *situation) (Decision, bool) {
 	return s.change("rebuilt", next, why(Amnesia, "Redis had %s; rebuilt, since %s", describe(s.rec), who), true), true
 }
 
+// ruleListen holds a change of role that this process found under way: the record and the
+// reports may be of before, in a Redis that lost its last writes. Whoever saw what came after
+// says so in its next report. Who has looked all the while remembers it himself.
+func ruleListen(s *situation) (Decision, bool) {
+	left := StartGrace - (s.now - s.st.foundAt)
+	unheard := slices.IndexFunc(s.st.reports, func(r row[heard]) bool { return r.value.seq > 0 && r.value.at <= s.st.foundAt })
+	if left <= 0 || unheard < 0 || s.rec.Order() != s.st.found {
+		return Decision{}, false
+	}
+	s.again(left)
+	return hold(why(Amnesia, "Redis has %s, to which it may have gone back: nothing moves before agent %s is heard, for %s at most",
+		describe(s.rec), s.st.reports[unheard].voice.name, StartGrace))
+}
+
 // carriedOut reports whether the servers are as the record says, and not as one
 // does that names other.
 func (s *situation) carriedOut(other cluster.Endpoint) bool {

@@ -66,6 +66,7 @@ func init() {
 		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
 
+		{cluster.PhaseRevoked, "listen", "this process has just begun to look and found this record, to which Redis may have gone back, and an agent that reports has said nothing since", "hold, until all have been heard, for StartGrace at most", ruleListen},
 		{cluster.PhaseRevoked, "promote", "the old active is closed (proof) or counted as a risk, the other has applied all it received", "opening", rulePromote},
 		{cluster.PhaseRevoked, "give-back", "the other is dead or cannot apply, the old active is back, closed, and has everything (after a rebuild or an override both are seen, and the other has nothing of its own, or the epoch rows tell that it was not opened since)", "opening the old active, epoch+1", ruleGiveBack},
 		{cluster.PhaseRevoked, "wait", "otherwise", "hold, with the reason", ruleRevoked},
@@ -75,6 +76,7 @@ func init() {
 		{cluster.PhaseOpening, "wait", "otherwise", "hold, with the reason", ruleOpening},
 
 		{cluster.PhaseSwitching, "failover", "the active died meanwhile", "revoked, epoch+1", ruleUnbroken},
+		{cluster.PhaseSwitching, "listen", "this process has just begun to look and found this record, to which Redis may have gone back, and an agent that reports has said nothing since", "hold, until all have been heard, for StartGrace at most", ruleListen},
 		{cluster.PhaseSwitching, "commit", "the active is closed and the other has the same GTIDs", "opening the other, epoch+1", ruleCommit},
 		{cluster.PhaseSwitching, "roll-back", "refused by the server, the passive lost, or the deadline passed", "steady with the old active", ruleRollBack},
 		{cluster.PhaseSwitching, "wait", "otherwise", "hold, with the reason", ruleSwitching},

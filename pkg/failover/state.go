@@ -59,7 +59,9 @@ type State struct {
 	trails    table[trail]      // of the active
 	agents    bool              // some agent of ours has reported
 	readAt    time.Duration     // when everything was read last
-	whole     time.Duration     // the pair has been whole since; 0 when it is not
+	found     cluster.Order     // the record that was there when this process began to look, or did again
+	foundAt   time.Duration
+	whole     time.Duration // the pair has been whole since; 0 when it is not
 	goal      goal
 	// startedAt is when each member was started, as far as samples tell; vouchedAt since
 	// when the passive is known to hold all that the active acknowledged, and vouching
@@ -170,6 +172,10 @@ type mark struct {
 // take enters a snapshot into the memory: it dates what changed.
 func (st *State) take(v *View, p *Policy, now time.Duration) {
 	s := &v.Snapshot
+	// Who leads on has missed nothing.
+	if on := v.Leading && st.ledSince > 0 && st.token == v.Token; st.readAt == 0 || !on && now-st.readAt >= StartGrace {
+		st.found, st.foundAt = s.Assignment.Order(), now
+	}
 	st.lead(v.Leading, v.Token, now)
 	switch a := s.Assignment; {
 	case st.remember.Order().Before(a.Order()):
