@@ -22,7 +22,7 @@ type Bus interface {
 	DropReport(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string) error
 	// Locked are the accounts of a node that agents have locked and not yet
 	// released; NoteLocked adds some, DropLocked takes some out if the record is
-	// still that of under, and none otherwise.
+	// still that of under, or under is none.
 	Locked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint) ([]cluster.Account, error)
 	NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, all []cluster.Account) error
 	DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error

@@ -38,8 +38,8 @@
 // Users. Accounts that match the configured patterns may log in on the active
 // only. They are locked before a closing, in a switchover right after it, since that
 // may be refused; and released before an opening; always without the binary log. What is locked stands on record first, on disk and in
-// Redis (ledger), and is taken out of Redis only under the record under which it was found
-// released; a lock that is not on record is its owner's and stays, and so
+// Redis (ledger), and what was released is taken out of Redis only under the record under
+// which that was found; a lock that is not on record is its owner's and stays, and so
 // does one that its owner has set on the active as well. Our own account, those
 // of replication and those of the server's administration are never locked.
 // Failing to lock or release is a note for a person and never stops a closing.

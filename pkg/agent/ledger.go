@@ -32,7 +32,12 @@ type ledger struct {
 type dropped struct {
 	under    cluster.Order
 	accounts []cluster.Account
+	// settled are taken out whatever the record is: no agent locks them again.
+	settled []cluster.Account
 }
+
+// all are both.
+func (d dropped) all() []cluster.Account { return slices.Concat(d.accounts, d.settled) }
 
 // owned are accounts that their owner has locked on the active, as seen under
 // the order first read at tick.
@@ -96,22 +101,26 @@ var errNoStore = errors.New("no state file is in use")
 // undrop leaves accounts in Redis; under the lock.
 func (l *ledger) undrop(e cluster.Endpoint, all []cluster.Account) {
 	d := l.dropped[e]
-	d.accounts = without(d.accounts, all)
+	d.accounts, d.settled = without(d.accounts, all), without(d.settled, all)
 	l.dropped[e] = d
 }
 
-// drop takes accounts off the record: they were found released under an order. What was
-// to be taken out of Redis under another one stays there.
+// drop takes accounts off the record: they were found released under an order, or are
+// settled under none. What was to be taken out of Redis under another order stays there.
 func (l *ledger) drop(e cluster.Endpoint, under cluster.Order, all []cluster.Account) {
 	if len(all) == 0 {
 		return
 	}
 	l.mu.Lock()
 	d := l.dropped[e]
-	if d.under != under {
-		d = dropped{under: under}
+	if under == (cluster.Order{}) {
+		d.settled = cluster.SortAccounts(append(d.settled, all...))
+	} else {
+		if d.under != under {
+			d.under, d.accounts = under, nil
+		}
+		d.accounts = cluster.SortAccounts(append(d.accounts, all...))
 	}
-	d.accounts = cluster.SortAccounts(append(d.accounts, all...))
 	l.dropped[e] = d
 	l.mu.Unlock()
 	l.p.a.keeper.change(l.p.u, false, func(m *cluster.Memory) {
@@ -128,14 +137,18 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 	defer cancel()
 	bus, u := l.p.a.o.Bus, l.p.u
 	l.mu.Lock()
-	under, accounts := l.dropped[e].under, slices.Clone(l.dropped[e].accounts)
+	d := l.dropped[e]
+	d.accounts, d.settled = slices.Clone(d.accounts), slices.Clone(d.settled)
 	l.mu.Unlock()
-	if len(accounts) > 0 {
-		if err := bus.DropLocked(ctx, u, e, under, accounts); err != nil {
+	if all := d.all(); len(all) > 0 {
+		if err := bus.DropLocked(ctx, u, e, cluster.Order{}, d.settled); err != nil {
+			return err
+		}
+		if err := bus.DropLocked(ctx, u, e, d.under, d.accounts); err != nil {
 			return err
 		}
 		l.mu.Lock()
-		l.undrop(e, accounts)
+		l.undrop(e, all)
 		l.mu.Unlock()
 	}
 	found, err := bus.Locked(ctx, u, e)
@@ -146,7 +159,7 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 	l.mu.Lock()
 	same := incarnation != "" && l.incarnation[e] == incarnation
 	l.incarnation[e], l.learnt[e] = incarnation, true
-	found = without(found, l.dropped[e].accounts)
+	found = without(found, l.dropped[e].all())
 	l.mu.Unlock()
 	m := l.memory()
 	learned := without(found, m.Locked[e])
@@ -163,7 +176,7 @@ func (l *ledger) learn(ctx context.Context, e cluster.Endpoint) error {
 func (l *ledger) shared(e cluster.Endpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.learnt[e] && len(l.dropped[e].accounts) == 0
+	return l.learnt[e] && len(l.dropped[e].all()) == 0
 }
 
 // tell writes accounts that were just seen locked to Redis, which may have lost them.

@@ -33,7 +33,7 @@ func (b *Bus) NoteLocked(ctx context.Context, u cluster.UniqSign, node cluster.E
 }
 
 // DropLocked takes accounts out that were released, if the record is still the one under
-// which that was found; under another one an agent may have locked them again, and all stay.
+// which that was found, or that is none: under another one an agent may have locked them again.
 func (b *Bus) DropLocked(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, under cluster.Order, all []cluster.Account) error {
 	if len(all) == 0 {
 		return nil

@@ -43,10 +43,12 @@ func TestLockedAccounts(t *testing.T) {
 		note(err)
 		_, err = b.Transition(ctx, sign, "one", token, cluster.Transition{Next: opening(1, 0)})
 		note(err)
-		note(b.DropLocked(ctx, sign, nodeA, cluster.Order{}, []cluster.Account{app}))
 		note(b.DropLocked(ctx, sign, nodeA, order(1, 1), []cluster.Account{app}))
 		want(nodeA, app)
 		note(b.DropLocked(ctx, sign, nodeA, order(1, 0), []cluster.Account{app}))
+		want(nodeA)
+		note(b.NoteLocked(ctx, sign, nodeA, []cluster.Account{app}))
+		note(b.DropLocked(ctx, sign, nodeA, cluster.Order{}, []cluster.Account{app}))
 		want(nodeA)
 
 		note(s.raw.Set(ctx, keysOf(sign).locked(nodeB), "x", 0).Err())

@@ -146,7 +146,7 @@ func (s *Store) NoteLocked(e cluster.Endpoint, all []cluster.Account) {
 
 // DropLocked takes accounts out that were released, if the record is still that one.
 func (s *Store) DropLocked(e cluster.Endpoint, under cluster.Order, all []cluster.Account) {
-	if len(all) == 0 || len(s.Locked(e)) == 0 || s.record.Order() != under {
+	if len(all) == 0 || len(s.Locked(e)) == 0 || under.Epoch != 0 && s.record.Order() != under {
 		return
 	}
 	n := s.edit(e)
