@@ -220,6 +220,17 @@ func (h *history) bootedActive(late time.Duration) {
 	h.eligible(jb)
 }
 
+// restartedPassive has the passive lose by a crash what it had received, and be counted among those
+// who may take over, so late after its start.
+func (h *history) restartedPassive(late time.Duration) {
+	h.durable(true)
+	h.Received(h.tick(), jb, h.write(ja))
+	h.RelayLost(h.tick(), jb)
+	h.Started(h.tick(), jb)
+	h.t += late
+	h.eligible(jb)
+}
+
 // muted has b take over from a, which nobody reaches, since a can acknowledge nothing.
 func (h *history) muted() {
 	h.durable(true, jb)

@@ -163,8 +163,11 @@ func (j *Judge) awaited(now time.Duration, before, after cluster.Assignment) {
 	if active := j.at(after.Active); j.p.RestartsOpen && now-active.startedAt < unseen {
 		booted = j.bootedBy(after.Active)
 	}
+	// Nor that the other was started just now and has lost what it had received; before the role
+	// moves to it that is seen.
+	lost := now-j.at(e).startedAt < unseen && j.at(e).startedAt > 0
 	for i, r := range j.rows {
-		if r&booted != 0 {
+		if r&booted != 0 || lost && r&j.reachedBy(e) != 0 {
 			continue
 		}
 		if r&(acked|gone) == acked && r&j.receivedBy(e) == 0 && j.god.Has(after.Active, uint64(i)) && !j.god.Has(e, uint64(i)) {

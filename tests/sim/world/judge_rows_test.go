@@ -205,6 +205,12 @@ var storiesOfRows = []story{
 	{"who may take over lacks a row that the active acknowledged, opened by its option file seconds ago", restarts, "I2", func(h *history) {
 		h.bootedActive(unseen)
 	}},
+	{"who may take over has lost a row that it had received, by a start just now", async, "", func(h *history) {
+		h.restartedPassive(0)
+	}},
+	{"who may take over has lost a row that it had received, by a start seconds ago", async, "I2", func(h *history) {
+		h.restartedPassive(unseen)
+	}},
 	{"who may take over has received all of before commits waited", async, "", func(h *history) {
 		h.durable(true)
 		h.Received(h.tick(), jb, h.write(ja))
