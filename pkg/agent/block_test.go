@@ -244,6 +244,28 @@ func TestAnOwnersLockStays(t *testing.T) {
 	})
 }
 
+// That an account is its owner's reaches Redis after the record has moved.
+func TestAnOwnersLockStaysWhereRedisIsToldLate(t *testing.T) {
+	play(t, func(s *stage) {
+		application(s)
+		s.agent("one", blocks, on(&fakeStore{}))
+		s.pass(time.Second)
+		s.bus.setNoDrops(true)
+		s.w.account(s.w.a(), "app@%", func(a *fakeAccount) { a.locked, a.owners = true, true })
+		s.pass(12 * time.Second)
+		s.w.a().kill()
+		failover(s, hostA, hostB, 6)
+		s.bus.setNoDrops(false)
+		s.pass(12 * time.Second)
+		s.wantOpen(false, true)
+		s.wantLogIn(s.w.b(), "app@%", false)
+		s.wantLogIn(s.w.b(), "app2@10.%", true)
+		if got := s.bus.lockedOn(hostB); len(got) != 0 {
+			s.Errorf("on record for the active: %v", got)
+		}
+	})
+}
+
 func TestThePredecessorsReversedHashesAreTurnedBackOnce(t *testing.T) {
 	play(t, func(s *stage) {
 		application(s)
