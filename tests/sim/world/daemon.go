@@ -118,7 +118,8 @@ func (b watched) Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snap
 }
 
 func (b watched) Transition(ctx context.Context, u cluster.UniqSign, id string, token uint64, t cluster.Transition) (cluster.Assignment, error) {
-	b.w.asked = b.read
+	read := *b.read // it reads anew while this is under way
+	b.w.asked = &read
 	b.w.judge.Asks(b.w.e.Now(), b.id, t.Next.Order())
 	a, err := b.Bus.Transition(ctx, u, id, token, t)
 	switch {
