@@ -77,7 +77,14 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 			return err
 		}
 	}
-	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, reconcile.Open) }); err != nil && !safeguard.Off(safeguard.RecordCheck) {
+	err = w.timed(in, "check record", func() error {
+		now, err := w.wanted(ctx, in, reconcile.Open)
+		if err == nil && now.Waits && !in.Record.Waits {
+			err = errMoved // the server would be open before its commits wait
+		}
+		return err
+	})
+	if err != nil && !safeguard.Off(safeguard.RecordCheck) {
 		return err
 	}
 	failpoint.Hit("open.checked")

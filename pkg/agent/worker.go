@@ -332,30 +332,35 @@ func (w *worker) do(ctx context.Context, in *reconcile.Input, s reconcile.Step) 
 
 // wants reads the record again and returns errMoved when it no longer wants k.
 func (w *worker) wants(ctx context.Context, in *reconcile.Input, k reconcile.Kind) error {
+	_, err := w.wanted(ctx, in, k)
+	return err
+}
+
+// wanted is wants with the record that was read, where there is one.
+func (w *worker) wanted(ctx context.Context, in *reconcile.Input, k reconcile.Kind) (now cluster.Assignment, err error) {
 	if k == reconcile.CloseAlone || k == reconcile.QueueAlone {
-		return nil // what needs no record is wanted by every record
+		return now, nil // what needs no record is wanted by every record
 	}
 	ctx, cancel := w.rt.Timeout(ctx, w.p.a.patience())
 	defer cancel()
 	u := w.p.u
 	if in.Record.Exists() {
-		now, err := w.recordNow(ctx, in, k)
-		if err != nil {
-			return fmt.Errorf("check record of %s: %w", u, err)
+		if now, err = w.recordNow(ctx, in, k); err != nil {
+			return now, fmt.Errorf("check record of %s: %w", u, err)
 		}
 		if !reconcile.Wants(k, w.self, in.Record, now) {
-			return errMoved
+			return now, errMoved
 		}
-		return nil
+		return now, nil
 	}
 	snap, err := w.p.snapshot(ctx)
 	if err != nil {
-		return fmt.Errorf("check mode of %s: %w", u, err)
+		return now, fmt.Errorf("check mode of %s: %w", u, err)
 	}
 	if snap.Assignment.Exists() || !reconcile.WantsLegacy(k, w.self, in.Legacy, snap.Legacy) {
-		return errMoved
+		return now, errMoved
 	}
-	return nil
+	return now, nil
 }
 
 // recordNow reads the record again. That of a pair at rest, by which a server is to be
