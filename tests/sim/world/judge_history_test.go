@@ -157,6 +157,17 @@ func (h *history) override(from, to cluster.Endpoint, cause string) {
 	h.change("revoked", cluster.Assignment{Epoch: h.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked, From: from, To: to, Cause: cause})
 }
 
+// forcedRow has a forced override open b with so much unapplied, and its epoch row fall then.
+func (h *history) forcedRow(unapplied int) {
+	h.die(ja)
+	h.override(ja, jb, causeForced)
+	h.applied(jb, unapplied)
+	h.promote(cluster.ProofOperator)
+	h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch, Active: jb})
+	h.open(jb)
+	h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch - 1, Active: ja})
+}
+
 func (h *history) promote(p cluster.Proof) {
 	next := h.rec.Clone()
 	next.Version++

@@ -29,7 +29,9 @@ const (
 // Row tells that the epoch row on e was written, by an agent or by replication.
 func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
 	m := j.at(e)
-	if mark.Epoch < m.mark.Epoch {
+	// Forced to take over with something unapplied, it applies that when it is open; the row is raised again.
+	late := m.named.Cause == causeForced && m.unapplied > 0 && mark.Epoch < m.named.Epoch
+	if mark.Epoch < m.mark.Epoch && !late {
 		j.fail(now, "I3", "the epoch row of %s falls from %d to %d", e, m.mark.Epoch, mark.Epoch)
 	}
 	if was, ok := j.marks[mark.Epoch]; ok && was != mark.Active {

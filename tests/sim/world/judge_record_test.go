@@ -39,6 +39,12 @@ var storiesOfRecord = []story{
 		h.Row(h.tick(), jb, cluster.Mark{Epoch: 6, Active: jb})
 		h.Row(h.tick(), jb, cluster.Mark{Epoch: 5, Active: ja})
 	}},
+	{"an epoch row falls by what a forced override has left to be applied", async, "", func(h *history) {
+		h.forcedRow(1)
+	}},
+	{"an epoch row falls after a forced override that has left nothing", async, "I3", func(h *history) {
+		h.forcedRow(0)
+	}},
 	{"an epoch row is older than another server's", async, "", func(h *history) {
 		h.Row(h.tick(), jb, cluster.Mark{Epoch: 6, Active: jb})
 		h.Row(h.tick(), ja, cluster.Mark{Epoch: 5, Active: ja})
