@@ -110,12 +110,16 @@ type window struct {
 	length  time.Duration // from the newest of these until then
 	since   time.Duration // for how long it may have gone on after that
 	listens bool          // and may do so still
+	back    bool          // it was closed since, and may have been started open before that
 }
 
 // window is that of active for a server that has have: the longest that any monitor
 // tells that ever had its answer, since each knows its own clock alone.
 func (s *situation) window(active *member, have gtid.Set) window {
 	w := window{known: true}
+	if _, closed := active.closedUnder(s.rec.Order()); closed {
+		w.back = !s.startsClosed(active)
+	}
 	parse := func(text string) (gtid.Set, error) { return s.sets.Parse(active.server.Flavor, text) }
 	for _, by := range s.st.views.of(active.node) {
 		o := s.v.Snapshot.Observations[active.node][by.voice.name]
@@ -128,7 +132,7 @@ func (s *situation) window(active *member, have gtid.Set) window {
 		t, ok := s.st.trails.get(by.voice)
 		if !o.Answered() {
 			stopped = max(o.LastGoodMS, o.UnansweredMS)
-			if t.gone != 0 {
+			if t.gone != 0 && !w.back {
 				end = t.gone
 			}
 		}
@@ -213,6 +217,9 @@ func (s *situation) tooLongLost(active, candidate *member, have gtid.Set) (clust
 		}
 	case w.length > limit:
 		return why(MaxLoss, "%s may lack what %s took in the last %s, and max_loss is %s", candidate.node, active.node, round(w.length), set), false
+	case w.length+w.since > limit && w.back:
+		return why(MaxLoss, "%s may lack what %s took in the last %s before it stopped answering, and what that took until it was closed, for longer than max_loss, which is %s: it may have been started open",
+			candidate.node, active.node, round(w.length), set), false
 	case w.length+w.since > limit:
 		return why(MaxLoss, "%s may lack what %s took in the last %s before it stopped answering, and what that has taken since, for longer than max_loss, which is %s: it is not proved closed",
 			candidate.node, active.node, round(w.length), set), false
