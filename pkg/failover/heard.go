@@ -35,8 +35,13 @@ func (h heard) view(o *cluster.Observation, at time.Duration) heard {
 	return h
 }
 
-// full is when the newest full sample of the view o, of which h was heard, began, or
-// earlier. A view may have lain in a connection that was cut and tells then of what was.
+// ahead is by how much our clock is ahead of that of the view o, of which h was heard, or
+// less. A view may have lain in a connection that was cut and tells then of what was.
+func (h heard) ahead(o *cluster.Observation) time.Duration {
+	return min(h.at-milliseconds(o.EndedMS), h.soonest, h.before)
+}
+
+// full is when the newest full sample of the view o began, or earlier.
 func (h heard) full(o *cluster.Observation) time.Duration {
-	return min(h.at-milliseconds(o.EndedMS), h.soonest, h.before) + milliseconds(o.FullMS)
+	return h.ahead(o) + milliseconds(o.FullMS)
 }

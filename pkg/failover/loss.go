@@ -127,7 +127,7 @@ func (s *situation) window(active *member, have gtid.Set) window {
 			continue
 		}
 		w.sampled = true
-		now := o.EndedMS + (s.now - by.value.at).Milliseconds()
+		now := (s.now - by.value.ahead(&o)).Milliseconds()
 		end, stopped := now, now
 		t, ok := s.st.trails.get(by.voice)
 		if !o.Answered() {
