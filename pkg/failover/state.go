@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -52,6 +53,7 @@ type State struct {
 	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
 	lostSince time.Duration      // the record has been missing or old since
 	views     table[heard]
+	newer     table[heard] // of views that Redis has gone back behind
 	reports   table[heard]
 	closings  table[closing]
 	checks    table[checkCount] // by nobody
@@ -186,6 +188,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
+	s.Observations = st.withoutOlder(s.Observations)
 	before, heardOf := st.views, 0
 	for node, byMonitor := range s.Observations {
 		heardOf += len(byMonitor)
@@ -247,6 +250,32 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	st.takeTrails(s, p)
 	st.takeWitness(s, p.Pair.Primary, p.Pair.Secondary, now)
 	st.takeWitness(s, p.Pair.Secondary, p.Pair.Primary, now)
+}
+
+// withoutOlder is all without the views to which Redis has gone back: of the same run, and
+// before what was read already. They tell of what was, and count as not there.
+func (st *State) withoutOlder(all map[cluster.Endpoint]map[string]cluster.Observation) map[cluster.Endpoint]map[string]cluster.Observation {
+	kept := all
+	for node, byMonitor := range all {
+		for name, o := range byMonitor {
+			k := voice{node, name}
+			last, known := st.views.get(k)
+			if !known {
+				last, known = st.newer.get(k)
+			}
+			if !known || last.run != o.Run || last.seq <= o.Seq {
+				st.newer.keep(func(v voice) bool { return v != k })
+				continue
+			}
+			st.newer.put(k, last)
+			if len(kept[node]) == len(byMonitor) {
+				kept = maps.Clone(kept)
+				kept[node] = maps.Clone(byMonitor)
+			}
+			delete(kept[node], name)
+		}
+	}
+	return kept
 }
 
 // lead keeps since when this identify leads, and since when it leads alone: who

@@ -49,3 +49,40 @@ func TestAViewThatIsAboutToExpireIsOldToANewLeader(t *testing.T) {
 		}
 	}
 }
+
+// Redis went back to views of a time in which the active was dead: they say nothing, before the
+// monitor is heard again.
+func TestViewsToWhichRedisWentBackSayNothing(t *testing.T) {
+	w := newWorld()
+	w.view.Snapshot.Assignment = cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
+		Active: "a:1", Passive: "b:1", Eligible: []cluster.Endpoint{"b:1"}}
+	_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1"})
+	_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
+	_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
+	_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+	dead := w.view.Snapshot.Observations
+	w.view.Snapshot.Observations = map[cluster.Endpoint]map[string]cluster.Observation{}
+	_ = w.observe("a:1", "", nil)
+	_ = w.observe("b:1", "", map[string]string{"io": "Yes"})
+	now := w.view.Snapshot.Observations
+	if d := w.decide(); d.Rule != "hold" {
+		t.Fatalf("rule %s with both alive: %s", d.Rule, d.Verdict.Reason)
+	}
+	for range 2 {
+		w.now += 100 * time.Millisecond
+		w.view.Snapshot.Observations = dead
+		if d := w.decide(); d.Rule != "hold" || len(dead["a:1"]) != 1 {
+			t.Errorf("rule %s by views of before: %s", d.Rule, d.Verdict.Reason)
+		}
+	}
+	w.view.Snapshot.Observations = now
+	w.decide()
+	if m := newSituation(w.state, &w.view, &w.policy, w.now).member("a:1"); m.life != alive {
+		t.Errorf("the monitor is heard again, and a:1 is %s", m.reason)
+	}
+	_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
+	_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+	if d := w.decide(); d.Rule != "failover" {
+		t.Errorf("rule %s with the active dead: %s", d.Rule, d.Verdict.Reason)
+	}
+}
