@@ -33,15 +33,20 @@ func TestReportsOfTheLastAgentAreKept(t *testing.T) {
 	}
 }
 
+// activeDied is a steady pair whose active was seen, and is seen dead.
+func (w *world) activeDied() {
+	w.view.Snapshot.Assignment = cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
+		Active: "a:1", Passive: "b:1", Eligible: []cluster.Endpoint{"b:1"}}
+	_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1"})
+	_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
+	_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
+	_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+}
+
 func TestAViewThatIsAboutToExpireIsOldToANewLeader(t *testing.T) {
 	for left, want := range map[time.Duration]string{0: "failover", 9 * time.Second: "failover", time.Second: "hold"} {
 		w := newWorld()
-		w.view.Snapshot.Assignment = cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
-			Active: "a:1", Passive: "b:1", Eligible: []cluster.Endpoint{"b:1"}}
-		_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1"})
-		_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
-		_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
-		_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+		w.activeDied()
 		ends := w.view.Snapshot.RedisMS + left.Milliseconds()
 		w.view.Snapshot.ViewEnds = map[cluster.Endpoint]map[string]int64{"a:1": {"m": ends}, "b:1": {"m": ends}}
 		if d := w.decide(); d.Rule != want {
@@ -54,12 +59,7 @@ func TestAViewThatIsAboutToExpireIsOldToANewLeader(t *testing.T) {
 // monitor is heard again.
 func TestViewsToWhichRedisWentBackSayNothing(t *testing.T) {
 	w := newWorld()
-	w.view.Snapshot.Assignment = cluster.Assignment{Epoch: 1, Version: 1, Phase: cluster.PhaseSteady,
-		Active: "a:1", Passive: "b:1", Eligible: []cluster.Endpoint{"b:1"}}
-	_ = w.observe("a:1", "", map[string]string{"ro": "0", "exec": "0-1-10", "id": "1"})
-	_ = w.observe("b:1", "", map[string]string{"ro": "1", "exec": "0-1-10", "id": "2", "source": "a"})
-	_ = w.observe("a:1", cluster.CauseRefused, map[string]string{"broken": "yes"})
-	_ = w.observe("b:1", "", map[string]string{"io": "Connecting", "sql": "Yes"})
+	w.activeDied()
 	dead := w.view.Snapshot.Observations
 	w.view.Snapshot.Observations = map[cluster.Endpoint]map[string]cluster.Observation{}
 	_ = w.observe("a:1", "", nil)
