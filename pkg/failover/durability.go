@@ -38,6 +38,9 @@ func (s *situation) promise(next *cluster.Assignment) {
 	}
 	if next.Durability == "" {
 		next.Durability, next.Configured = s.p.durability(), s.p.durability()
+		if next.Durability.Acknowledged() {
+			next.Eligible = nil // it was by what promised nothing
+		}
 	}
 	if next.Durability == cluster.SemiSyncStrict && !safeguard.Off(safeguard.StrictFirst) && next.Active != "" && (next.Phase == cluster.PhaseOpening || next.Epoch != s.rec.Epoch) {
 		next.Waits = true

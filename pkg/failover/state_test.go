@@ -86,3 +86,23 @@ func TestViewsToWhichRedisWentBackSayNothing(t *testing.T) {
 		t.Errorf("rule %s with the active dead: %s", d.Rule, d.Verdict.Reason)
 	}
 }
+
+// A record of before durability was known is lost, and mmm.conf promises something by now: who
+// could take over under it need not hold what is acknowledged from now on.
+func TestNobodyMayTakeOverByARecordThatPromisedNothing(t *testing.T) {
+	w := newWorld()
+	w.activeDied()
+	_ = w.observe("a:1", "", nil)
+	w.decide()
+	w.policy.Durability = cluster.SemiSyncStrict
+	w.view.Snapshot.Assignment = cluster.Assignment{}
+	for range 3 {
+		w.now += StartGrace
+		_ = w.observe("a:1", "", nil)
+		_ = w.observe("b:1", "", map[string]string{"io": "Yes"})
+		w.decide()
+	}
+	if a := w.view.Snapshot.Assignment; a.Epoch != 2 || a.Durability != cluster.SemiSyncStrict || !a.Waits || len(a.Eligible) > 0 {
+		t.Errorf("rebuilt as %+v", a)
+	}
+}
