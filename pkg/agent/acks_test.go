@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mmm-manager/mmm-manager/pkg/agent"
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -73,6 +74,27 @@ func TestCommitsWaitOnlyOnceOtherAgentsSessionsAreGone(t *testing.T) {
 		if slices.Contains(s.w.a().ids(), other.ID()) {
 			s.Error("the session of the other agent is still there")
 		}
+	})
+}
+
+// On MySQL a write of our own that waits for an acknowledgement outlives its killing, for as
+// long as none comes: under semisync-strict for as long as the passive is away.
+func TestCommitsWaitBesideAKilledWriteOfAnotherAgent(t *testing.T) {
+	play(t, func(s *stage) {
+		s.settled()
+		s.w.a().change(func(a *fakeServer) {
+			a.flavor = cluster.MySQL
+			a.clients[77] = agent.Session{ID: 77, User: "mmm", Kind: agent.SessionOwnUser}
+			a.awaiting = []uint64{77}
+		})
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(5 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.Yes)
+		s.w.a().change(func(a *fakeServer) {
+			if !slices.Contains(a.killed, 77) || !a.clients[77].Killed {
+				s.Errorf("killed %v, sessions %v, want 77 killed and there", a.killed, a.clients)
+			}
+		})
 	})
 }
 

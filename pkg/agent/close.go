@@ -241,7 +241,8 @@ func (w *worker) mortals(ctx context.Context, conn Conn) ([]Session, error) {
 }
 
 // killOwnUser kills the sessions of our user found at the first call and
-// returns how many of them are still there.
+// returns how many of them are still there. One that is killed and waits for an
+// acknowledgement does nothing any more, and MySQL keeps it until that has come.
 func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive int, err error) {
 	if safeguard.Off(safeguard.OwnSessions) {
 		return 0, nil
@@ -262,7 +263,7 @@ func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive
 			}
 			killed[s.ID] = true
 			alive++
-		case killed[s.ID]:
+		case killed[s.ID] && !(s.Killed && s.Awaits):
 			alive++
 		}
 	}
