@@ -181,6 +181,8 @@ func (s *situation) look(m *member, node cluster.Endpoint) {
 		s.count(m, votes, mute)
 	case len(s.p.Monitors) > 1:
 		m.reason = why(Unseen, "none of the monitors that mmm.conf names (%s) has a fresh sample of %s", strings.Join(s.p.Monitors, ", "), node)
+	case s.wentBack(node):
+		m.reason = why(Unseen, "Redis has gone back to an older sample of %s: its monitor's next one is waited for", node)
 	default:
 		s.lookLegacy(m)
 	}
@@ -354,6 +356,13 @@ func (s *situation) contradictionLasts(replica cluster.Observation) time.Duratio
 		return 2 * period
 	}
 	return s.p.ConnectTimeout
+}
+
+// wentBack reports whether Redis holds a sample of node to which it has gone back. Who
+// wrote it writes the predecessor's check too, which is as old.
+func (s *situation) wentBack(node cluster.Endpoint) bool {
+	there := s.v.Snapshot.Observations[node]
+	return slices.ContainsFunc(s.st.newer.of(node), func(r row[heard]) bool { _, ok := there[r.voice.name]; return ok })
 }
 
 // lookLegacy judges a server by the predecessor's check: dead after TryTimes

@@ -448,6 +448,16 @@ func (w *world) line(words []string) error {
 	case "expire":
 		delete(snap.Observations, endpoint(plain[0]))
 		return nil
+	case "older": // Redis went back to an older one of it
+		o := snap.Observations[endpoint(plain[0])]["m"]
+		o.Seq = 1
+		snap.Observations[endpoint(plain[0])]["m"] = o
+		return nil
+	case "older-report": // Redis went back to an older one on it
+		r := snap.Reports[endpoint(plain[0])]["agent"]
+		r.Seq = 1
+		snap.Reports[endpoint(plain[0])]["agent"] = r
+		return nil
 	case "forget": // the monitor was restarted and has not had an answer of it
 		node := endpoint(plain[0])
 		delete(snap.Observations, node)
