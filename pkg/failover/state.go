@@ -53,18 +53,19 @@ type State struct {
 	alone     time.Duration      // since when nobody else can have changed the record; 0 when not leading
 	lostSince time.Duration      // the record has been missing or old since
 	views     table[heard]
-	newer     table[heard] // of views that Redis has gone back behind
 	reports   table[heard]
-	closings  table[closing]
-	checks    table[checkCount] // by nobody
-	witness   table[witness]    // by monitor and replica
-	trails    table[trail]      // of the active
-	agents    bool              // some agent of ours has reported
-	readAt    time.Duration     // when everything was read last
-	found     cluster.Order     // the record that was there when this process began to look, or did again
-	foundAt   time.Duration
-	whole     time.Duration // the pair has been whole since; 0 when it is not
-	goal      goal
+	// newer and newerReports are the views and reports behind which Redis has gone back.
+	newer, newerReports table[heard]
+	closings            table[closing]
+	checks              table[checkCount] // by nobody
+	witness             table[witness]    // by monitor and replica
+	trails              table[trail]      // of the active
+	agents              bool              // some agent of ours has reported
+	readAt              time.Duration     // when everything was read last
+	found               cluster.Order     // the record that was there when this process began to look, or did again
+	foundAt             time.Duration
+	whole               time.Duration // the pair has been whole since; 0 when it is not
+	goal                goal
 	// startedAt is when each member was started, as far as samples tell; vouchedAt since
 	// when the passive is known to hold all that the active acknowledged, and vouching
 	// what that will be once it is recorded; 0 when not.
@@ -188,7 +189,8 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
-	s.Observations = st.withoutOlder(s.Observations)
+	s.Observations = withoutOlder(s.Observations, st.views, &st.newer, seqOfView)
+	s.Reports = withoutOlder(s.Reports, st.reports, &st.newerReports, seqOfReport)
 	before, heardOf := st.views, 0
 	for node, byMonitor := range s.Observations {
 		heardOf += len(byMonitor)
@@ -252,31 +254,39 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	st.takeWitness(s, p.Pair.Secondary, p.Pair.Primary, now)
 }
 
-// withoutOlder is all without the views to which Redis has gone back: of the same run, and
-// before what was read already. They tell of what was, and count as not there.
-func (st *State) withoutOlder(all map[cluster.Endpoint]map[string]cluster.Observation) map[cluster.Endpoint]map[string]cluster.Observation {
+// withoutOlder is all without that to which Redis has gone back: of the same run, and before
+// what was read already. It tells of what was, and counts as not there; a last word, which
+// is numbered 0, is never older. known is what was read last; newer keeps that of what is left out.
+func withoutOlder[T any](all map[cluster.Endpoint]map[string]T, known table[heard], newer *table[heard], told func(*T) (run string, seq uint64)) map[cluster.Endpoint]map[string]T {
 	kept := all
-	for node, byMonitor := range all {
-		for name, o := range byMonitor {
+	for node, byName := range all {
+		for name, one := range byName {
 			k := voice{node, name}
-			last, known := st.views.get(k)
-			if !known {
-				last, known = st.newer.get(k)
+			last, ok := known.get(k)
+			if !ok {
+				last, ok = newer.get(k)
 			}
-			if !known || last.run != o.Run || last.seq <= o.Seq {
-				st.newer.keep(func(v voice) bool { return v != k })
+			if run, seq := told(&one); !ok || last.run != run || last.seq <= seq || seq == 0 {
+				if len(*newer) > 0 {
+					newer.keep(func(v voice) bool { return v != k })
+				}
 				continue
 			}
-			st.newer.put(k, last)
-			if len(kept[node]) == len(byMonitor) {
+			newer.put(k, last)
+			if len(kept[node]) == len(byName) {
 				kept = maps.Clone(kept)
-				kept[node] = maps.Clone(byMonitor)
+				kept[node] = maps.Clone(byName)
 			}
 			delete(kept[node], name)
 		}
 	}
 	return kept
 }
+
+func seqOfView(o *cluster.Observation) (string, uint64) { return o.Run, o.Seq }
+
+// seqOfReport has no run: an agent has another name in each.
+func seqOfReport(r *cluster.Report) (string, uint64) { return "", r.Seq }
 
 // lead keeps since when this identify leads, and since when it leads alone: who
 // takes the lead waits for StartGrace before he rebuilds anything, so that a
