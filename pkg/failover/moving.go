@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -249,10 +250,11 @@ func (s *situation) wasNamed(from, to *member, own gtid.Set) bool {
 	return (s.rec.Cause == causeRebuilt || s.openedByRows(from, to)) && s.namedLast(from, to) && own.WithoutOrigin(to.server.Identity).IsEmpty()
 }
 
-// givenBack reports whether a record that was lost demanded all of own when to was to be
-// opened: the role had been given back to it as it was.
+// givenBack reports whether the record demands all of own of to, which had the role before
+// and gets it back as it is: from a server that was not opened, or under a record that was lost.
 func (s *situation) givenBack(to *member, own gtid.Set) bool {
-	return s.rec.Cause == causeRebuilt && s.parse(to, s.rec.Target).Contains(own)
+	back := s.rec.Cause == causeRebuilt || s.rec.Cause == causeOpeningFailed || strings.HasPrefix(s.rec.Cause, causeOpeningLost)
+	return back && s.parse(to, s.rec.Target).Contains(own)
 }
 
 // namedLast reports whether the epoch rows of both tell that nobody was opened since
