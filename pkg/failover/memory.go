@@ -245,14 +245,32 @@ func ruleRebuild(s *situation) (Decision, bool) {
 // reports may be of before, in a Redis that lost its last writes. Whoever saw what came after
 // says so in its next report. Who has looked all the while remembers it himself.
 func ruleListen(s *situation) (Decision, bool) {
-	left := StartGrace - (s.now - s.st.foundAt)
-	unheard := slices.IndexFunc(s.st.reports, func(r row[heard]) bool { return r.value.seq > 0 && r.value.at <= s.st.foundAt })
-	if left <= 0 || unheard < 0 || s.rec.Order() != s.st.found {
+	agent := s.unheard()
+	if agent == "" {
 		return Decision{}, false
 	}
-	s.again(left)
 	return hold(why(Amnesia, "Redis has %s, to which it may have gone back: nothing moves before agent %s is heard, for %s at most",
-		describe(s.rec), s.st.reports[unheard].voice.name, StartGrace))
+		describe(s.rec), agent, StartGrace))
+}
+
+// ruleListenSteady changes no promise of a record that this process has just found.
+func ruleListenSteady(s *situation) (Decision, bool) {
+	if s.unheard() == "" {
+		return Decision{}, false
+	}
+	return ruleSteady(s)
+}
+
+// unheard is an agent that has said nothing since this process found the record, and is
+// waited for; nobody when the record is another by now.
+func (s *situation) unheard() string {
+	left := StartGrace - (s.now - s.st.foundAt)
+	i := slices.IndexFunc(s.st.reports, func(r row[heard]) bool { return r.value.seq > 0 && r.value.at <= s.st.foundAt })
+	if left <= 0 || i < 0 || s.rec.Order() != s.st.found {
+		return ""
+	}
+	s.again(left)
+	return s.st.reports[i].voice.name
 }
 
 // carriedOut reports whether the servers are as the record says, and not as one

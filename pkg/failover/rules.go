@@ -55,6 +55,7 @@ func init() {
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
 		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
 		{cluster.PhaseSteady, "replaced", "another server is behind an address than the pair knew", "steady, told once, the passive not eligible until it is seen replicating", ruleReplaced},
+		{cluster.PhaseSteady, "listen", "this process has just begun to look and found this record, to which Redis may have gone back, and an agent that reports has said nothing since", "hold: no promise of the record changes until all have been heard, for StartGrace at most", ruleListenSteady},
 		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},
 		{cluster.PhaseSteady, "relax", "commits wait for the passive, and it acknowledges nothing: it is away, was restarted, receives nothing for 2 s, or commits wait for 2 s", "steady, the passive not eligible, and but for semisync-strict commits wait no longer", ruleRelax},
 		{cluster.PhaseSteady, "wait", "semisync or semisync-strict, and no commit waits: the passive is seen replicating from the active and acknowledging, and has received all that it had when that began", "steady, commits wait for the passive", ruleAwait},
