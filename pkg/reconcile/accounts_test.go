@@ -161,7 +161,7 @@ func TestDecideAboutAccounts(t *testing.T) {
 			in:    given(onActive, peerFails(cluster.CauseRefused, 1), accounts(locked(app)), ours(app)),
 			steps: kinds(reconcile.StopIO, reconcile.Release), which: []cluster.AccountState{locked(app)}},
 		{name: "accounts are released before replication is started",
-			in:    given(onActive, threads(cluster.ThreadNo, cluster.ThreadNo), accounts(locked(app)), ours(app)),
+			in:    given(onActive, asked, threads(cluster.ThreadNo, cluster.ThreadNo), accounts(locked(app)), ours(app)),
 			steps: kinds(reconcile.Release, reconcile.StartReplication), which: []cluster.AccountState{locked(app)}},
 	}
 	for _, row := range rows {

@@ -56,6 +56,9 @@ func onActive(in *input) {
 	in.Mine, in.Theirs = sample(20, cluster.No, b), sample(10, cluster.Yes, a)
 }
 
+// asked: the other server was read since this one was seen as it is.
+func asked(in *input) { in.Theirs.Began, in.Theirs.PosBegan, in.Theirs.PosEnded = 30, 30, 31 }
+
 func phase(p cluster.Phase, from, to cluster.Endpoint) func(*input) {
 	return func(in *input) {
 		in.Record.Phase, in.Record.From, in.Record.To = p, from, to

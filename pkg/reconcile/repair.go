@@ -108,7 +108,8 @@ func (in *Input) repairActive(p Plan) Plan {
 	if why, no := Stranger(in.Theirs.Server, in.Mine.Server); no && !ch.Replicates(in.Peer) {
 		return p.because(why)
 	}
-	if !in.tells(&in.Theirs) && in.startable(ch) {
+	// A passive that has been open since it was read may have taken something.
+	if in.startable(ch) && (!in.tells(&in.Theirs) || in.Theirs.PosBegan < in.Mine.PosBegan) {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}
