@@ -73,6 +73,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	if restarted || srv.Acks.Source == cluster.No {
 		w.memory.Awaited = cluster.Order{}
 	}
+	if restarted {
+		w.memory.Marked = 0 // it may have lost the row, or have received an older one when it started
+	}
 	w.denied = ""
 	w.clear(noteSample)
 	if srv.ReadOnly != cluster.Yes || srv.SuperReadOnly != cluster.No {

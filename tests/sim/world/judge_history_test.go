@@ -168,6 +168,24 @@ func (h *history) forcedRow(unapplied int) {
 	h.Row(h.tick(), jb, cluster.Mark{Epoch: h.rec.Epoch - 1, Active: ja})
 }
 
+// rowOfAnOpeningThatFailed has a, active again after b was to be opened and died, receive b's
+// epoch row of that when it is started.
+func (h *history) rowOfAnOpeningThatFailed() {
+	h.die(ja)
+	h.override(ja, jb, causeOverride)
+	h.promote(cluster.ProofOperator)
+	row := cluster.Mark{Epoch: h.rec.Epoch, Active: jb}
+	h.Row(h.tick(), jb, row)
+	h.die(jb)
+	h.override(jb, ja, causeOverride)
+	h.promote(cluster.ProofOperator)
+	h.Row(h.tick(), ja, cluster.Mark{Epoch: h.rec.Epoch, Active: ja})
+	h.open(ja)
+	h.die(ja)
+	h.Started(h.tick(), ja)
+	h.Row(h.tick(), ja, row)
+}
+
 func (h *history) promote(p cluster.Proof) {
 	next := h.rec.Clone()
 	next.Version++

@@ -29,9 +29,7 @@ const (
 // Row tells that the epoch row on e was written, by an agent or by replication.
 func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
 	m := j.at(e)
-	// Forced to take over with something unapplied, it applies that when it is open; the row is raised again.
-	late := m.named.Cause == causeForced && m.unapplied > 0 && mark.Epoch < m.named.Epoch
-	if mark.Epoch < m.mark.Epoch && !late {
+	if mark.Epoch < m.mark.Epoch && !j.receivedLate(now, e, mark) {
 		j.fail(now, "I3", "the epoch row of %s falls from %d to %d", e, m.mark.Epoch, mark.Epoch)
 	}
 	if was, ok := j.marks[mark.Epoch]; ok && was != mark.Active {
@@ -39,6 +37,20 @@ func (j *Judge) Row(now time.Duration, e cluster.Endpoint, mark cluster.Mark) {
 	}
 	j.marks[mark.Epoch] = mark.Active
 	m.mark, m.markedAt = mark, now
+}
+
+// receivedLate reports whether e receives a row of before by replication that nobody can
+// hold up, and which its agent raises again: when it was forced to take over with something
+// unapplied, or has just started and replicates by itself from one that was to be opened
+// before it and was not.
+func (j *Judge) receivedLate(now time.Duration, e cluster.Endpoint, mark cluster.Mark) bool {
+	m, other := j.at(e), j.at(j.other(e))
+	if mark.Epoch >= m.named.Epoch {
+		return false
+	}
+	forced := m.named.Cause == causeForced && m.unapplied > 0
+	started := j.p.AutoReplicate && m.startedAt > 0 && now-m.startedAt < unseen && mark.Active == j.other(e) && mark == other.mark
+	return forced || started
 }
 
 // asking is a change of the record for which an identify has asked.

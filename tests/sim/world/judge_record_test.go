@@ -45,6 +45,12 @@ var storiesOfRecord = []story{
 	{"an epoch row falls after a forced override that has left nothing", async, "I3", func(h *history) {
 		h.forcedRow(0)
 	}},
+	{"an epoch row falls by that of an opening that failed, to which a server that has just started replicates by itself", Promise{MaxLoss: -1, AutoReplicate: true}, "", func(h *history) {
+		h.rowOfAnOpeningThatFailed()
+	}},
+	{"an epoch row falls by that of an opening that failed, and an agent started replication", async, "I3", func(h *history) {
+		h.rowOfAnOpeningThatFailed()
+	}},
 	{"an epoch row is older than another server's", async, "", func(h *history) {
 		h.Row(h.tick(), jb, cluster.Mark{Epoch: 6, Active: jb})
 		h.Row(h.tick(), ja, cluster.Mark{Epoch: 5, Active: ja})
