@@ -85,11 +85,11 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0xbf58476d1ce4e5b9)); r.IntN(8) == 0 {
 		s.Policy.MaxLossAge = pick(r, 300*time.Millisecond, time.Second, 3*time.Second)
 	}
-	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(3) == 0 {
+	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(4) == 0 {
 		s.repromise(r)
 	}
-	// A minute may pass until a promise is kept again: one world in three that has one waits for it.
-	s.Lasts = rand.New(rand.NewPCG(seed, 0xda942042e4dd58b5)).IntN(3) == 0
+	// A minute may pass until a promise is kept again: one world in four that has one waits for it.
+	s.Lasts = rand.New(rand.NewPCG(seed, 0xda942042e4dd58b5)).IntN(4) == 0
 	return s
 }
 
