@@ -264,11 +264,11 @@ func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	case reconcile.ReadAccounts:
 		return w.readAccounts(ctx, in)
 	case reconcile.Forget:
-		under := in.Record.Order()
-		if in.Record.Active != w.self {
-			under = cluster.Order{} // its owner's, or not to be locked by anybody any more
+		if in.Record.Active == w.self {
+			w.p.ledger.drop(w.self, in.Record.Order(), accountsOf(s.Accounts))
+		} else { // its owner's, or not to be locked by anybody any more
+			w.p.ledger.settle(w.self, accountsOf(s.Accounts))
 		}
-		w.p.ledger.drop(w.self, under, accountsOf(s.Accounts))
 		w.log.Info().Strs("accounts", texts(accountsOf(s.Accounts))).Msg("accounts are no longer on record as locked")
 		return nil
 	}

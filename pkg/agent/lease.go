@@ -8,6 +8,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/lease"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -187,7 +188,7 @@ func (l *leases) lockAt() cluster.Endpoint {
 	l.mu.Unlock()
 	open := l.p.sampleOf(l.w.self).Open()
 	switch {
-	case rec.To == l.w.self && (rec.Phase == cluster.PhaseRevoked || rec.Phase == cluster.PhaseOpening && !rec.Planned() && !open):
+	case rec.To == l.w.self && (rec.Phase == cluster.PhaseRevoked || rec.Phase == cluster.PhaseOpening && !rec.Planned() && (!open || safeguard.Off(safeguard.LockMoved))):
 		return l.w.self
 	case reconcile.MayBeOpen(rec, l.w.self) && (grant || open):
 		return l.w.peer

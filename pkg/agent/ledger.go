@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
@@ -105,22 +106,33 @@ func (l *ledger) undrop(e cluster.Endpoint, all []cluster.Account) {
 	l.dropped[e] = d
 }
 
-// drop takes accounts off the record: they were found released under an order, or are
-// settled under none. What was to be taken out of Redis under another order stays there.
+// drop takes accounts off the record that were found released under an order. What was to
+// be taken out of Redis under another one stays there.
 func (l *ledger) drop(e cluster.Endpoint, under cluster.Order, all []cluster.Account) {
+	if safeguard.Off(safeguard.NoteKept) {
+		l.settle(e, all)
+		return
+	}
+	l.takeOff(e, all, func(d *dropped) {
+		if d.under != under {
+			d.under, d.accounts = under, nil
+		}
+		d.accounts = cluster.SortAccounts(append(d.accounts, all...))
+	})
+}
+
+// settle takes accounts off the record, whatever that is: no agent locks them again.
+func (l *ledger) settle(e cluster.Endpoint, all []cluster.Account) {
+	l.takeOff(e, all, func(d *dropped) { d.settled = cluster.SortAccounts(append(d.settled, all...)) })
+}
+
+func (l *ledger) takeOff(e cluster.Endpoint, all []cluster.Account, inRedis func(*dropped)) {
 	if len(all) == 0 {
 		return
 	}
 	l.mu.Lock()
 	d := l.dropped[e]
-	if under == (cluster.Order{}) {
-		d.settled = cluster.SortAccounts(append(d.settled, all...))
-	} else {
-		if d.under != under {
-			d.under, d.accounts = under, nil
-		}
-		d.accounts = cluster.SortAccounts(append(d.accounts, all...))
-	}
+	inRedis(&d)
 	l.dropped[e] = d
 	l.mu.Unlock()
 	l.p.a.keeper.change(l.p.u, false, func(m *cluster.Memory) {

@@ -445,9 +445,18 @@ func (s *situation) closed(m *member) bool {
 	if _, ok := m.closedUnder(s.rec.Order()); !ok {
 		return false
 	}
-	return m.life == alive || s.startsClosed(m) || slices.ContainsFunc(m.voices, func(agent row[heard]) bool {
+	return m.life == alive || s.startsClosed(m) || s.reachedClosed(m) || safeguard.Off(safeguard.ClosingDoubted)
+}
+
+// reachedClosed reports whether an agent that closed m under the order in force has had its
+// answer since no monitor has.
+func (s *situation) reachedClosed(m *member) bool {
+	return slices.ContainsFunc(m.voices, func(agent row[heard]) bool {
 		r, heardAt := m.reports[agent.voice.name], agent.value.at
-		return atLeast(r.Closed, s.rec.Order()) && r.Cause == cluster.CauseNone && heardAt >= s.now-m.unanswered && s.now-heardAt <= AgentAway
+		if !atLeast(r.Closed, s.rec.Order()) || r.Cause != cluster.CauseNone {
+			return false
+		}
+		return heardAt >= s.now-m.unanswered && s.now-heardAt <= AgentAway
 	})
 }
 

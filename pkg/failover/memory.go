@@ -266,7 +266,7 @@ func ruleListenSteady(s *situation) (Decision, bool) {
 func (s *situation) unheard() string {
 	left := StartGrace - (s.now - s.st.foundAt)
 	i := slices.IndexFunc(s.st.reports, func(r row[heard]) bool { return r.value.seq > 0 && r.value.at <= s.st.foundAt })
-	if left <= 0 || i < 0 || s.rec.Order() != s.st.found {
+	if left <= 0 || i < 0 || s.rec.Order() != s.st.found || safeguard.Off(safeguard.AgentsHeard) {
 		return ""
 	}
 	s.again(left)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
+	"github.com/mmm-manager/mmm-manager/pkg/safeguard"
 )
 
 // View is everything known at one instant.
@@ -189,8 +190,10 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
-	s.Observations = withoutOlder(s.Observations, st.views, &st.newer, seqOfView)
-	s.Reports = withoutOlder(s.Reports, st.reports, &st.newerReports, seqOfReport)
+	if !safeguard.Off(safeguard.OlderLeftOut) {
+		s.Observations = withoutOlder(s.Observations, st.views, &st.newer, seqOfView)
+		s.Reports = withoutOlder(s.Reports, st.reports, &st.newerReports, seqOfReport)
+	}
 	before, heardOf := st.views, 0
 	for node, byMonitor := range s.Observations {
 		heardOf += len(byMonitor)

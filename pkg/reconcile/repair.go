@@ -109,7 +109,7 @@ func (in *Input) repairActive(p Plan) Plan {
 		return p.because(why)
 	}
 	// A passive that has been open since it was read may have taken something.
-	if in.startable(ch) && (!in.tells(&in.Theirs) || in.Theirs.PosBegan < in.Mine.PosBegan) {
+	if in.startable(ch) && (!in.tells(&in.Theirs) || in.Theirs.PosBegan < in.Mine.PosBegan && !safeguard.Off(safeguard.ReadSinceStop)) {
 		p.AskPeer = true
 		return p.because(ReasonComparing)
 	}

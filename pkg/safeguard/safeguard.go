@@ -24,6 +24,8 @@ const (
 	Advancing Safeguard = "no_advancing"
 	// ClosedFirst: a role is given only when its last holder is proved closed, or the policy accepts less and the record says so.
 	ClosedFirst Safeguard = "no_closed_first"
+	// ClosingDoubted: a closing is believed while its server answers, comes up closed, or is reached by the agent that closed it: else it may have been started open since.
+	ClosingDoubted Safeguard = "no_closing_doubted"
 	// Eligible: only a server that was seen caught up in this epoch takes over by itself.
 	Eligible Safeguard = "no_eligible"
 	// ErrantCheck: a server with transactions of its own does not take over.
@@ -34,6 +36,8 @@ const (
 	Awaited Safeguard = "no_awaited"
 	// AwaitFirst: where commits are to wait, a server is opened when its commits do.
 	AwaitFirst Safeguard = "no_await_first"
+	// WaitsAnew: an opening that was planned before the record had commits wait is planned anew.
+	WaitsAnew Safeguard = "no_waits_anew"
 	// StartsClosed: that nobody acknowledges what the old active commits is a proof when it is known to start closed.
 	StartsClosed Safeguard = "no_starts_closed"
 	// ToldStart: how a server starts is what it tells of its option file while nobody has set read_only since its start, not what a first contact shows.
@@ -58,6 +62,10 @@ const (
 	WholeFirst Safeguard = "no_whole_first"
 	// Vouching: a memory that may be out of date is believed only while the server that it does not name is seen.
 	Vouching Safeguard = "no_vouching"
+	// AgentsHeard: who has just begun to look goes on with no change of role, and changes no promise, before the agents have been heard.
+	AgentsHeard Safeguard = "no_agents_heard"
+	// OlderLeftOut: samples and reports to which Redis has gone back count as not there.
+	OlderLeftOut Safeguard = "no_older_left_out"
 	// EpochAbove: a record is rebuilt with a higher epoch than anybody remembers.
 	EpochAbove Safeguard = "no_epoch_above"
 	// OlderRefused: an agent obeys no record that is older than one it knows of.
@@ -82,6 +90,8 @@ const (
 	EpochOnDisk Safeguard = "no_epoch_on_disk"
 	// OwnSessions: a closing ends every other session of the agents' user.
 	OwnSessions Safeguard = "no_own_sessions"
+	// NoteKept: that accounts are locked stays noted in Redis when the record under which they were released is another by then.
+	NoteKept Safeguard = "no_note_kept"
 	// FullClosing: a server that is found closed is closed in full all the same before that is a proof.
 	FullClosing Safeguard = "no_full_closing"
 	// ReadBack: a closing is acknowledged with what the closed server then says of itself.
@@ -100,6 +110,8 @@ const (
 	RecordedTarget Safeguard = "no_recorded_target"
 	// SubsetCheck: replication is started only between servers that were compared.
 	SubsetCheck Safeguard = "no_subset_check"
+	// ReadSinceStop: the active is made to receive from a passive that was read since the active was seen not to.
+	ReadSinceStop Safeguard = "no_read_since_stop"
 	// Quarantine: a server with transactions of its own replicates nothing.
 	Quarantine Safeguard = "no_quarantine"
 	// LoneClosing: an active that no lease keeps open closes itself.
@@ -108,6 +120,8 @@ const (
 	GrantAwaited Safeguard = "no_grant_awaited"
 	// LockAge: the lock is a proof when whoever had it before has no right left by it, which a restart hides.
 	LockAge Safeguard = "no_lock_age"
+	// LockMoved: an active holds the lock of the other server, not its own, from its opening on.
+	LockMoved Safeguard = "no_lock_moved"
 )
 
 // Off reports whether this build leaves s out.

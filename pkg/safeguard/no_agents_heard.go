@@ -1,0 +1,5 @@
+//go:build mutant && no_agents_heard
+
+package safeguard
+
+const off = AgentsHeard

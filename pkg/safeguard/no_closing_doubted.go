@@ -1,0 +1,5 @@
+//go:build mutant && no_closing_doubted
+
+package safeguard
+
+const off = ClosingDoubted

@@ -1,0 +1,5 @@
+//go:build mutant && no_lock_moved
+
+package safeguard
+
+const off = LockMoved

@@ -1,0 +1,5 @@
+//go:build mutant && no_note_kept
+
+package safeguard
+
+const off = NoteKept

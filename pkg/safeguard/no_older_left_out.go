@@ -1,0 +1,5 @@
+//go:build mutant && no_older_left_out
+
+package safeguard
+
+const off = OlderLeftOut

@@ -1,0 +1,5 @@
+//go:build mutant && no_read_since_stop
+
+package safeguard
+
+const off = ReadSinceStop

@@ -1,0 +1,5 @@
+//go:build mutant && no_waits_anew
+
+package safeguard
+
+const off = WaitsAnew
