@@ -67,6 +67,12 @@ func (t trail) follow(o *cluster.Observation, other map[string]cluster.Observati
 	if one.at == 0 || one.executed == "" || last >= 0 && t.samples[last] == one {
 		return t, changed
 	}
+	if one.heldBy(other) {
+		if _, err := gtid.Parse(o.Server.Flavor, one.executed); err == nil {
+			t.samples = []sample{one} // it is covered, as below
+			return t, true
+		}
+	}
 	t.samples = append(slices.Clone(t.samples), one)
 	var have gtid.Set
 	for _, r := range other {
@@ -90,6 +96,16 @@ func (t trail) follow(o *cluster.Observation, other map[string]cluster.Observati
 		t.samples = few
 	}
 	return t, true
+}
+
+// heldBy reports whether some sample of the other server names just what s does.
+func (s sample) heldBy(other map[string]cluster.Observation) bool {
+	for _, r := range other {
+		if s.executed == r.Server.Executed || s.executed == r.ReceivedMax || s.executed == r.Server.Channel.Received {
+			return true
+		}
+	}
+	return false
 }
 
 // covered is the newest of all that have contains; -1 for none.

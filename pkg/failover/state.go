@@ -56,7 +56,7 @@ type State struct {
 	views     table[heard]
 	reports   table[heard]
 	// newer and newerReports are the views and reports behind which Redis has gone back.
-	newer, newerReports table[heard]
+	newer, newerReports passed
 	closings            table[closing]
 	checks              table[checkCount] // by nobody
 	witness             table[witness]    // by monitor and replica
@@ -190,16 +190,17 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
-	if !safeguard.Off(safeguard.OlderLeftOut) {
-		s.Observations = withoutOlder(s.Observations, st.views, &st.newer, seqOfView)
-		s.Reports = withoutOlder(s.Reports, st.reports, &st.newerReports, seqOfReport)
-	}
 	before, heardOf := st.views, 0
+	var older []voice
 	for node, byMonitor := range s.Observations {
-		heardOf += len(byMonitor)
 		for name, o := range byMonitor {
 			k := voice{node, name}
 			h, known := st.views.get(k)
+			if st.newer.behind(k, h, known, o.Run, o.Seq) {
+				older = append(older, k)
+				continue
+			}
+			heardOf++
 			if !known || h.run != o.Run || h.seq != o.Seq {
 				at := now
 				if !known { // it may be older than this process
@@ -209,6 +210,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 			}
 		}
 	}
+	s.Observations, older = without(s.Observations, older), nil
 	switch {
 	case heardOf+len(s.Checks) == 0:
 		st.seenSince = 0
@@ -217,11 +219,16 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	}
 	reported := 0
 	for node, byAgent := range s.Reports {
-		reported += len(byAgent)
 		for name, r := range byAgent {
-			st.agents = true
 			k := voice{node, name}
-			if h, known := st.reports.get(k); !known || h.seq != r.Seq {
+			h, known := st.reports.get(k)
+			if st.newerReports.behind(k, h, known, "", r.Seq) { // an agent has another name in each run
+				older = append(older, k)
+				continue
+			}
+			reported++
+			st.agents = true
+			if !known || h.seq != r.Seq {
 				st.reports.put(k, heard{seq: r.Seq, at: now})
 			}
 			if c, _ := st.closings.get(k); c.order != r.Closed {
@@ -229,6 +236,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 			}
 		}
 	}
+	s.Reports = without(s.Reports, older)
 	for node, c := range s.Checks {
 		k, known := st.checks.get(voice{node: node})
 		if known && k.last == c.LastCheck {
@@ -257,39 +265,38 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	st.takeWitness(s, p.Pair.Secondary, p.Pair.Primary, now)
 }
 
-// withoutOlder is all without that to which Redis has gone back: of the same run, and before
-// what was read already. It tells of what was, and counts as not there; a last word, which
-// is numbered 0, is never older. known is what was read last; newer keeps that of what is left out.
-func withoutOlder[T any](all map[cluster.Endpoint]map[string]T, known table[heard], newer *table[heard], told func(*T) (run string, seq uint64)) map[cluster.Endpoint]map[string]T {
-	kept := all
-	for node, byName := range all {
-		for name, one := range byName {
-			k := voice{node, name}
-			last, ok := known.get(k)
-			if !ok {
-				last, ok = newer.get(k)
-			}
-			if run, seq := told(&one); !ok || last.run != run || last.seq <= seq || seq == 0 {
-				if len(*newer) > 0 {
-					newer.keep(func(v voice) bool { return v != k })
-				}
-				continue
-			}
-			newer.put(k, last)
-			if len(kept[node]) == len(byName) {
-				kept = maps.Clone(kept)
-				kept[node] = maps.Clone(byName)
-			}
-			delete(kept[node], name)
-		}
+// passed is what was read of those behind whom Redis has gone back since.
+type passed struct{ table[heard] }
+
+// behind reports whether what k says in run under the number seq is of before last, or of
+// before what was passed: it tells of what was, and counts as not there. A last word, which
+// is numbered 0, never is.
+func (p *passed) behind(k voice, last heard, known bool, run string, seq uint64) bool {
+	if !known {
+		last, known = p.get(k)
 	}
-	return kept
+	if known && last.run == run && seq < last.seq && seq != 0 && !safeguard.Off(safeguard.OlderLeftOut) {
+		p.put(k, last)
+		return true
+	}
+	if len(p.table) > 0 {
+		p.keep(func(v voice) bool { return v != k })
+	}
+	return false
 }
 
-func seqOfView(o *cluster.Observation) (string, uint64) { return o.Run, o.Seq }
-
-// seqOfReport has no run: an agent has another name in each.
-func seqOfReport(r *cluster.Report) (string, uint64) { return "", r.Seq }
+// without is all without some.
+func without[T any](all map[cluster.Endpoint]map[string]T, some []voice) map[cluster.Endpoint]map[string]T {
+	if len(some) == 0 {
+		return all
+	}
+	all = maps.Clone(all)
+	for _, k := range some {
+		all[k.node] = maps.Clone(all[k.node])
+		delete(all[k.node], k.name)
+	}
+	return all
+}
 
 // lead keeps since when this identify leads, and since when it leads alone: who
 // takes the lead waits for StartGrace before he rebuilds anything, so that a
