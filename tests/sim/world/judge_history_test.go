@@ -395,6 +395,18 @@ func (h *history) switching() {
 	h.change("switching", next)
 }
 
+// afterTheNext has, with two masters of Redis, a failover give a's role to b, a closed by an agent
+// that obeys, and a server opened with a transaction that it has received and not applied.
+func (h *history) afterTheNext(e cluster.Endpoint) {
+	h.RedisFault(h.tick(), true)
+	h.Trouble(h.tick())
+	h.revoke(ja, jb)
+	h.promote(cluster.RiskRefused)
+	h.close(ja)
+	h.applied(e, 1)
+	h.openOnly(e)
+}
+
 // openedByAnother has a switchover close a, an agent open it, and the role go on to b; with
 // another Redis or not.
 func (h *history) openedByAnother(redis bool) {

@@ -188,7 +188,9 @@ func (j *Judge) opened(now time.Duration, e cluster.Endpoint, m, other *member) 
 	since := j.p.AutoReplicate && m.unapplied == 0 && (m.halted || j.god.Stuck(e))
 	// It cannot apply what the other took while that was open by its option file, however late it received it.
 	barred := j.lastOpen == e && other.how == ByBoot && j.god.Stuck(e) && !j.holdsBack(e, rival)
-	if n > 0 && !forced && !byItself && !asBefore && !since && !barred {
+	// Another Redis knows nothing of the change of role, nor that it has received from the other since.
+	untoldOf := j.forked && m.named.Epoch < other.named.Epoch
+	if n > 0 && !forced && !byItself && !asBefore && !since && !barred && !untoldOf {
 		j.fail(now, "I4", "%s is opened under %s with %d received transactions that it has not applied", e, m.named.Order(), n)
 	}
 	if j.lastOpen == e {

@@ -32,6 +32,10 @@ var storiesOfOpenings = []story{
 		h.Started(h.tick(), ja)
 		h.openedByAnother(false)
 	}},
+	{"by the agent of another Redis, the old active again, with what it has received of the new one", async, "", func(h *history) {
+		h.afterTheNext(ja)
+	}},
+	{"with two masters of Redis, the new active with what it has not applied", async, "I4", func(h *history) { h.afterTheNext(jb) }},
 	{"the old active of a risk is opened again after it was closed", async, "I1b", func(h *history) {
 		h.Trouble(0)
 		h.failover(ja, jb, cluster.RiskHung)
