@@ -204,9 +204,12 @@ func TestRejoinTellsWhy(t *testing.T) {
 		t.Fatal(out)
 	}
 	s.whole(s.b)
-	// is waits until both the tool and the agent say so, and sees that nothing is replicated.
+	// is waits until both the tool and the agent say so, and sees that nothing is replicated. A
+	// receiving thread that is tried again runs until the source has refused it.
 	is := func(state string, way string) {
 		t.Helper()
+		held, err := s.a.Value(s.short(), s.Lab.Executed())
+		s.must(err)
 		s.await(20*time.Second, func(ctx context.Context) error {
 			return harness.Until(ctx, "the state is "+state, func(context.Context) (bool, string) {
 				out := s.rejoin()
@@ -217,6 +220,10 @@ func TestRejoinTellsWhy(t *testing.T) {
 			closed, err := s.a.ReadOnly(ctx)
 			if err != nil || !closed {
 				return false, fmt.Sprintf("read_only %v, %v", closed, err)
+			}
+			if state == s.Lab.PurgedState() {
+				holds, err := s.a.Value(ctx, s.Lab.Executed())
+				return err == nil && holds == held, fmt.Sprintf("it held %q and holds %q, %v", held, holds, err)
 			}
 			channel, err := s.a.Channel(ctx)
 			return err == nil && channel.IO != "Yes", channel.IO
