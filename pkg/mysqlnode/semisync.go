@@ -12,13 +12,14 @@ const releaseFor = "0.1"
 // ReleaseCommits ends the waits of commits for a replica's acknowledgement. With
 // semi-synchronous replication of MySQL a killed session waits on, and read_only cannot
 // be set meanwhile (tried on 9.7); MariaDB ends the wait with the session, and nothing is
-// done there. No client that may still be told of such a commit may be left, since for a
+// left to be done there but for the applying thread, whose commits wait as everybody's: it ends with
+// what it has applied, and is to be started again (10.11). No client that may still be told of such a commit may be left, since for a
 // moment none waits. The server itself goes back to how it was set up, whether or not its
 // client is there; who kills its session then has us put it right over another.
 func (c *Conn) ReleaseCommits(ctx context.Context) error {
 	const op = "end the waits for acknowledgements on"
 	if c.dialect.awaiting == "" {
-		return nil
+		return c.endAwaitingThreads(ctx)
 	}
 	got, err := c.query(ctx, op, c.dialect.awaiting)
 	if err != nil || len(got) != 1 || len(got[0].rows) == 0 {
@@ -33,4 +34,20 @@ func (c *Conn) ReleaseCommits(ctx context.Context) error {
 		return fmt.Errorf("%w; unless the server went on by itself, %s is left switched off: %w", err, name, left)
 	}
 	return err
+}
+
+// endAwaitingThreads ends the server's own threads that wait for an acknowledgement.
+func (c *Conn) endAwaitingThreads(ctx context.Context) error {
+	all, err := c.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Kind == KindSystem && s.Awaits() {
+			if err := c.Kill(ctx, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

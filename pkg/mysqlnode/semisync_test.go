@@ -1,7 +1,9 @@
 package mysqlnode
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,4 +156,39 @@ func cutOff(t *testing.T, s *server, all []*Conn, enabled string) error {
 	}
 	t.Fatal("no session was ended in time")
 	return nil
+}
+
+// What the server applies itself waits for an acknowledgement as everybody's commits do, and
+// keeps it from being closed as long.
+func TestAnApplierThatAwaitsIsReleased(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		a, b := startPair(t, kind)
+		c := b.connect(agentUser)
+		b.do("SET GLOBAL read_only = 0")
+		source := "rpl_semi_sync_master"
+		if kind.flavor == cluster.MySQL {
+			source = "rpl_semi_sync_source"
+			b.quietly("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
+		}
+		for _, name := range []string{"_timeout = 3600000", "_enabled = 1"} {
+			b.do("SET GLOBAL " + source + name)
+		}
+		a.do("INSERT INTO app.t (v) VALUES (7)")
+		eventually(t, 5*time.Second, "the applier waits", func() bool {
+			all, err := c.Sessions(within(t, time.Second))
+			must(t, err)
+			return slices.ContainsFunc(all, func(s Session) bool { return s.Kind == KindSystem && s.Awaits() })
+		})
+		if err := c.SetReadOnly(within(t, 5*time.Second), time.Second); !errors.Is(err, ErrLockWait) {
+			t.Errorf("closing it beside that: %v", err)
+		}
+		must(t, c.ReleaseCommits(within(t, 5*time.Second)))
+		must(t, c.SetReadOnly(within(t, 5*time.Second), time.Second))
+		b.do("SET GLOBAL " + source + "_enabled = 0")
+		a.do("INSERT INTO app.t (v) VALUES (7)")
+		eventually(t, 5*time.Second, "it goes on", func() bool {
+			must(t, c.StartReplication(within(t, 5*time.Second)))
+			return rows(b) == "2"
+		})
+	})
 }
