@@ -302,16 +302,46 @@ func (f Flavor) pairOptions(autoReplicate bool) []string {
 // ReplicateFrom points s at source by GTID and starts replication. In either
 // flavor replication gets STOP REPLICA and START REPLICA, threads included.
 func (s *Server) ReplicateFrom(ctx context.Context, source *Server) error {
-	form := "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', " +
+	form := "CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', " +
 		"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=1"
 	if s.lab.flavor == MySQL {
-		form = "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', " +
+		form = "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', " +
 			"SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=1, SOURCE_RETRY_COUNT=1000000000"
 	}
-	if err := s.Exec(ctx, fmt.Sprintf(form, source.port, ReplUser, Password)); err != nil {
+	if err := s.Exec(ctx, fmt.Sprintf(form, ip(source.opts.At), source.port, ReplUser, Password)); err != nil {
 		return err
 	}
 	return s.Exec(ctx, "START REPLICA")
+}
+
+// apart are options of a start in which nobody but root can connect, and write.
+func (f Flavor) apart() []string {
+	options := []string{"--skip-networking", "--read-only=0"}
+	if f == MySQL {
+		options = append(options, "--super-read-only=0")
+	}
+	return options
+}
+
+// position is the query for a position from which another server can go on.
+func (f Flavor) position() string {
+	if f == MySQL {
+		return "SELECT @@global.gtid_executed"
+	}
+	return "SELECT @@global.gtid_binlog_pos"
+}
+
+// goOnFrom has a fresh server take a position for its own.
+func (f Flavor) goOnFrom(position string) []string {
+	if f == MySQL {
+		return []string{"RESET BINARY LOGS AND GTIDS", "SET GLOBAL gtid_purged = '" + position + "'"}
+	}
+	return []string{"RESET MASTER", "SET GLOBAL gtid_slave_pos = '" + position + "'"}
+}
+
+// Executed is all that the server has executed, in a form that is the same on servers that hold the same.
+func (s *Server) Executed(ctx context.Context) (string, error) {
+	return s.Value(ctx, s.lab.flavor.position())
 }
 
 // LeaveGTID makes the server replicate by file and position.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -153,4 +154,46 @@ func (s *Server) row(ctx context.Context, query string) (map[string]string, erro
 		row[name] = values[i].String
 	}
 	return row, rows.Err()
+}
+
+// Describe tells what a server's sessions, variables and channel are, for a person who has
+// to find out what went wrong.
+func (s *Server) Describe(ctx context.Context) (string, error) {
+	var b strings.Builder
+	for _, query := range []string{"SHOW FULL PROCESSLIST", "SHOW REPLICA STATUS", "SHOW GLOBAL VARIABLES WHERE Variable_name LIKE '%read_only' OR Variable_name LIKE 'rpl_semi%' OR Variable_name LIKE 'gtid%'", "SHOW GLOBAL STATUS LIKE 'rpl_semi%'"} {
+		rows, err := s.admin.QueryContext(ctx, query)
+		if err != nil {
+			return b.String(), fmt.Errorf("ask %s: %w", s.Addr(), err)
+		}
+		err = describeRows(&b, rows)
+		if err != nil {
+			return b.String(), fmt.Errorf("ask %s: %w", s.Addr(), err)
+		}
+	}
+	return b.String(), nil
+}
+
+func describeRows(b *strings.Builder, rows *sql.Rows) error {
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		values := make([]sql.NullString, len(names))
+		targets := make([]any, len(names))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		for i, v := range values {
+			if v.String != "" {
+				fmt.Fprintf(b, "%s=%s  ", names[i], v.String)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return rows.Err()
 }

@@ -48,6 +48,7 @@ type processSpec struct {
 	stdin    io.Reader
 	stdout   io.Writer // standard output and standard error
 	asServer bool      // run as the servers' user
+	place    Place     // this machine when nil
 }
 
 // Process is one child of the laboratory, in a process group of its own.
@@ -76,7 +77,11 @@ func (l *Lab) start(spec processSpec) (*Process, error) {
 	if l.closed {
 		return nil, fmt.Errorf("start %s: the laboratory is closed", p.name)
 	}
-	if err := l.launcher.start(cmd); err != nil {
+	start := l.launcher.start
+	if spec.place != nil {
+		start = spec.place.Start
+	}
+	if err := start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	l.procs = append(l.procs, p)

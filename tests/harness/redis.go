@@ -17,6 +17,7 @@ import (
 // Redis is one redis-server.
 type Redis struct {
 	lab    *Lab
+	at     Place
 	dir    string
 	port   int
 	proc   *Process
@@ -24,8 +25,11 @@ type Redis struct {
 }
 
 // NewRedis starts a redis-server that writes every change to its append-only file.
-func (l *Lab) NewRedis(ctx context.Context) (*Redis, error) {
-	port, err := FreePort()
+func (l *Lab) NewRedis(ctx context.Context) (*Redis, error) { return l.NewRedisAt(ctx, nil) }
+
+// NewRedisAt starts a redis-server at a place.
+func (l *Lab) NewRedisAt(ctx context.Context, at Place) (*Redis, error) {
+	port, err := port(at, 6379)
 	if err != nil {
 		return nil, err
 	}
@@ -33,14 +37,14 @@ func (l *Lab) NewRedis(ctx context.Context) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{lab: l, dir: dir, port: port}
+	r := &Redis{lab: l, at: at, dir: dir, port: port}
 	r.client = redis.NewClient(&redis.Options{Addr: r.Addr(), MaxRetries: -1})
 	l.onClose(func() { _ = r.client.Close() })
 	return r, r.Start(ctx)
 }
 
 // Addr is host:port.
-func (r *Redis) Addr() string { return "127.0.0.1:" + strconv.Itoa(r.port) }
+func (r *Redis) Addr() string { return address(r.at, r.port) }
 
 // Client reads and writes keys directly.
 func (r *Redis) Client() *redis.Client { return r.client }
@@ -54,8 +58,8 @@ func (r *Redis) launch(args ...string) error {
 		return err
 	}
 	r.proc, err = r.lab.start(processSpec{
-		path: bin, dir: r.dir, asServer: true,
-		args: append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "",
+		path: bin, dir: r.dir, asServer: true, place: r.at,
+		args: append([]string{"--port", strconv.Itoa(r.port), "--bind", ip(r.at), "--protected-mode", "no", "--dir", r.dir, "--save", "",
 			"--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(r.dir, "redis.log"), "--daemonize", "no"}, args...),
 	})
 	return err
@@ -134,12 +138,44 @@ func (r *Redis) Kill() { r.proc.Kill() }
 // Stop shuts the server down cleanly.
 func (r *Redis) Stop(ctx context.Context) error { return r.proc.Stop(ctx, syscall.SIGTERM) }
 
+// copyDir is where Keep puts its copy.
+func (r *Redis) copyDir() string { return filepath.Join(r.dir, "kept") }
+
+// Keep copies the server's present data, for SetBack.
+func (r *Redis) Keep(ctx context.Context) error {
+	if err := os.RemoveAll(r.copyDir()); err != nil {
+		return fmt.Errorf("copy data of redis %s: %w", r.Addr(), err)
+	}
+	// What is being appended at this moment is cut off there, which the server forgives.
+	return r.lab.run(ctx, r.dir, "", "cp", "-a", filepath.Join(r.dir, appendOnly), r.copyDir())
+}
+
+// HasCopy reports whether Keep has made a copy.
+func (r *Redis) HasCopy() bool {
+	_, err := os.Stat(r.copyDir())
+	return err == nil
+}
+
+// SetBack has a stopped server come back with the data that it had at the last Keep.
+func (r *Redis) SetBack() error {
+	if err := r.Forget(); err != nil {
+		return err
+	}
+	if err := os.Rename(r.copyDir(), filepath.Join(r.dir, appendOnly)); err != nil {
+		return fmt.Errorf("set back redis %s: %w", r.Addr(), err)
+	}
+	return nil
+}
+
+// appendOnly is the folder in which the server keeps its data.
+const appendOnly = "appendonlydir"
+
 // Forget removes all data of a stopped server, so that it comes back empty.
 func (r *Redis) Forget() error {
 	if r.proc.Running() {
 		return fmt.Errorf("forget data of redis %s: it runs", r.Addr())
 	}
-	for _, name := range []string{"appendonlydir", "dump.rdb"} {
+	for _, name := range []string{appendOnly, "dump.rdb"} {
 		if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
 			return fmt.Errorf("forget data of redis %s: %w", r.Addr(), err)
 		}

@@ -25,6 +25,10 @@ type ServerOptions struct {
 	AutoReplicate bool
 	// Extra are further options of the server, after the laboratory's own.
 	Extra []string
+	// At is the host it runs on; this machine when nil.
+	At Place
+	// Prepare, when set, gets the empty data folder before anything is put there.
+	Prepare func(data string) error
 }
 
 // Server is one database server with its own data folder; it may be stopped and
@@ -45,7 +49,7 @@ type Server struct {
 
 // NewServer prepares the data folder of a server; it does not start it.
 func (l *Lab) NewServer(ctx context.Context, opts ServerOptions) (*Server, error) {
-	port, err := FreePort()
+	port, err := port(opts.At, 3306)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +58,14 @@ func (l *Lab) NewServer(ctx context.Context, opts ServerOptions) (*Server, error
 		return nil, err
 	}
 	s := &Server{lab: l, opts: opts, dir: dir, port: port, Extra: opts.Extra}
+	if opts.Prepare != nil {
+		if err := os.Mkdir(s.Data(), 0o755); err != nil {
+			return nil, fmt.Errorf("prepare server: %w", err)
+		}
+		if err := opts.Prepare(s.Data()); err != nil {
+			return nil, fmt.Errorf("prepare server: %w", err)
+		}
+	}
 	if err := s.Reset(ctx); err != nil {
 		return nil, err
 	}
@@ -70,9 +82,10 @@ func (l *Lab) NewServer(ctx context.Context, opts ServerOptions) (*Server, error
 }
 
 // Addr is the server's address.
-func (s *Server) Addr() cluster.Endpoint {
-	return cluster.Endpoint("127.0.0.1:" + strconv.Itoa(s.port))
-}
+func (s *Server) Addr() cluster.Endpoint { return cluster.Endpoint(address(s.opts.At, s.port)) }
+
+// Data is its data folder.
+func (s *Server) Data() string { return filepath.Join(s.dir, "data") }
 
 // ID is its server_id, which names its transactions.
 func (s *Server) ID() uint32 { return s.opts.ID }
@@ -100,14 +113,28 @@ func (s *Server) Reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(s.dir, "data")
-	if err := os.RemoveAll(data); err != nil {
+	data := s.Data()
+	if err := emptied(data); err != nil {
 		return fmt.Errorf("reset %s: %w", s.Addr(), err)
 	}
-	if err := s.lab.run(ctx, s.dir, "", "cp", "-a", "--reflink=auto", "--sparse=always", template, data); err != nil {
+	if err := s.lab.run(ctx, s.dir, "", "cp", "-a", "--reflink=auto", "--sparse=always", template+"/.", data); err != nil {
 		return err
 	}
 	return s.identify(data)
+}
+
+// emptied takes away all that a folder holds; the folder may be a disk of its own.
+func emptied(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Start starts the server and waits until it answers.
@@ -130,10 +157,10 @@ func (s *Server) Launch() error {
 	if err := s.clearTemporary(); err != nil {
 		return err
 	}
-	args := append(server.args, s.lab.flavor.baseOptions(filepath.Join(s.dir, "data"), s.dir)...)
+	args := append(server.args, s.lab.flavor.baseOptions(s.Data(), s.dir)...)
 	args = append(args,
 		"--port="+strconv.Itoa(s.port),
-		"--bind-address=127.0.0.1",
+		"--bind-address="+ip(s.opts.At),
 		"--socket="+s.socket(),
 		"--pid-file="+filepath.Join(s.dir, "pid"),
 		"--log-error="+filepath.Join(s.dir, "error.log"),
@@ -143,7 +170,7 @@ func (s *Server) Launch() error {
 	args = append(args, s.lab.flavor.pairOptions(s.opts.AutoReplicate)...)
 	p, err := s.lab.start(processSpec{
 		name: server.name, path: server.path, args: append(args, s.Extra...), dir: s.dir, asServer: true,
-		env: []string{"HOME=" + s.dir, "TMPDIR=" + s.dir},
+		env: []string{"HOME=" + s.dir, "TMPDIR=" + s.dir}, place: s.opts.At,
 	})
 	if err != nil {
 		return err
