@@ -14,7 +14,7 @@ DESTDIR ?=
 BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants lab clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
@@ -35,7 +35,7 @@ boot: ## the units under a systemd of their own: needs root, mmdebstrap, and 100
 	MMM_BOOT=1 $(GO) test -count=1 -timeout $(TEST_TIMEOUT) -v ./tests/boot
 
 test: ## install what is missing, then run every test: race detector on, real servers
-	@scripts/deps.sh race
+	@scripts/deps.sh race lab
 	scripts/test.sh
 
 e2e: ## the end-to-end tests; RUN=<regexp> picks some, DB=mysql the other database
@@ -65,6 +65,13 @@ sim: ## schedules of the simulated world for SECONDS=60, or those of SEEDS=1-100
 
 mutants: ## each safeguard left out once, SECONDS=60 of schedules each: the simulator must catch every one
 	$(GO) run ./tests/sim/mutants -seconds $(SECONDS)
+
+lab: ## needs root: break a pair on hosts of its own: SEEDS=1-3 ROUNDS=10 MINUTES=30 MODE=semisync|semisync-strict|async|classic PLAN=storm|monitors|redis DB=mysql RECORD=1
+	@scripts/deps.sh $(DB) lab
+	@$(MAKE) --no-print-directory build
+	@$(GO) build -o bin/lab ./tests/lab
+	@scripts/previous.sh bin/previous
+	MMM_DB=$(DB) bin/lab -bin bin -previous bin/previous -rounds $(or $(ROUNDS),10) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(MODE),-mode $(MODE)) $(if $(PLAN),-plan $(PLAN)) $(if $(RECORD),-record tests) $(LAB)
 
 clean: ## remove what was built
 	rm -rf bin .cache

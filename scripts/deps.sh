@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the demo and the tests need and that are
-# missing. "deps.sh race" also wants what the race detector needs, "deps.sh mysql"
-# also fetches MySQL into a private root. No service is started, and none is left
+# missing. "deps.sh race" also wants what the race detector needs, "deps.sh lab" what
+# the laboratory of hosts needs, "deps.sh mysql" also fetches MySQL into a private root. No service is started, and none is left
 # enabled that was not enabled before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,6 +33,12 @@ for extra; do
       want libc6-dev /usr/include/stdio.h
       want systemd systemd-analyze
       ;;
+    lab)
+      want iproute2 ip
+      want nftables nft
+      want e2fsprogs mkfs.ext4 e2fsck
+      want mount mount umount
+      ;;
     mysql)
       # Not piped: grep -q leaves early, and the pipe would fail by SIGPIPE.
       if grep -q '^mysql *none' <<<"$(scripts/servers list)"; then
@@ -42,7 +48,7 @@ for extra; do
       ;;
     mariadb) ;;
     *)
-      echo "deps.sh: $extra is none of race, mysql, mariadb" >&2
+      echo "deps.sh: $extra is none of race, lab, mysql, mariadb" >&2
       exit 2
       ;;
   esac

@@ -20,6 +20,8 @@ const (
 	waitSlice = 200 * time.Millisecond
 	// noProgress is how long the applier may stand still.
 	noProgress = 30 * time.Second
+	// heldUp is how long it may stand still before the sessions are ended that may hold it up.
+	heldUp = time.Second
 	// stopWait is how long a receiving thread may take to stop before the work goes
 	// on without it, stopLimit how long the server may wait for it.
 	stopWait  = 100 * time.Millisecond
@@ -61,7 +63,7 @@ func (w *worker) drain(ctx context.Context, in *reconcile.Input, s reconcile.Ste
 		if safeguard.Off(safeguard.Drain) {
 			target = ""
 		}
-		err = w.timed(in, "apply", func() error { return w.applied(ctx, in, target) })
+		err = w.timed(in, "apply", func() error { return w.applied(ctx, in, target, true) })
 	}
 	if err != nil && leaves(in, err) {
 		w.log.Warn().Str("order", in.Record.Order().String()).Err(err).Msg("what the other server wrote cannot be applied: it stays there")
@@ -246,9 +248,12 @@ func (w *worker) join(a, b string) (string, error) {
 }
 
 // applied waits until the closed server has applied target, as long as there is
-// progress and the order is in force.
-func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string) error {
+// progress and the order is in force. With over, the sessions of applications are ended when there
+// is none: one that reads may hold locks for which the applying thread waits, and nobody may write
+// before that is done.
+func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string, over bool) error {
 	last, since := "", w.now()
+	ended := false
 	for {
 		cctx, cancel := w.call(ctx)
 		began := w.p.a.nextTick()
@@ -271,9 +276,15 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 		case !w.p.current(in):
 			return errMoved
 		case srv.Executed != last:
-			last, since = srv.Executed, w.now()
+			last, since, ended = srv.Executed, w.now(), false
 		case w.now()-since > noProgress:
 			return errNoProgress
+		case over && !ended && w.now()-since > heldUp:
+			ended = true
+			w.log.Warn().Str("order", in.Record.Order().String()).Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
+			if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
+				return err
+			}
 		}
 		w.tell(in)
 		if err := w.await(ctx, target); err != nil {
@@ -299,7 +310,7 @@ func (w *worker) await(ctx context.Context, target string) error {
 // catchUp waits until everything of the closed old active is applied.
 func (w *worker) catchUp(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	began := w.now()
-	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target) }); err != nil {
+	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target, false) }); err != nil {
 		return err
 	}
 	w.memory.Ready = in.Record.Order()

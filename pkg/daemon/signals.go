@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -67,7 +68,7 @@ func NewSignals(parent context.Context, o SignalOptions) (context.Context, *Sign
 	if source == nil {
 		s.real = make(chan os.Signal, 8)
 		// PIPE is caught and dropped: a closed standard error must not end a daemon.
-		signal.Notify(s.real, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
+		signal.Notify(s.real, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR2)
 		source = s.real
 	}
 	s.workers.Go(func() { s.watch(source) })
@@ -118,6 +119,9 @@ func (s *Signals) watch(source <-chan os.Signal) {
 			default:
 			}
 			continue
+		case syscall.SIGUSR2:
+			s.tellResources()
+			continue
 		case syscall.SIGQUIT:
 			s.stop(sig)
 			continue
@@ -136,6 +140,13 @@ func (s *Signals) watch(source <-chan os.Signal) {
 		}
 		s.o.Log.Info().Str("signal", name(sig)).Str("hint", hint).Msg("signal ignored")
 	}
+}
+
+// tellResources logs what the program takes up, for who suspects it of a leak.
+func (s *Signals) tellResources() {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.o.Log.Info().Int("goroutines", runtime.NumGoroutine()).Uint64("heap_bytes", m.HeapAlloc).Msg("resources")
 }
 
 func (s *Signals) stop(sig os.Signal) {

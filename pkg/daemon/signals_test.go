@@ -49,6 +49,7 @@ func TestSignals(t *testing.T) {
 		{"two INT without a terminal do not stop", SignalOptions{}, []send{{0, interrupt}, {0, interrupt}}, nil, 0, ""},
 		{"INT then TERM does not stop", SignalOptions{Terminal: true}, []send{{0, interrupt}, {0, terminate}, {0, terminate}}, nil, 0, ""},
 		{"HUP reloads each time", SignalOptions{}, []send{{0, hup}, {time.Second, hup}}, nil, 2, ""},
+		{"USR2 tells what the program takes up", SignalOptions{}, []send{{0, syscall.SIGUSR2}}, nil, 0, `"message":"resources"`},
 		{"PIPE is nothing", SignalOptions{Graceful: true}, []send{{0, syscall.SIGPIPE}}, nil, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,6 +27,12 @@ func TestReceivedIsAppliedBeforeOpening(t *testing.T) {
 			// The agent may end this session while it closes the server; that releases the lock too.
 			return func() { _, _ = lock.ExecContext(s.short(), "UNLOCK TABLES") }
 		}},
+		{"the applier waits for a lock that nobody releases", func(s *stage) func() {
+			lock := s.client(s.b, harness.StrangerUser)
+			_, err := lock.ExecContext(s.short(), "LOCK TABLES entry READ")
+			s.must(err)
+			return func() {}
+		}},
 		{"the SQL thread is stopped", func(s *stage) func() {
 			s.must(s.Daemon(harness.Agent).Freeze())
 			s.must(s.b.Exec(s.short(), "STOP REPLICA SQL_THREAD"))

@@ -63,7 +63,7 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 		return nil, err
 	}
 	if r.usage == nil {
-		if r.usage, err = r.sample(); err != nil {
+		if r.usage, err = r.sample(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -277,6 +277,9 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	}
 	found, counted := check.Check(round, linearizeWithin)
 	s.Sums = counted
+	if counted.Acknowledged == 0 {
+		findings = append(findings, check.Finding{Checker: "workload", Text: "no row at all was acknowledged: " + lastError(round.Ops)})
+	}
 	s.Duals = append(s.Duals, counted.Dual)
 	s.Switches, s.Reported = r.changes(events)
 	if counted.LostUnpromised > s.Reported {
@@ -286,6 +289,16 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while monitors alone were cut off", s.Switches)})
 	}
 	return append(append(findings, trail...), found...), s, nil
+}
+
+// lastError is what the last client that failed to insert a row was told.
+func lastError(ops []history.Op) string {
+	for _, o := range slices.Backward(ops) {
+		if o.IsRow() && o.Error != "" {
+			return fmt.Sprintf("%s of %s: %s", o.Kind, o.Server, o.Error)
+		}
+	}
+	return "nobody tried"
 }
 
 // withoutThoseOfPeople leaves out the rows that a server took while a person had it open; it counts them.
@@ -348,54 +361,12 @@ func (r *seedRun) serverHosts() map[cluster.Endpoint]string {
 	return hosts
 }
 
-// sample reads what the daemons take up.
-func (r *seedRun) sample() (map[string]check.Sample, error) {
-	all := map[string]check.Sample{}
-	for _, d := range r.site.Daemons {
-		s, err := sampleOf(d.Process().PID())
-		if err != nil {
-			return nil, fmt.Errorf("sample %s: %w", d, err)
-		}
-		all[d.String()] = s
-	}
-	return all, nil
-}
-
-func sampleOf(pid int) (s check.Sample, err error) {
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return s, err
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return s, err
-	}
-	s.FDs = len(fds)
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		switch name {
-		case "Threads":
-			_, err = fmt.Sscan(value, &s.Threads)
-		case "VmRSS":
-			_, err = fmt.Sscan(value, &s.RSS)
-			s.RSS *= 1024
-		}
-		if err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}
-
-// mostGrowth is what a daemon may take up more in the end than in the beginning.
-var mostGrowth = check.Sample{Threads: 12, FDs: 12, RSS: 40 << 20}
-
 // last judges what the whole run of a seed left.
 func (r *seedRun) last(ctx context.Context) error {
 	if r.usage == nil || ctx.Err() != nil {
 		return nil
 	}
-	end, err := r.sample()
+	end, err := r.sample(ctx)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,16 @@ func NewNet() (*Net, error) {
 // Hosts are all hosts, in the order in which they were added.
 func (n *Net) Hosts() []*Host { return n.hosts }
 
+// Close takes the hosts and the bridge away, when no program runs there any more.
+func (n *Net) Close() error {
+	var all error
+	for _, h := range n.hosts {
+		all = errors.Join(all, ip("link del "+h.Outer()), h.netns.Close())
+		close(h.jobs)
+	}
+	return errors.Join(all, ip("link del "+Bridge))
+}
+
 // Host is the host with this name, nil when there is none.
 func (n *Net) Host(name string) *Host {
 	for _, h := range n.hosts {

@@ -45,6 +45,15 @@ func (d *Daemon) Start() error {
 	return nil
 }
 
+// Log is the file that the daemon's own messages are in.
+func (d *Daemon) Log() string {
+	name := "mmm.log" // monitor and identify share it, and each tag has one of its own
+	if d.Name == harness.Agent {
+		name = "mmm-agent.log"
+	}
+	return filepath.Join(d.dir, name)
+}
+
 // Use has the next starts take other programs.
 func (d *Daemon) Use(p harness.Programs) { d.programs = p }
 

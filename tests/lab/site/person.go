@@ -106,7 +106,7 @@ func (s *Site) Rebuild(ctx context.Context, db *DB) error {
 	err := db.Server.Rebuild(ctx, source.Server)
 	unit.Release()
 	if err == nil {
-		err = db.Write(ctx, false, rescuer...)
+		err = db.Write(ctx, false, accounts...)
 	}
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", db.Addr(), err)

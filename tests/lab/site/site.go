@@ -202,7 +202,7 @@ func (s *Site) startServers(ctx context.Context) error {
 		return err
 	}
 	for i, db := range s.DB {
-		if err := db.Write(ctx, false, rescuer...); err != nil {
+		if err := db.Write(ctx, false, accounts...); err != nil {
 			return err
 		}
 		if err := db.ReplicateFrom(ctx, s.DB[1-i].Server); err != nil {
@@ -221,9 +221,12 @@ func (s *Site) Sync(ctx context.Context) error {
 	return all
 }
 
-var rescuer = []string{
+// accounts are those that a server has beside the usual ones: the person, and that applications may
+// read in which epoch they write.
+var accounts = []string{
 	"CREATE USER " + Rescuer + " IDENTIFIED BY '" + harness.Password + "'",
 	"GRANT ALL ON *.* TO " + Rescuer,
+	"GRANT SELECT ON mmm_meta.* TO " + harness.AppUser,
 }
 
 // Pair is both servers.
@@ -278,16 +281,19 @@ func (s *Site) Logs() ([]string, error) {
 	return all, err
 }
 
-// Close ends everything that the site has outside of its processes.
+// Close ends every process of the site and takes its disks and networks away.
 func (s *Site) Close() error {
 	err := s.bus.Close()
-	for _, db := range s.DB {
-		if p := db.Process(); p != nil {
+	for _, u := range s.units {
+		u.Hold()
+		if p := u.Process(); p != nil {
 			p.Kill()
 		}
+	}
+	for _, db := range s.DB {
 		err = errors.Join(err, db.Disk.Close())
 	}
-	return err
+	return errors.Join(err, s.Net.Close(), os.RemoveAll(s.dir))
 }
 
 // folder makes the folder of one daemon.
