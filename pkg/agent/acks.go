@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -31,6 +32,11 @@ func (w *worker) acks(ctx context.Context, in *reconcile.Input, k reconcile.Kind
 		w.memory.Awaited = in.Record.Order()
 		w.log.Info().Str("order", in.Record.Order().String()).Msg("commits wait for the passive")
 		return nil
+	}
+	if err := w.timed(in, "check majority", func() error { return w.held(ctx, in) }); errors.Is(err, errMoved) {
+		return nil // the newer record says what is to be done
+	} else if err != nil {
+		return err
 	}
 	err := w.timed(in, string(k), func() error {
 		cctx, cancel := w.call(ctx)

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,44 @@ func TestCommitsWaitAndAreLetGoAsTheRecordSays(t *testing.T) {
 		if r := s.want(hostA, "one", cluster.DeedOpen); r.Waits != (cluster.Order{}) {
 			s.Errorf("reports that commits wait under %s, and has let them go", r.Waits)
 		}
+	})
+}
+
+// A Redis that most others may have left says neither that commits are let go nor that a server is opened.
+func TestAnIslandOfRedisIsNotBelieved(t *testing.T) {
+	play(t, func(s *stage) {
+		island := func(is bool) {
+			s.bus.mu.Lock()
+			defer s.bus.mu.Unlock()
+			s.bus.island = is
+		}
+		s.settled()
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(5 * time.Second)
+		island(true)
+		s.put(promised(steady(5, 5, hostA, hostB), false))
+		s.pass(10 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.Yes)
+		if r := s.bus.report(s.T, hostA, "one"); !slices.ContainsFunc(r.Notes, func(n cluster.Reason) bool {
+			return n.Code == cluster.NoteAcks && strings.Contains(n.Text, errIsland.Error())
+		}) {
+			s.Errorf("the reason is not told: %v", r.Notes)
+		}
+		island(false)
+		s.pass(time.Minute)
+		s.wantWaiting(s.w.a(), cluster.No)
+
+		s.put(promised(revoked(6, hostA, hostB), false))
+		s.pass(5 * time.Second)
+		island(true)
+		rec := promised(opening(6, 2, hostB, hostA, ""), false)
+		rec.Proof = cluster.ProofFenced
+		s.put(rec)
+		s.pass(5 * time.Second)
+		s.wantOpen(false, false)
+		island(false)
+		s.pass(time.Minute)
+		s.wantOpen(false, true)
 	})
 }
 

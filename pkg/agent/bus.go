@@ -16,6 +16,10 @@ type Bus interface {
 	Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error)
 	// Assignment reads the record only; a zero record when there is none.
 	Assignment(ctx context.Context, u cluster.UniqSign) (cluster.Assignment, error)
+	// Held sees that a majority of all Redis has the record of this order, where there are several:
+	// another master that is chosen then knows it. It reports false when another order is in force; an error
+	// says that a majority may not have it.
+	Held(ctx context.Context, u cluster.UniqSign, order cluster.Order) (inForce bool, err error)
 	// SaveReport replaces this agent's report of one node; wake tells the others.
 	SaveReport(ctx context.Context, u cluster.UniqSign, r cluster.Report, wake bool) error
 	// DropReport removes a report.

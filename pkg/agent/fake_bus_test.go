@@ -15,12 +15,16 @@ import (
 
 const uniq = cluster.UniqSign("8d9a4b2924dc40baa792d742cb786345")
 
-var errAway = errors.New("connect to redis: refused")
+var (
+	errAway   = errors.New("connect to redis: refused")
+	errIsland = errors.New("0 of 2 replicas of redis answer for the record")
+)
 
 // fakeBus is a Redis with one pair in it.
 type fakeBus struct {
 	mu        sync.Mutex
 	away      bool
+	island    bool // no replica answers for what it holds
 	snap      cluster.Snapshot
 	listeners map[*func(agent.Wake)]bool
 	onCheck   func() // called once after the next read of the record alone
@@ -137,6 +141,18 @@ func (b *fakeBus) DropLocked(_ context.Context, _ cluster.UniqSign, node cluster
 	}
 	b.locked[node] = slices.DeleteFunc(b.locked[node], func(a cluster.Account) bool { return slices.Contains(all, a) })
 	return nil
+}
+
+func (b *fakeBus) Held(_ context.Context, _ cluster.UniqSign, order cluster.Order) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.away:
+		return false, errAway
+	case b.island:
+		return false, errIsland
+	}
+	return b.snap.Assignment.Order() == order, nil
 }
 
 func (b *fakeBus) Renew(_ context.Context, _ cluster.UniqSign, node cluster.Endpoint, id string, epoch cluster.Epoch, ttl time.Duration) (bool, cluster.Order, error) {

@@ -87,6 +87,9 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	if err != nil && !safeguard.Off(safeguard.RecordCheck) {
 		return err
 	}
+	if err := w.timed(in, "check majority", func() error { return w.held(ctx, in) }); err != nil {
+		return err
+	}
 	failpoint.Hit("open.checked")
 	released, err := w.prepareToOpen(ctx, in, conn, srv, learned)
 	if err == nil && safeguard.Off(safeguard.PinnedSession) {

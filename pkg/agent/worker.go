@@ -363,6 +363,22 @@ func (w *worker) wanted(ctx context.Context, in *reconcile.Input, k reconcile.Ki
 	return now, nil
 }
 
+// held sees that the record of the plan would outlive the loss of a master of Redis, where
+// acknowledged writes are promised to be kept: what an island with an old master says opens no server and
+// lets no commit go.
+func (w *worker) held(ctx context.Context, in *reconcile.Input) error {
+	if !in.Record.Durability.Acknowledged() {
+		return nil
+	}
+	ctx, cancel := w.rt.Timeout(ctx, w.p.a.patience())
+	defer cancel()
+	inForce, err := w.p.a.o.Bus.Held(ctx, w.p.u, in.Record.Order())
+	if err == nil && !inForce {
+		err = errMoved
+	}
+	return err
+}
+
 // recordNow reads the record again. That of a pair at rest, by which a server is to be
 // opened or closed, is one that Redis may have gone back to: what the other agents
 // remember was read seconds ago, and is read again with it.

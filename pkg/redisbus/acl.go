@@ -39,10 +39,10 @@ var rights = map[Role]right{
 		announces: true,
 	},
 	RoleAgent: {
-		writes: "mmm:{*}:report:* mmm:{*}:locked:* mmm:{*}:grant mmm:{*}:notice:*",
+		writes: "mmm:{*}:report:* mmm:{*}:locked:* mmm:{*}:grant mmm:{*}:notice:* mmm:{*}:held",
 		reads:  "mysql-* mmm:{*}:* mmm:pairs",
 		commands: "client|setname ping subscribe psubscribe eval evalsha type time scan get del pexpire pttl " +
-			"hset hget hmget hgetall hdel sadd srem smembers xrange publish",
+			"hset hget hmget hgetall hdel sadd srem smembers xrange publish wait",
 		announces: true,
 	},
 	RoleTools: {

@@ -43,6 +43,7 @@ func (k keys) pause() string       { return k.new + "pause" }
 func (k keys) verdict() string     { return k.new + "verdict" }
 func (k keys) events() string      { return k.new + "events" }
 func (k keys) incarnation() string { return k.new + "incarnation" }
+func (k keys) held() string        { return k.new + "held" }
 func (k keys) look() string        { return k.new + "look" }
 func (k keys) view(monitor string, e cluster.Endpoint) string {
 	return k.new + "view:" + monitor + ":" + string(e)

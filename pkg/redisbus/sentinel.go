@@ -38,8 +38,9 @@ type sentinels struct {
 
 // master is one answer of a sentinel.
 type master struct {
-	addr  string
-	epoch uint64
+	addr     string
+	epoch    uint64
+	replicas int // that are known, dead or alive
 }
 
 func newSentinels(o Options) *sentinels {
@@ -107,6 +108,13 @@ func (s *sentinels) addr() string {
 	return s.master.addr
 }
 
+// replicas is how many the master has, dead or alive, as the sentinels know.
+func (s *sentinels) replicas() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.master.replicas
+}
+
 // keep enters a connection to addr unless another is the master by now.
 func (s *sentinels) keep(c net.Conn, addr string) bool {
 	s.mu.Lock()
@@ -154,9 +162,11 @@ collect:
 			if heard++; heard == 1 {
 				late = time.After(lateAfter)
 			}
+			replicas := max(best.replicas, a.replicas) // one that was started lately has not found all
 			if best.addr == "" || a.epoch > best.epoch {
 				best = a.master
 			}
+			best.replicas = replicas
 		case <-late:
 			break collect
 		}
@@ -213,7 +223,74 @@ func (s *sentinels) ask(ctx context.Context, c *redis.Client) (master, error) {
 	if err != nil {
 		return master{}, fmt.Errorf("ask sentinel %s for %s: read config-epoch: %w", c.Options().Addr, s.name, err)
 	}
-	return master{net.JoinHostPort(where.Val()[0], where.Val()[1]), epoch}, nil
+	replicas, err := strconv.Atoi(about.Val()["num-slaves"])
+	if err != nil {
+		return master{}, fmt.Errorf("ask sentinel %s for %s: read num-slaves: %w", c.Options().Addr, s.name, err)
+	}
+	return master{net.JoinHostPort(where.Val()[0], where.Val()[1]), epoch, replicas}, nil
+}
+
+// agree asks how many sentinels name the present master, and how many of its replicas a majority
+// of all sentinels does not call down.
+func (s *sentinels) agree(ctx context.Context) (agree, up int) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	addr := s.addr()
+	down := make(chan map[string]bool, len(s.clients)) // of each replica, whether it is; nil of a sentinel that does not agree
+	for _, c := range s.clients {
+		go func() {
+			m, err := s.ask(ctx, c)
+			if err != nil || m.addr != addr {
+				down <- nil
+				return
+			}
+			down <- s.downs(ctx, c)
+		}()
+	}
+	called := map[string]int{}
+	for range s.clients {
+		replicas := <-down
+		if replicas == nil {
+			continue
+		}
+		agree++
+		for name, is := range replicas {
+			if is {
+				called[name]++
+			} else {
+				called[name] += 0
+			}
+		}
+	}
+	for _, n := range called {
+		if 2*n <= len(s.clients) {
+			up++
+		}
+	}
+	return agree, up
+}
+
+// downs tells of each replica that a sentinel knows whether it calls it down; nil when it does not answer.
+func (s *sentinels) downs(ctx context.Context, c *redis.Client) map[string]bool {
+	answer := redis.NewSliceCmd(ctx, "sentinel", "replicas", s.name)
+	if c.Process(ctx, answer) != nil {
+		return nil
+	}
+	replicas := map[string]bool{}
+	for _, one := range answer.Val() {
+		fields, _ := one.([]any)
+		var name, flags string
+		for i := 0; i+1 < len(fields); i += 2 {
+			switch fields[i] {
+			case "name":
+				name, _ = fields[i+1].(string)
+			case "flags":
+				flags, _ = fields[i+1].(string)
+			}
+		}
+		replicas[name] = strings.Contains(flags, "down") || strings.Contains(flags, "disconnected")
+	}
+	return replicas
 }
 
 func sentinelHint(err error) string {

@@ -506,6 +506,16 @@ func (s *Server) IdleFor(ctx context.Context, user string, d time.Duration) (boo
 	return text == "1", err
 }
 
+// WaitsForRoom reports whether a commit has waited for seconds to be written, as those of MySQL do
+// on a full disk.
+func (s *Server) WaitsForRoom(ctx context.Context) (bool, error) {
+	if s.lab.flavor == MariaDB {
+		return false, nil
+	}
+	text, err := s.Value(ctx, "SELECT COUNT(*) FROM performance_schema.processlist WHERE state = 'waiting for handler commit' AND time >= 2")
+	return text != "0", err
+}
+
 // Status is a global status variable.
 func (s *Server) Status(ctx context.Context, name string) (string, error) {
 	row, err := s.row(ctx, "SHOW GLOBAL STATUS LIKE '"+name+"'")

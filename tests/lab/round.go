@@ -41,8 +41,12 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 	if err := harness.Until(ctx, "the pair is well", r.site.Well); err != nil {
 		return nil, err
 	}
-	cast, err := fault.NewCast(ctx, r.site)
-	if err != nil {
+	var cast *fault.Cast
+	if err := harness.Until(ctx, "everybody has a role", func(ctx context.Context) (bool, string) {
+		var err error
+		cast, err = fault.NewCast(ctx, r.site)
+		return err == nil, fmt.Sprint(err)
+	}); err != nil {
 		return nil, err
 	}
 	cast.Previous = harness.Programs{Dir: r.previous}
@@ -253,7 +257,7 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	defer cancel()
 	var findings []check.Finding
 	if err := harness.Until(same, "both servers hold the same", r.site.Equal); err != nil {
-		findings = append(findings, check.Finding{Checker: "convergence", Text: err.Error()})
+		return append(findings, check.Finding{Checker: "convergence", Text: err.Error()}), s, nil
 	}
 	round := check.Round{Ops: ops.Ops(), Tables: map[cluster.Endpoint]history.Tables{}, Promises: r.trail.Promises(), Trail: r.trail.trail}
 	for _, db := range r.site.DB {

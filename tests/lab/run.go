@@ -80,6 +80,10 @@ type seedRun struct {
 	log    io.Writer
 }
 
+// paceOfClients is between two rows of one client: what a replica with one applying thread
+// keeps up with on a machine that runs several laboratories.
+const paceOfClients = 60 * time.Millisecond
+
 // startWithin bounds the making of a site.
 const startWithin = 90 * time.Second
 
@@ -133,7 +137,7 @@ func (r *seedRun) startLoad(ctx context.Context) error {
 			return err
 		}
 	}
-	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed,
+	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed, Every: paceOfClients,
 		Dial: func(name string) workload.DialFunc { return r.site.Net.Host(name).Dial }}
 	for _, db := range r.site.DB {
 		opts.Nodes = append(opts.Nodes, db.Addr())

@@ -3,16 +3,33 @@ package fault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/mmm-manager/mmm-manager/tests/harness"
 )
 
+// diskFull is healed when the server goes on: MySQL looks once a minute whether there is room again.
 func (c *Cast) diskFull(ctx context.Context, role string) (heal, error) {
-	disk := c.db(role).Disk
-	if err := disk.Fill(ctx); err != nil {
-		return nil, errors.Join(err, disk.Empty(ctx))
+	db := c.db(role)
+	if err := db.Disk.Fill(ctx); err != nil {
+		return nil, errors.Join(err, db.Disk.Empty(ctx))
 	}
-	return disk.Empty, nil
+	return func(ctx context.Context) error {
+		if err := db.Disk.Empty(ctx); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 80*time.Second)
+		defer cancel()
+		return harness.Until(ctx, "the server has noticed that there is room", func(ctx context.Context) (bool, string) {
+			if !db.Process().Running() {
+				return true, ""
+			}
+			waiting, err := db.WaitsForRoom(ctx)
+			return err == nil && !waiting, fmt.Sprint(err)
+		})
+	}, nil
 }
 
 // diskFrozen needs no heal: the disk thaws by itself.

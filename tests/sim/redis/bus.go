@@ -220,6 +220,24 @@ func (b *Bus) Assignment(ctx context.Context, u cluster.UniqSign) (cluster.Assig
 	return r.value, nil
 }
 
+// Held reports whether order is in force and the other servers of Redis have it, while there are any.
+func (b *Bus) Held(ctx context.Context, u cluster.UniqSign, order cluster.Order) (inForce bool, err error) {
+	b.of(u)
+	if !b.server.Forked {
+		return true, nil
+	}
+	r, err := call(ctx, b, func(s *Server) (bool, []redisbus.Wake, error) {
+		if s.Island {
+			return false, nil, &redisbus.MinorityError{Needed: 1, Replicas: 2, Agree: 1, Sentinels: 3}
+		}
+		return s.store.Assignment().Order() == order, nil, nil
+	})
+	if err != nil {
+		return false, b.lost(err, "see that a majority of redis has the record of %s", u)
+	}
+	return r.value, r.err
+}
+
 // Transition changes the assignment, or nothing.
 func (b *Bus) Transition(ctx context.Context, u cluster.UniqSign, id string, token uint64, t cluster.Transition) (cluster.Assignment, error) {
 	b.of(u)

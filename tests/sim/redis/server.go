@@ -24,6 +24,8 @@ type Server struct {
 	run   int
 	runs  *int // of all servers that come of one
 	cut   int  // answers to lose
+	// Forked: there is another master. Island: most servers of Redis follow that one.
+	Forked, Island bool
 	// listeners are the clients of this run that have subscribed, in their order.
 	listeners []*client
 }

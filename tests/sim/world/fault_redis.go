@@ -99,12 +99,16 @@ func forkRedis(w *world, f Fault) func() {
 			d.bus.MoveTo(second.Server)
 		}
 	}
+	// Who stays is the one that most servers of Redis follow.
+	stays, gone := first, second
+	if f.N>>2&1 == 1 {
+		stays, gone = second, first
+	}
+	stays.Forked, gone.Forked, gone.Island = true, true, true
 	return func() {
+		stays.Forked = false
 		w.fork = nil
-		gone := second
-		if f.N>>2&1 == 1 {
-			w.redis, gone = second, first
-		}
+		w.redis = stays
 		for _, d := range w.daemons {
 			d.onFork = false
 			if d.p != nil {
