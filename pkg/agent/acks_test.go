@@ -74,7 +74,7 @@ func TestAnIslandOfRedisIsNotBelieved(t *testing.T) {
 			s.Errorf("the reason is not told: %v", r.Notes)
 		}
 		island(false)
-		s.pass(time.Minute)
+		s.pass(5 * time.Second)
 		s.wantWaiting(s.w.a(), cluster.No)
 
 		s.put(promised(revoked(6, hostA, hostB), false))
@@ -86,7 +86,7 @@ func TestAnIslandOfRedisIsNotBelieved(t *testing.T) {
 		s.pass(5 * time.Second)
 		s.wantOpen(false, false)
 		island(false)
-		s.pass(time.Minute)
+		s.pass(5 * time.Second)
 		s.wantOpen(false, true)
 	})
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -302,6 +303,9 @@ func (w *worker) tend(ctx context.Context, in *reconcile.Input, s reconcile.Step
 		w.memory.AcksAfter = 0
 		if err != nil && !w.isLost(err) { // a session that ended says nothing of the next
 			w.memory.AcksAfter = w.again(err)
+		}
+		if errors.Is(err, errNotHeld) {
+			w.memory.AcksAfter = w.now() + sampleEvery
 		}
 	}
 	if w.isLost(err) {

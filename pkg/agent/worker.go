@@ -363,6 +363,9 @@ func (w *worker) wanted(ctx context.Context, in *reconcile.Input, k reconcile.Ki
 	return now, nil
 }
 
+// errNotHeld is over when the islands of Redis have met again.
+var errNotHeld = errors.New("this redis may be an old master")
+
 // held sees that the record of the plan would outlive the loss of a master of Redis, where
 // acknowledged writes are promised to be kept: what an island with an old master says opens no server and
 // lets no commit go.
@@ -373,10 +376,13 @@ func (w *worker) held(ctx context.Context, in *reconcile.Input) error {
 	ctx, cancel := w.rt.Timeout(ctx, w.p.a.patience())
 	defer cancel()
 	inForce, err := w.p.a.o.Bus.Held(ctx, w.p.u, in.Record.Order())
-	if err == nil && !inForce {
-		err = errMoved
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", errNotHeld, err)
+	case !inForce:
+		return errMoved
 	}
-	return err
+	return nil
 }
 
 // recordNow reads the record again. That of a pair at rest, by which a server is to be

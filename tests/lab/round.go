@@ -95,7 +95,10 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 	}
 	s.Rounds, s.Slowest = 1, c.took
 	s.Discarded, s.Rebuilt = r.person.Discarded, r.person.Rebuilt
-	r.person.Discarded, r.person.Rebuilt = 0, 0
+	for _, why := range r.person.Refused {
+		r.note("discard refused: %s", strings.TrimSpace(why))
+	}
+	r.person.Discarded, r.person.Rebuilt, r.person.Refused = 0, 0, nil
 	fmt.Fprintf(r.log, "seed %d round %d  %s\n    %s; well after %.1f s%s; %.0f s in all\n", r.seed, n, plan, s.line(), c.took.Seconds(), c.person, time.Since(began).Seconds())
 	for _, note := range r.notes {
 		fmt.Fprintln(r.log, "    "+note)

@@ -40,8 +40,8 @@ type Person struct {
 	site *Site
 	// Discarded and Rebuilt count what was done.
 	Discarded, Rebuilt int
-	// Said are the answers of the tools, for the log.
-	Said []string
+	// Refused are the reasons for which a discard was refused.
+	Refused []string
 }
 
 // Person gives the site somebody who looks after it.
@@ -68,7 +68,6 @@ func (p *Person) Needed(ctx context.Context) (db *DB, state string, err error) {
 	}
 	for _, known := range append([]string{errant, unfinished}, rebuildable...) {
 		if strings.Contains(out.Stdout, ": "+known+"\n") {
-			p.Said = append(p.Said, out.String())
 			return db, known, nil
 		}
 	}
@@ -83,12 +82,12 @@ func (p *Person) Mend(ctx context.Context, db *DB, state string) error {
 		if err != nil {
 			return err
 		}
-		p.Said = append(p.Said, out.String())
 		switch out.Code {
 		case 0:
 			p.Discarded++
 			return nil
 		case 5:
+			p.Refused = append(p.Refused, out.Stderr)
 		default:
 			return fmt.Errorf("discard: %s", out)
 		}
