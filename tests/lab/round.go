@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,9 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 	}
 	happened := r.happen(ctx, cast, plan)
 	c := r.converge(ctx)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("not over within %s, or interrupted: %w", roundWithin, ctx.Err())
+	}
 	findings := c.findings
 	if len(findings) == 0 {
 		if err := r.load.WaitAck(ctx, time.Now(), ""); err != nil {
@@ -196,7 +200,7 @@ type convergence struct {
 
 // patience is how long a state that asks for a person has to last; what replication itself
 // complains of may mend itself.
-var patience = map[bool]time.Duration{false: time.Second, true: 8 * time.Second}
+var patience = map[bool]time.Duration{false: 4 * time.Second, true: 8 * time.Second}
 
 // converge waits until the pair is well, restarts what has ended as systemd does, and does as a person what the
 // programs ask for.
@@ -225,7 +229,10 @@ func (r *seedRun) converge(ctx context.Context) (c convergence) {
 			}
 			return c
 		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
+		if ctx.Err() != nil {
+			return c // the round's end says why
+		}
+		if time.Now().After(deadline) {
 			c.took = time.Since(healed)
 			c.findings = append(c.findings, check.Finding{Checker: "convergence", Text: fmt.Sprintf("not well %.0f s after all was healed: %s", time.Since(healed).Seconds(), state)})
 			return c
@@ -261,6 +268,9 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	var findings []check.Finding
 	if err := harness.Until(same, "both servers hold the same", r.site.Equal); err != nil {
 		return append(findings, check.Finding{Checker: "convergence", Text: err.Error()}), s, nil
+	}
+	if err := r.sameRows(ctx, ops.Round()); err != nil {
+		r.note("%v", err)
 	}
 	round := check.Round{Ops: ops.Ops(), Tables: map[cluster.Endpoint]history.Tables{}, Promises: r.trail.Promises(), Trail: r.trail.trail}
 	for _, db := range r.site.DB {
@@ -306,6 +316,23 @@ func lastError(ops []history.Op) string {
 		}
 	}
 	return "nobody tried"
+}
+
+// sameRows waits until both servers show the same rows: a transaction is in a binary log before its
+// rows can be seen.
+func (r *seedRun) sameRows(ctx context.Context, round int) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return harness.Until(ctx, "both servers show the same rows", func(ctx context.Context) (bool, string) {
+		var shown [2]history.Tables
+		for i, db := range r.site.DB {
+			var err error
+			if shown[i], err = workload.Read(ctx, db.Admin(), round); err != nil {
+				return false, err.Error()
+			}
+		}
+		return reflect.DeepEqual(shown[0], shown[1]), fmt.Sprintf("%d and %d rows", len(shown[0].Rows), len(shown[1].Rows))
+	})
 }
 
 // withoutThoseOfPeople leaves out the rows that a server took while a person had it open; it counts them.
