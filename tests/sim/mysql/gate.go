@@ -97,14 +97,18 @@ func (x *Session) HasTable(table string) bool { return x.s.tables[table] }
 
 // WriteMark raises an epoch row, and never lowers it: a repetition leaves no
 // trace. It makes what is missing, the schema by one transaction, the table by
-// another. done gets nil or an *Error; it is not called when the session ends before.
+// another. What the applier waits with for an acknowledgement is locked until then. done gets nil or an *Error; it is not called when the session ends before.
 func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign, m cluster.Mark, done func(error)) {
 	s := x.s
 	x.statement()
-	begin := func(now time.Duration, how ending) {
+	write := func(now time.Duration, how ending) {
 		switch {
 		case how == cut:
 			x.over(now)
+			return
+		case how == late:
+			x.over(now)
+			done(fail(ErrLockWait, "Lock wait timeout exceeded; try restarting transaction"))
 			return
 		case !x.mayWrite():
 			x.over(now)
@@ -128,6 +132,13 @@ func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign,
 			}
 		})
 	}
+	begin := func(now time.Duration, how ending) {
+		if how == cut || !s.ch.holdsMarks() {
+			write(now, how)
+			return
+		}
+		s.begin(&wait{x: x, kind: polling, until: now + rowLockWait, met: func() bool { return !s.ch.holdsMarks() }, end: write})
+	}
 	if s.entered(x) {
 		begin(now, met)
 	} else {
@@ -135,3 +146,6 @@ func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign,
 	}
 	s.settle(now)
 }
+
+// rowLockWait is how long a session of mysqlnode waits for a row.
+const rowLockWait = 2 * time.Second

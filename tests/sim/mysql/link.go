@@ -106,7 +106,7 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 			d.acks = true
 			d.m.acks.serves++
 		}
-		reply(struct{}{}, d.begin(hello, l.o.Heartbeat, func(t *Txn) { l.take(c, n, t) }))
+		reply(struct{}{}, d.begin(hello, l.o.Heartbeat, func(t *Txn, at int) { l.take(c, n, t, at) }))
 	})
 	var e *Error
 	switch {
@@ -129,7 +129,7 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 }
 
 // take takes what the source has sent.
-func (l *link) take(c *engine.Conn[*sender], n uint64, t *Txn) {
+func (l *link) take(c *engine.Conn[*sender], n uint64, t *Txn, at int) {
 	r := l.replica
 	if !l.at(n) {
 		return
@@ -140,9 +140,9 @@ func (l *link) take(c *engine.Conn[*sender], n uint64, t *Txn) {
 		r.Heartbeat(n)
 		return
 	}
-	if r.Receive(n, t) && r.ch.acks && t.Origin == l.source.opt.ID {
+	if r.Receive(n, t) && r.Answers(t) {
 		engine.Tell(c, func(d *sender) {
-			d.m.Acknowledged(d.m.p.Now(), t.Seq)
+			d.m.Acknowledged(d.m.p.Now(), at)
 			d.m.arm()
 		})
 	}

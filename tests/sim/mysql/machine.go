@@ -137,8 +137,9 @@ type sender struct {
 	m    *Machine
 	end  *engine.End
 	dump *Dump
-	acks bool       // the replica acknowledges
-	take func(*Txn) // at the replica; a heartbeat is nil
+	acks bool // the replica acknowledges
+	// take is called at the replica, with the place in the binary log; a heartbeat is nil.
+	take func(*Txn, int)
 }
 
 func (m *Machine) dumpTo(end *engine.End) *sender {
@@ -152,7 +153,7 @@ func (m *Machine) dumpTo(end *engine.End) *sender {
 	return d
 }
 
-func (d *sender) begin(h Hello, period time.Duration, take func(*Txn)) (err error) {
+func (d *sender) begin(h Hello, period time.Duration, take func(*Txn, int)) (err error) {
 	if d.dump, err = d.m.Dump(h); err != nil {
 		return err
 	}
@@ -171,14 +172,15 @@ func (m *Machine) pump() {
 
 func (d *sender) pump() {
 	for t := d.dump.Next(); t != nil; t = d.dump.Next() {
-		d.end.Send(func() { d.take(t) })
+		at := d.dump.Sent()
+		d.end.Send(func() { d.take(t, at) })
 	}
 }
 
 func (d *sender) beat(period time.Duration) {
 	d.m.p.After(period, func() {
 		if d.end.Err() == nil {
-			d.end.Send(func() { d.take(nil) })
+			d.end.Send(func() { d.take(nil, 0) })
 			d.beat(period)
 		}
 	})

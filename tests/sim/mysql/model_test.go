@@ -173,13 +173,13 @@ func TestACommitWaitsForItsAcknowledgement(t *testing.T) {
 		m.SetReadOnly(now, time.Second, got.err("close"))
 		s.Advance(now + time.Second)
 		got.are(t, "close Error 1205:")
-		s.Acknowledged(now, s.History()[0].Seq)
+		s.Acknowledged(now, 1)
 		got.are(t, "first acknowledged")
 		a.Write(now, 2, 0, got.of("second"))
 		s.Advance(now + 5*time.Second)
 		b.Write(now, 3, 0, got.of("third"))
 		got.are(t, "second acknowledged", "third acknowledged")
-		s.Acknowledged(now, s.History()[2].Seq)
+		s.Acknowledged(now, 3)
 		a.Write(now, 4, 0, got.of("fourth"))
 		if err := s.KillSession(now, a.ID()); err != nil {
 			t.Fatal(err)
@@ -211,6 +211,130 @@ func TestACommitWaitsForItsAcknowledgement(t *testing.T) {
 		}
 		s.Advance(now + releaseFor)
 		got.are(t, "release done", "second release done")
+	})
+}
+
+// What the applier commits waits as everybody's does: it is in the binary log alone, and keeps the server open.
+func TestWhatIsAppliedWaitsForItsAcknowledgement(t *testing.T) {
+	begin := func(t *testing.T, f cluster.Flavor) (*Server, *Session) {
+		t.Helper()
+		a, b, _ := pair(t, f)
+		m := login(t, b, "mmm")
+		m.Limit(now, time.Second)
+		if err := m.SetWritable(now); err != nil {
+			t.Fatal(err)
+		}
+		b.AwaitCommits(now)
+		m.StopThreads(now, true, true, func(error) {})
+		m.StartThreads(now, true, true, func(error) {})
+		receive(t, a, b)
+		if !b.ApplyOne(now) || b.ApplyOne(now) {
+			t.Fatal("not one is applied")
+		}
+		if len(b.History()) != 1 || rowsOf(b) != 0 || len(b.Received()) != 3 || b.waiting() != 1 {
+			t.Fatalf("%d in the binary log, %d rows, %d received, %d wait", len(b.History()), rowsOf(b), len(b.Received()), b.waiting())
+		}
+		if got := b.Observe(now, nil, "", "").Executed; (f == cluster.MySQL) != (got == "") {
+			t.Errorf("executed %q", got)
+		}
+		return b, m
+	}
+	applied := func(t *testing.T, b *Server, rows int, sql cluster.Thread) {
+		t.Helper()
+		if ch := b.Channel(now); rowsOf(b) != rows || ch.SQL != sql || ch.SQLErrno != 0 || len(b.Received()) != 3-rows {
+			t.Errorf("%d rows, SQL %s %d, %d received", rowsOf(b), ch.SQL, ch.SQLErrno, len(b.Received()))
+		}
+	}
+	both(t, func(t *testing.T, f cluster.Flavor) {
+		var got outcomes
+		b, m := begin(t, f)
+		m.SetReadOnly(now, time.Second, got.err("close"))
+		b.Advance(now + time.Second)
+		got.are(t, "close Error 1205:")
+		b.Acknowledged(now, 1)
+		applied(t, b, 1, "Yes")
+
+		b, m = begin(t, f)
+		m.StopThreads(now, true, true, got.err("stop"))
+		login(t, b, "mmm").StartThreads(now, true, false, got.err("start"))
+		got.are(t)
+		if ch := b.Channel(now); ch.IO != "Yes" || ch.SQL != "Yes" || !m.Stopping() {
+			t.Errorf("IO %s, SQL %s, stopping %v", ch.IO, ch.SQL, m.Stopping())
+		}
+		b.LetCommitsGo(now, false)
+		if f == cluster.MySQL { // MariaDB has thrown away the rest
+			applied(t, b, 1, "No")
+		}
+		got.are(t, "stop done", "start done")
+
+		b, m = begin(t, f)
+		m.LockTables(now, got.of("lock"))
+		root := login(t, b, Root)
+		root.Write(now, 9, 0, got.of("write"))
+		got.are(t)
+		id, _ := b.Applier()
+		if err := b.KillSession(now, id); err != nil {
+			t.Fatal(err)
+		}
+		if f == cluster.MySQL {
+			if _, awaits := b.Applier(); !awaits {
+				t.Error("a killed applier does not wait on")
+			}
+			login(t, b, "mmm").ReleaseCommits(now, got.err("release"))
+			got.are(t, "lock acknowledged", "write acknowledged")
+			if rowsOf(b) != 2 || b.ApplyOne(now) {
+				t.Errorf("%d rows, or applied under a table lock", rowsOf(b))
+			}
+		} else {
+			got.are(t, "lock acknowledged")
+			if ch := b.Channel(now); rowsOf(b) != 2 || ch.SQL != "No" || ch.SQLErrno != 0 {
+				t.Errorf("%d rows, SQL %s %d", rowsOf(b), ch.SQL, ch.SQLErrno)
+			}
+		}
+
+		b, _ = begin(t, f)
+		b.Kill(now)
+		if rowsOf(b) != 1 || len(b.Received()) != 2 {
+			t.Errorf("%d rows, %d received after a crash", rowsOf(b), len(b.Received()))
+		}
+		b.Start(now)
+		if _, awaits := b.Applier(); awaits || b.Observe(now, nil, "", "").Executed == "" {
+			t.Errorf("the applier awaits: %v", awaits)
+		}
+	})
+}
+
+// An epoch row that the applier waits with is locked.
+func TestAnEpochRowThatAwaitsIsLocked(t *testing.T) {
+	both(t, func(t *testing.T, f cluster.Flavor) {
+		a, b, _ := pair(t, f)
+		login(t, a, "mmm").WriteMark(now, "mmm.epoch", "u", cluster.Mark{Epoch: 3}, func(error) {})
+		m, n := login(t, b, "mmm"), login(t, b, "mmm")
+		m.StopThreads(now, true, true, func(error) {})
+		m.StartThreads(now, true, true, func(error) {})
+		receive(t, a, b)
+		for len(b.Received()) > 1 {
+			b.ApplyOne(now)
+		}
+		b.AwaitCommits(now)
+		b.ApplyOne(now)
+		m.Limit(now, time.Second)
+		if err := m.SetWritable(now); err != nil {
+			t.Fatal(err)
+		}
+		var got outcomes
+		write := func(x *Session) {
+			x.WriteMark(now, "mmm.epoch", "u", cluster.Mark{Epoch: 3, Active: "elsewhere:1"}, got.err("mark"))
+		}
+		write(m)
+		b.Advance(now + 2*time.Second)
+		got.are(t, "mark Error 1205:")
+		write(n)
+		b.LetCommitsGo(now, false)
+		got.are(t, "mark done")
+		if got := b.MarkOf("mmm.epoch", "u"); got.Active != "" {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 

@@ -273,6 +273,9 @@ func (c *Conn) Sessions(ctx context.Context) ([]agent.Session, error) {
 			all = append(all, agent.Session{ID: x.id, User: x.user, Command: command, Kind: kind, Stopping: x.stops,
 				Killed: x.killed, Awaits: x.waits(acking), Queues: x.waits(closing, queued)})
 		}
+		if id, awaits := c.n.m.Applier(); awaits {
+			all = append(all, agent.Session{ID: id, User: "system user", Command: "Connect", Kind: agent.SessionOther, Awaits: true})
+		}
 		done(all, nil)
 	})
 }
@@ -285,8 +288,18 @@ func (c *Conn) Kill(ctx context.Context, id uint64) error {
 	})
 }
 
-// ReleaseCommits ends the waits for the replica's acknowledgement.
+// ReleaseCommits ends the waits for the replica's acknowledgement, on MariaDB that of the
+// applier with the applier.
 func (c *Conn) ReleaseCommits(ctx context.Context) error {
+	if c.n.m.opt.Flavor == cluster.MariaDB {
+		all, err := c.Sessions(ctx)
+		for _, s := range all {
+			if err == nil && s.Kind == agent.SessionOther && s.Awaits {
+				err = c.Kill(ctx, s.ID)
+			}
+		}
+		return err
+	}
 	return tell(ctx, c, "end the waits for acknowledgements on", func(now time.Duration, x *Session, done func(error)) {
 		x.ReleaseCommits(now, done)
 	})

@@ -21,8 +21,13 @@ type channel struct {
 	attempt  uint64
 	dialling bool // the present attempt has no answer yet
 	stopping bool // it was told to stop and waits for the attempt
-	ioErr    fault
-	sqlErr   fault
+	// stopSQL: the applier was told to stop and waits for its commit, and stopIO: the
+	// receiver was, too, and is when the applier has stopped.
+	stopSQL, stopIO bool
+	thread          uint64 // the applier's number among the sessions
+	commits         *wait  // of the applier: its commit waits for an acknowledgement
+	ioErr           fault
+	sqlErr          fault
 
 	relay    []*Txn
 	received set // of MySQL
@@ -33,8 +38,8 @@ type channel struct {
 	// when another's transaction comes before.
 	ignored pos
 	beats   uint64
-	acks    bool   // the receiver acknowledges to its source
-	acked   uint64 // by the other server's receiver, of the server's own
+	acks    bool // the receiver acknowledges to its source
+	acked   int  // by the other server's receiver, of the binary log
 }
 
 type fault struct {
@@ -63,6 +68,7 @@ func (c *channel) crash() {
 		return
 	}
 	c.io, c.sql, c.stopping, c.dialling = cluster.ThreadNo, cluster.ThreadNo, false, false
+	c.stopSQL, c.stopIO = false, false
 	c.ioErr, c.sqlErr = fault{}, fault{}
 	c.beats = 0
 	c.attempt++
@@ -75,6 +81,8 @@ func (c *channel) start(s *Server, io, sql bool) {
 	}
 	if sql && c.sql == cluster.ThreadNo {
 		c.sql, c.sqlErr = cluster.ThreadYes, fault{}
+		s.next++
+		c.thread = s.next
 		if s.Relayed != nil {
 			s.Relayed()
 		}
@@ -126,8 +134,9 @@ func (x *Session) Reposition(done func(error)) {
 	done(nil)
 }
 
-// StopThreads stops one thread or both. A receiver that has not connected yet
-// stops when its attempt has ended, and the session waits for that.
+// StopThreads stops one thread or both, the applier first. A receiver that has not
+// connected yet stops when its attempt has ended, an applier whose commit waits for an
+// acknowledgement when that has come, and the session waits for both.
 func (x *Session) StopThreads(now time.Duration, io, sql bool, done func(error)) {
 	s := x.s
 	c := &s.ch
@@ -135,22 +144,34 @@ func (x *Session) StopThreads(now time.Duration, io, sql bool, done func(error))
 		done(nil)
 		return
 	}
-	if sql && c.sql == cluster.ThreadYes {
+	stops := io
+	switch {
+	case sql && c.commits != nil:
+		c.stopSQL, c.stopIO = true, c.stopIO || io
+		stops, io = true, false
+	case sql && c.sql == cluster.ThreadYes:
 		c.sql = cluster.ThreadNo
 	}
-	if io && c.io != cluster.ThreadNo {
-		if c.dialling {
-			c.stopping = true
-		} else {
-			s.stopReceiver()
-		}
+	if io {
+		c.halt(s)
 	}
 	s.touch()
-	x.afterStop(now, io, func(how ending) {
+	x.afterStop(now, stops, func(how ending) {
 		if how != cut {
 			done(nil)
 		}
 	})
+}
+
+// halt tells the receiver to stop.
+func (c *channel) halt(s *Server) {
+	switch {
+	case c.io == cluster.ThreadNo:
+	case c.dialling:
+		c.stopping = true
+	default:
+		s.stopReceiver()
+	}
 }
 
 func (s *Server) stopReceiver() {
@@ -163,17 +184,17 @@ func (s *Server) stopReceiver() {
 	}
 }
 
-// afterStop calls then when no receiver is on its way to stop.
+// afterStop calls then when no thread is on its way to stop.
 func (x *Session) afterStop(now time.Duration, stops bool, then func(ending)) {
 	s := x.s
-	if !s.ch.stopping {
+	if !s.ch.halts() {
 		then(met)
 		s.settle(now)
 		return
 	}
 	x.statement()
 	x.stops = stops
-	s.begin(&wait{x: x, kind: polling, until: Never, met: func() bool { return !s.ch.stopping },
+	s.begin(&wait{x: x, kind: polling, until: Never, met: func() bool { return !s.ch.halts() },
 		end: func(now time.Duration, how ending) {
 			x.stops = false
 			x.over(now)
@@ -181,7 +202,10 @@ func (x *Session) afterStop(now time.Duration, stops bool, then func(ending)) {
 		}})
 }
 
-// Stopping reports whether the session waits for the receiver that it has told to stop.
+// halts reports whether a thread is on its way to stop.
+func (c *channel) halts() bool { return c.stopping || c.stopSQL }
+
+// Stopping reports whether the session waits for a thread that it has told to stop.
 func (x *Session) Stopping() bool { return x.stops }
 
 // Attempt is the receiver's present attempt or connection; dialling when it
@@ -217,6 +241,9 @@ type Dump struct {
 	have set
 	next int
 }
+
+// Sent is how much of the binary log was sent, or need not be.
+func (d *Dump) Sent() int { return d.next }
 
 // Dump begins to send what the greeting asks for; the error is an *Error that
 // stops the receiver.
@@ -338,7 +365,7 @@ func (s *Server) Heartbeat(attempt uint64) {
 
 // Applies reports whether the applier runs and has something to do.
 func (s *Server) Applies() bool {
-	if !s.up || s.ch.sql != cluster.ThreadYes {
+	if !s.up || s.ch.sql != cluster.ThreadYes || s.ch.commits != nil {
 		return false
 	}
 	if len(s.ch.relay) == 0 {
@@ -348,7 +375,8 @@ func (s *Server) Applies() bool {
 }
 
 // ApplyOne applies the next transaction of the relay log, or stops the applier
-// by an error; false when there is nothing to do. A table lock holds it up.
+// by an error; false when there is nothing to do. A table lock holds it up, and so does a
+// commit that waits for an acknowledgement as everybody's.
 func (s *Server) ApplyOne(now time.Duration) bool {
 	if !s.Applies() {
 		return false
@@ -376,12 +404,70 @@ func (s *Server) ApplyOne(now time.Duration) bool {
 		return true
 	default:
 		s.log(t)
+		if s.Awaits() {
+			s.awaitApplied(now, t)
+			return true
+		}
+		s.commit(t)
 		c.applied = pos{t.Origin, t.Seq}
 	}
 	c.relay = slices.Delete(c.relay, 0, 1)
 	s.touch()
 	s.settle(now)
 	return true
+}
+
+// awaitApplied has the applier wait for the acknowledgement of t, the first of the relay
+// log. Until then it is in the binary log alone.
+func (s *Server) awaitApplied(now time.Duration, t *Txn) {
+	c := &s.ch
+	at := len(s.binlog)
+	c.commits = &wait{kind: acking, until: now + s.acks.wait,
+		met: func() bool { return s.acked(at) },
+		end: func(_ time.Duration, how ending) {
+			s.degraded = s.degraded || how == late
+			s.commit(t)
+			c.commits, c.applied = nil, pos{t.Origin, t.Seq}
+			c.relay = slices.Delete(c.relay, 0, 1)
+			if c.stopSQL {
+				c.sql, c.stopSQL = cluster.ThreadNo, false
+			}
+			if c.stopIO {
+				c.stopIO = false
+				c.halt(s)
+			}
+			s.touch()
+			if s.Relayed != nil {
+				s.Relayed()
+			}
+		}}
+	s.begin(c.commits)
+}
+
+// Applier is the number of the applying thread, and whether it waits for the acknowledgement
+// of what it has applied.
+func (s *Server) Applier() (id uint64, awaits bool) { return s.ch.thread, s.ch.commits != nil }
+
+// holdsRows reports whether the applier waits with rows of the application's table.
+func (c *channel) holdsRows() bool { return c.commits != nil && len(c.relay[0].Rows) > 0 }
+
+// holdsMarks reports whether the applier waits with an epoch row or its table.
+func (c *channel) holdsMarks() bool { return c.commits != nil && len(c.relay[0].Rows) == 0 }
+
+// killApplier stops the applier, and commits what it waits with.
+func (s *Server) killApplier(now time.Duration) {
+	s.endApplying(now, cut)
+	s.ch.sql = cluster.ThreadNo
+	s.touch()
+	s.settle(now)
+}
+
+// endApplying ends the applier's wait for an acknowledgement.
+func (s *Server) endApplying(now time.Duration, how ending) {
+	if w := s.ch.commits; w != nil {
+		s.drop(w)
+		w.end(now, how)
+	}
 }
 
 // made reports whether t makes an epoch row that is there already.

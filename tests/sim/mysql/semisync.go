@@ -56,6 +56,26 @@ func (s *Server) Acknowledge() (does bool) {
 // Acknowledges reports whether its receiver runs and acknowledges.
 func (s *Server) Acknowledges() bool { return s.ch.acks && s.ch.io == cluster.ThreadYes }
 
+// acked reports whether the commit of the at-th transaction of the binary log waits no more.
+func (s *Server) acked(at int) bool { return s.ch.acked >= at || s.relaxed || s.acks.wait == 0 }
+
+// Acknowledged takes the replica's word that it has received so many transactions of the
+// binary log.
+func (s *Server) Acknowledged(now time.Duration, n int) {
+	s.ch.acked = max(s.ch.acked, n)
+	if s.ch.acked >= len(s.binlog) {
+		s.degraded = false
+	}
+	s.settle(now)
+}
+
+// Answers reports whether a receiver that acknowledges does so for t. That of MySQL has
+// nothing to say of what its own server committed, so that it is known to be there only
+// when a later one is acknowledged.
+func (s *Server) Answers(t *Txn) bool {
+	return s.Acknowledges() && (s.opt.Flavor == cluster.MariaDB || t.Origin != s.opt.ID)
+}
+
 // Acknowledgers is how many receivers acknowledge what is committed here.
 func (s *Server) Acknowledgers() int { return s.acks.serves }
 

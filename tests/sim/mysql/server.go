@@ -185,6 +185,7 @@ func (s *Server) Kill(now time.Duration) {
 		return
 	}
 	s.up = false
+	s.endApplying(now, cut) // its recovery commits what the binary log has
 	s.ch.crash()
 	for len(s.sessions) > 0 {
 		s.end(now, s.sessions[len(s.sessions)-1])
@@ -200,13 +201,26 @@ func (s *Server) write(now time.Duration, t *Txn) {
 		t.Seq = s.last.seq + 1
 	}
 	s.log(t)
+	s.commit(t)
 }
 
-// log commits a transaction.
+// log puts a transaction into the binary log, from where replicas get it. MariaDB shows
+// its position from then on.
 func (s *Server) log(t *Txn) {
 	s.binlog = append(s.binlog, t)
-	s.done.add(t.Origin, t.Seq)
+	if s.opt.Flavor == cluster.MariaDB {
+		s.done.add(t.Origin, t.Seq)
+	}
 	s.last = pos{t.Origin, t.Seq}
+	s.touch()
+	if s.Committed != nil {
+		s.Committed()
+	}
+}
+
+// commit has everybody see what is in the binary log.
+func (s *Server) commit(t *Txn) {
+	s.done.add(t.Origin, t.Seq)
 	for _, row := range t.Rows {
 		for uint64(len(s.rows)) <= row {
 			s.rows = append(s.rows, make([]uint8, max(64, row+1-uint64(len(s.rows))))...)
@@ -220,7 +234,4 @@ func (s *Server) log(t *Txn) {
 		s.marks[t.mark.markKey] = t.mark.mark
 	}
 	s.touch()
-	if s.Committed != nil {
-		s.Committed()
-	}
 }

@@ -137,8 +137,15 @@ func (s *Server) Hangup(now time.Duration, x *Session) {
 
 // KillSession ends the session with this number; the error is 1094 when there is none.
 // One of MySQL whose commit waits for the replica's acknowledgement loses its client and
-// waits on.
+// waits on, as the applier does; that of MariaDB stops without an error, and what it
+// waited with is committed.
 func (s *Server) KillSession(now time.Duration, id uint64) error {
+	if id == s.ch.thread && s.ch.sql == cluster.ThreadYes {
+		if s.opt.Flavor == cluster.MariaDB {
+			s.killApplier(now)
+		}
+		return nil
+	}
 	for _, x := range s.sessions {
 		if x.id == id {
 			if s.opt.Flavor == cluster.MySQL && x.waits(acking) {
@@ -294,9 +301,9 @@ func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 		x.answer(now, Outcome{}, done)
 		return
 	}
-	seq := t.Seq
+	at := len(s.binlog)
 	s.begin(&wait{x: x, kind: acking, until: now + s.acks.wait,
-		met: func() bool { return s.ch.acked >= seq || s.relaxed || s.acks.wait == 0 },
+		met: func() bool { return s.acked(at) },
 		end: func(now time.Duration, how ending) {
 			switch how {
 			case orphaned:
@@ -314,14 +321,10 @@ func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 // releaseFor is for how long ReleaseCommits has commits wait for nobody.
 const releaseFor = 100 * time.Millisecond
 
-// ReleaseCommits ends, on MySQL, all waits for the replica's acknowledgement, as if it
+// ReleaseCommits ends all waits for the replica's acknowledgement, as if it
 // had come. done is called when commits wait again, and not when the session ends before.
 func (x *Session) ReleaseCommits(now time.Duration, done func(error)) {
 	s := x.s
-	if s.opt.Flavor == cluster.MariaDB {
-		done(nil)
-		return
-	}
 	x.statement()
 	s.relaxed = true
 	s.begin(&wait{x: x, kind: polling, until: now + releaseFor, met: func() bool { return false }, end: func(now time.Duration, how ending) {
@@ -334,18 +337,8 @@ func (x *Session) ReleaseCommits(now time.Duration, done func(error)) {
 	s.settle(now)
 }
 
-// Acknowledged takes the replica's word that it has received the server's own
-// transactions up to seq.
-func (s *Server) Acknowledged(now time.Duration, seq uint64) {
-	s.ch.acked = max(s.ch.acked, seq)
-	if s.ch.acked >= s.done[s.opt.ID-1].hi {
-		s.degraded = false
-	}
-	s.settle(now)
-}
-
 // LockTables takes the lock of the application's table for x alone. It waits
-// for the open transactions of others. done is called once.
+// for the open transactions of others, and for the applier's. done is called once.
 func (x *Session) LockTables(now time.Duration, done func(Outcome)) {
 	s := x.s
 	x.statement()
@@ -359,7 +352,7 @@ func (x *Session) LockTables(now time.Duration, done func(Outcome)) {
 			return
 		}
 		s.begin(&wait{x: x, kind: polling, until: Never, met: func() bool {
-			return !slices.ContainsFunc(s.sessions, func(o *Session) bool { return o != x && (o.tables || o.trx != nil && len(o.trx.rows) > 0) })
+			return !s.ch.holdsRows() && !slices.ContainsFunc(s.sessions, func(o *Session) bool { return o != x && (o.tables || o.trx != nil && len(o.trx.rows) > 0) })
 		}, end: func(now time.Duration, how ending) {
 			if how == cut {
 				x.answer(now, Outcome{Result: Unknown}, done)

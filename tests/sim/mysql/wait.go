@@ -7,7 +7,7 @@ import (
 
 // wait is something that a session waits for, or a write that runs.
 type wait struct {
-	x     *Session
+	x     *Session // nil: the applier
 	kind  kind
 	until time.Duration
 	// met reports whether what it waits for is there; nil when settle knows.
