@@ -269,7 +269,7 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return err
 		case srv.ReadOnly != cluster.Yes:
 			return errNotClosed
-		case has:
+		case has && !awaits(srv):
 			return nil
 		case ch.Configured && ch.SQL != cluster.ThreadYes:
 			return stuck(ch)
@@ -287,10 +287,33 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			}
 		}
 		w.tell(in)
-		if err := w.await(ctx, target); err != nil {
+		if awaits(srv) {
+			err = w.letApplierGo(ctx, in)
+		}
+		if err == nil {
+			err = w.await(ctx, target)
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// awaits reports whether the applying thread may wait for an acknowledgement. What it waits
+// with nobody sees yet, though MariaDB shows its position, and nothing more is applied.
+func awaits(srv cluster.Server) bool {
+	return srv.Acks.Waiting > 0 && srv.Channel.SQL == cluster.ThreadYes
+}
+
+// letApplierGo ends what an earlier record had the commits of the closed server wait for:
+// who is to acknowledge them may be gone. What a person set up ends by its timeout.
+func (w *worker) letApplierGo(ctx context.Context, in *reconcile.Input) error {
+	return w.timed(in, "let the applier go", func() error {
+		cctx, cancel := w.call(ctx)
+		defer cancel()
+		w.memory.Awaited = cluster.Order{}
+		return w.links.work.LetCommitsGo(cctx, true)
+	})
 }
 
 func (w *worker) await(ctx context.Context, target string) error {
