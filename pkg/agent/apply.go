@@ -302,7 +302,7 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 // awaits reports whether the applying thread may wait for an acknowledgement. What it waits
 // with nobody sees yet, though MariaDB shows its position, and nothing more is applied.
 func awaits(srv cluster.Server) bool {
-	return srv.Acks.Waiting > 0 && srv.Channel.SQL == cluster.ThreadYes
+	return srv.Acks.Waiting > 0 && srv.Channel.SQL == cluster.ThreadYes && !safeguard.Off(safeguard.ApplierLetGo)
 }
 
 // letApplierGo ends what an earlier record had the commits of the closed server wait for:

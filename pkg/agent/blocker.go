@@ -80,12 +80,18 @@ func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}],
 		}
 		// An order that waits no longer keeps nobody from writing.
 		told := oldest != 0 && oldest <= newest || w.now()-began > closeLockWait/2
-		if !told && slices.ContainsFunc(all, func(s Session) bool { return s.Awaits }) {
+		if !told && slices.ContainsFunc(all, releasable) {
 			if err := conn.ReleaseCommits(ctx); err != nil {
 				return fmt.Errorf("%w: %w", errRelease, err)
 			}
 		}
 	}
+}
+
+// releasable reports whether the session waits for an acknowledgement, be it the applying
+// thread: what it applies waits as everybody's commits do, and its client is nobody.
+func releasable(s Session) bool {
+	return s.Awaits && (s.Kind != SessionOther || !safeguard.Off(safeguard.ApplierReleased))
 }
 
 // killBlockers kills the sessions among all that may hold up a closing and were not

@@ -94,6 +94,8 @@ const (
 	NoteKept Safeguard = "no_note_kept"
 	// FullClosing: a server that is found closed is closed in full all the same before that is a proof.
 	FullClosing Safeguard = "no_full_closing"
+	// ApplierReleased: a closing also ends the wait of the applying thread for an acknowledgement.
+	ApplierReleased Safeguard = "no_applier_released"
 	// ReadBack: a closing is acknowledged with what the closed server then says of itself.
 	ReadBack Safeguard = "no_read_back"
 	// Drain: a server counts as drained when it has applied what it received.
@@ -104,6 +106,8 @@ const (
 	DiscardCheck Safeguard = "no_discard_check"
 	// ApplierFirst: a drain has the applying thread run before it stops the receiving one, so that never both stand.
 	ApplierFirst Safeguard = "no_applier_first"
+	// ApplierLetGo: a drain has applied nothing that the applying thread waits with for an acknowledgement, and lets it go.
+	ApplierLetGo Safeguard = "no_applier_let_go"
 	// Target: what the next active has received is recorded when the role is taken.
 	Target Safeguard = "no_target"
 	// RecordedTarget: a drain lasts until what was recorded is applied, whatever is there now.

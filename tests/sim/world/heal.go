@@ -11,6 +11,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/gtid"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
+	"github.com/mmm-manager/mmm-manager/tests/sim/mysql"
 )
 
 const (
@@ -54,9 +55,20 @@ func (w *world) heal() {
 	w.e.After(lookEvery, w.check)
 }
 
-// resume has the operator end every pause, a late one too, until the next round begins.
+// resume has the operator end every pause, a late one too, until the next round begins, and
+// the wait of an applier that was there at the last look: where somebody has commits wait for
+// an hour an acknowledgement that was lost is waited for so long, and no agent ends that.
 func (w *world) resume(round int) {
+	waited := map[*server]bool{}
 	for w.round == round {
+		for _, s := range w.db {
+			_, awaits := s.Applier()
+			awaits = awaits && !s.AwaitsForEver()
+			if awaits && waited[s] {
+				s.person(func(x *mysql.Session, now time.Duration) { x.ReleaseCommits(now, func(error) {}) })
+			}
+			waited[s] = awaits
+		}
 		if w.redis.Store().Snapshot(w.redis.Now()).Pause != nil {
 			_ = w.order(Order{Verb: Resume})
 		}

@@ -1,0 +1,5 @@
+//go:build mutant && no_applier_let_go
+
+package safeguard
+
+const off = ApplierLetGo
