@@ -63,6 +63,10 @@ func conform(t *testing.T) {
 	w = newWalk(t, ctx, lab, pair, "apart")
 	steps += w.through(apart, done)
 	w.close()
+	must(t, pair.Renew(ctx))
+	w = newWalk(t, ctx, lab, pair, "acknowledged")
+	steps += w.through(acknowledged, done)
+	w.close()
 	for _, o := range ops {
 		if done[o.name] == 0 {
 			t.Errorf("the walk through everything leaves %q out", o.name)
@@ -104,6 +108,28 @@ const everything = `
 	B errant, start, stop, start
 	A take lock, take lock twice, ask nothing, take lock, kill keeper, take lock, close keeper, take lock, kill, start server, take lock, close
 	B take lock, take lock twice`
+
+// acknowledged has what is applied wait for an acknowledgement.
+const acknowledged = `
+	A open, log in, write
+	B await
+	A write, write
+	B close, wait, lock account, release, start sql, stop io, release, start sql
+	B start io, let go
+	A mark
+	B await
+	A mark, write
+	B stop io, release, let go, start
+	B await
+	A write
+	B kill, start server, start, await
+	A write
+	B release, start
+	A acknowledge, stop io, start io, write, write
+	B let go, await
+	A write, acknowledge
+	B let go
+	A write`
 
 // apart has each server make the epoch row itself.
 const apart = `

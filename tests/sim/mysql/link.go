@@ -99,9 +99,7 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 	hello := r.Hello()
 	c.OnBroken(l.wake.Set)
 	_, err = engine.Ask(ctx, c, func(d *sender, reply func(struct{}, error)) {
-		if l.at(n) { // a greeting may come late, of a run that is over
-			r.ch.acks = hello.acks
-		}
+		r.Greeted(n, hello)
 		if hello.acks {
 			d.acks = true
 			d.m.acks.serves++

@@ -76,6 +76,14 @@ func (s *Server) Answers(t *Txn) bool {
 	return s.Acknowledges() && (s.opt.Flavor == cluster.MariaDB || t.Origin != s.opt.ID)
 }
 
+// Greeted says that the source has read the greeting of an attempt, by which it knows whether
+// the receiver acknowledges. It may come late, of a run that is over.
+func (s *Server) Greeted(attempt uint64, h Hello) {
+	if now, _ := s.Attempt(); now == attempt {
+		s.ch.acks = h.acks
+	}
+}
+
 // Acknowledgers is how many receivers acknowledge what is committed here.
 func (s *Server) Acknowledgers() int { return s.acks.serves }
 

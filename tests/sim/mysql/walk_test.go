@@ -138,7 +138,7 @@ func (x *side) other() *side {
 
 // carry lets the model's replication happen until nothing is left to do.
 func (w *walk) carry() {
-	for range 3 {
+	for moved := 3; moved > 0; moved-- {
 		for _, x := range w.sides {
 			src := x.other()
 			n, dialling := x.model.Attempt()
@@ -156,7 +156,9 @@ func (w *walk) carry() {
 			if src.dump == nil || src.serve != n {
 				x.model.Redial(n)
 				n, _ = x.model.Attempt()
-				dump, err := src.model.Dump(x.model.Hello())
+				hello := x.model.Hello()
+				x.model.Greeted(n, hello)
+				dump, err := src.model.Dump(hello)
 				if err != nil {
 					x.model.Failed(w.now, n, err)
 					continue
@@ -166,10 +168,15 @@ func (w *walk) carry() {
 			}
 			for t := src.dump.Next(); t != nil; t = src.dump.Next() {
 				x.model.Receive(n, t)
+				if x.model.Answers(t) {
+					src.model.Acknowledged(w.now, src.dump.Sent())
+				}
+				moved = 3
 			}
 		}
 		for _, x := range w.sides {
 			for x.model.ApplyOne(w.now) {
+				moved = 3
 			}
 		}
 	}
@@ -186,6 +193,7 @@ type state struct {
 	Rows            int
 	Locked          []string
 	Keeper          string // who has the lock
+	Waiting         int    // commits that wait for an acknowledgement
 }
 
 // compare polls the real pair until it says what the model says.
@@ -276,7 +284,8 @@ func (x *side) observed(ctx context.Context) (state, error) {
 
 // normal leaves out what has no fixed value: counters, times, texts of errors.
 func (x *side) normal(srv cluster.Server) state {
-	s := state{Up: true, ReadOnly: srv.ReadOnly, Super: srv.SuperReadOnly, Executed: srv.Executed, Channel: srv.Channel, Users: srv.Users, Mark: srv.Mark}
+	s := state{Up: true, ReadOnly: srv.ReadOnly, Super: srv.SuperReadOnly, Executed: srv.Executed, Channel: srv.Channel, Users: srv.Users, Mark: srv.Mark,
+		Waiting: srv.Acks.Waiting}
 	c := &s.Channel
 	c.Delay, c.Heartbeats, c.IOError, c.SQLError, c.SourceIdentity = 0, 0, "", "", ""
 	if c.IOErrno == mysql.ErrLost {
@@ -449,6 +458,18 @@ func hasApp(x *side) bool { return up(x) && x.app != nil }
 func kept(x *side) bool   { return up(x) && x.keep != nil }
 func idle(x *side) bool   { return hasApp(x) && !x.app.trx && !x.app.lock }
 
+// commits reports whether a commit is answered at once.
+func commits(x *side) bool { return up(x) && !x.model.Awaits() }
+func writes(x *side) bool  { return hasApp(x) && commits(x) }
+
+// stops reports whether a thread that is told to stop does so at once.
+func stops(x *side) bool { return up(x) && !x.awaits() }
+
+func (x *side) awaits() bool {
+	_, awaits := x.model.Applier()
+	return awaits
+}
+
 var ops = []op{
 	{"open", 4, up, func(x *side) {
 		must(x.w.T, x.conn.SetWritable(x.w.ctx))
@@ -471,7 +492,7 @@ var ops = []op{
 		x.w.same("close", errno(err), model)
 	}},
 	{"log in", 8, func(x *side) bool { return up(x) && x.app == nil }, func(x *side) { x.app = x.join() }},
-	{"write", 14, hasApp, func(x *side) {
+	{"write", 14, writes, func(x *side) {
 		got := x.app.exec(x.w.insert())
 		var model any
 		x.app.model.Write(x.w.now, x.w.rows, 0, func(o mysql.Outcome) { model = o })
@@ -482,7 +503,7 @@ var ops = []op{
 		x.app.model.Begin(x.w.now)
 		x.app.trx = true
 	}},
-	{"commit", 8, func(x *side) bool { return hasApp(x) && x.app.trx }, func(x *side) {
+	{"commit", 8, func(x *side) bool { return writes(x) && x.app.trx }, func(x *side) {
 		got := x.app.exec("COMMIT")
 		var model any
 		x.app.model.Commit(x.w.now, func(o mysql.Outcome) { model = o })
@@ -494,7 +515,7 @@ var ops = []op{
 		x.app.model.Rollback()
 		x.app.trx = false
 	}},
-	{"lock tables", 2, idle, func(x *side) {
+	{"lock tables", 2, func(x *side) bool { return idle(x) && stops(x) }, func(x *side) {
 		got := x.app.exec("LOCK TABLES " + harness.AppDB + ".entry WRITE")
 		var model any
 		x.app.model.LockTables(x.w.now, func(o mysql.Outcome) { model = o })
@@ -506,7 +527,7 @@ var ops = []op{
 		x.app.model.UnlockTables(x.w.now)
 		x.app.lock = false
 	}},
-	{"close behind a lock", 8, func(x *side) bool { return hasApp(x) && x.app.lock && x.model.Open() }, (*side).closeBehind},
+	{"close behind a lock", 8, func(x *side) bool { return writes(x) && x.app.lock && x.model.Open() }, (*side).closeBehind},
 	{"kill session", 1, hasApp, func(x *side) {
 		must(x.w.T, x.conn.Kill(x.w.ctx, x.app.id))
 		must(x.w.T, x.model.KillSession(x.w.now, x.app.model.ID()))
@@ -554,11 +575,11 @@ var ops = []op{
 	{"start sql", 3, up, threads((*mysqlnode.Conn).StartSQLThread, (*mysql.Session).StartThreads, false, true)},
 	{"start", 4, up, threads((*mysqlnode.Conn).StartReplication, (*mysql.Session).StartThreads, true, true)},
 	{"stop io", 1, up, threads((*mysqlnode.Conn).StopIOThread, (*mysql.Session).StopThreads, true, false)},
-	{"stop sql", 3, up, func(x *side) {
+	{"stop sql", 3, stops, func(x *side) {
 		must(x.w.T, x.real.Exec(x.w.ctx, "STOP REPLICA SQL_THREAD"))
 		x.mine.StopThreads(x.w.now, false, true, func(err error) { must(x.w.T, err) })
 	}},
-	{"stop", 1, up, threads((*mysqlnode.Conn).StopReplication, (*mysql.Session).StopThreads, true, true)},
+	{"stop", 1, stops, threads((*mysqlnode.Conn).StopReplication, (*mysql.Session).StopThreads, true, true)},
 	{"kill", 1, up, func(x *side) {
 		x.real.Kill()
 		x.model.Kill(x.w.now)
@@ -571,7 +592,7 @@ var ops = []op{
 		x.model.Start(x.w.now)
 		x.login()
 	}},
-	{"errant", 2, func(x *side) bool { return up(x) && (x.app == nil || !x.app.lock) }, func(x *side) {
+	{"errant", 2, func(x *side) bool { return commits(x) && (x.app == nil || !x.app.lock) }, func(x *side) {
 		must(x.w.T, x.real.Write(x.w.ctx, true, x.w.insert()))
 		if _, super := x.model.ReadOnly(); super == cluster.Yes {
 			x.mine.Limit(x.w.now, time.Second)
@@ -596,13 +617,39 @@ var ops = []op{
 		must(x.w.T, x.conn.ReleaseAccounts(x.w.ctx, states))
 		must(x.w.T, x.alter(list, false))
 	}},
-	{"mark", 3, up, func(x *side) {
+	{"mark", 3, commits, func(x *side) {
 		x.w.epoch += cluster.Epoch(x.w.rows % 2)
 		m := cluster.Mark{Epoch: x.w.epoch + 1, Active: x.real.Addr()}
 		err := x.conn.WriteMark(x.w.ctx, mysqlnode.EpochAt{Table: epochTable, UniqSign: uniqsign}, m)
 		var model error
 		x.mine.WriteMark(x.w.now, epochTable, uniqsign, m, func(err error) { model = err })
 		x.w.same("mark", errno(err), model)
+	}},
+	{"await", 2, up, func(x *side) {
+		must(x.w.T, x.conn.AwaitCommits(x.w.ctx))
+		x.model.AwaitCommits(x.w.now)
+	}},
+	{"let go", 2, up, func(x *side) {
+		must(x.w.T, x.conn.LetCommitsGo(x.w.ctx))
+		x.model.LetCommitsGo(x.w.now, false)
+	}},
+	{"acknowledge", 2, stops, func(x *side) {
+		does, err := x.conn.Acknowledge(x.w.ctx)
+		must(x.w.T, err)
+		if model := x.model.Acknowledge(); does != model {
+			x.w.Fatalf("%s: acknowledges: the model says %v, the server %v; trail %v", x.w.name, model, does, x.w.trail)
+		}
+	}},
+	// Of MySQL what else is received may be applied in the moment in which nobody waits, or not.
+	{"release", 8, func(x *side) bool { return x.awaits() && (x.uuid == "" || len(x.model.Received()) == 1) }, func(x *side) {
+		must(x.w.T, x.conn.ReleaseCommits(x.w.ctx))
+		if id, _ := x.model.Applier(); x.uuid == "" {
+			must(x.w.T, x.model.KillSession(x.w.now, id))
+			return
+		}
+		x.mine.ReleaseCommits(x.w.now, func(err error) { must(x.w.T, err) })
+		x.w.now += time.Second
+		x.model.Advance(x.w.now)
 	}},
 	{"wait", 1, up, func(x *side) {
 		// As likely for what is there as for what is not.
