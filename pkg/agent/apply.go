@@ -281,8 +281,7 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return errNoProgress
 		case over && !ended && w.now()-since > heldUp:
 			ended = true
-			w.log.Warn().Str("order", in.Record.Order().String()).Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
-			if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
+			if err := w.urge(ctx, in); err != nil {
 				return err
 			}
 		}
@@ -297,6 +296,24 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return err
 		}
 	}
+}
+
+// urge ends what may keep the applying thread from going on: sessions of applications that hold
+// locks, and the end of a relay log that it does not see.
+func (w *worker) urge(ctx context.Context, in *reconcile.Input) error {
+	w.log.Warn().Str("order", in.Record.Order().String()).
+		Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
+	if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
+		return err
+	}
+	return w.timed(in, "begin a new relay log", func() error {
+		cctx, cancel := w.call(ctx)
+		defer cancel()
+		if err := w.links.work.FlushRelayLog(cctx); err != nil && w.isLost(err) {
+			return err
+		}
+		return nil // it is waited for all the same
+	})
 }
 
 // awaits reports whether the applying thread may wait for an acknowledgement. What it waits
