@@ -113,13 +113,14 @@ const everything = `
 const acknowledged = `
 	A open, log in, write
 	B await
-	A write, write
-	B close, wait, lock account, release, start sql, stop io, release, start sql
-	B start io, let go
+	A write
+	B close, wait, lock account, close, release, start sql, close, release account
+	A write
+	B stop io, release, start sql, start io, let go
 	A mark
 	B await
-	A mark, write
-	B stop io, release, let go, start
+	A write, mark, write
+	B stop io, let go, start
 	B await
 	A write
 	B kill, start server, start, await

@@ -15,13 +15,19 @@ func (s *Server) sealed() bool {
 // waits at most so long for what writes. done gets nil or an *Error; it is not
 // called when the session ends before.
 func (x *Session) SetReadOnly(now, lockWait time.Duration, done func(error)) {
+	x.seal(now, lockWait, true, done)
+}
+
+// seal sets super_read_only, and where it is not to close the server that alone.
+func (x *Session) seal(now, lockWait time.Duration, closes bool, done func(error)) {
 	s := x.s
 	x.statement()
 	s.begin(&wait{x: x, kind: closing, until: now + lockWait, end: func(now time.Duration, how ending) {
 		x.over(now)
 		switch how {
 		case met:
-			s.readOnly, s.super, s.switched = true, s.opt.Flavor == cluster.MySQL, true
+			s.readOnly = s.readOnly || closes
+			s.super, s.switched = s.readOnly && s.opt.Flavor == cluster.MySQL, true
 			s.touch()
 			done(nil)
 		case late:
@@ -56,13 +62,14 @@ func (x *Session) open(now time.Duration, writable bool) error {
 	return nil
 }
 
-// Reseal sets super_read_only on a server that is closed.
-func (x *Session) Reseal() {
-	s := x.s
-	if s.opt.Flavor == cluster.MySQL && s.readOnly {
-		s.super, s.switched = true, true
-		s.touch()
+// Reseal sets super_read_only on a server that is closed, and waits for what SetReadOnly
+// would wait for.
+func (x *Session) Reseal(now time.Duration, done func(error)) {
+	if x.s.opt.Flavor == cluster.MariaDB {
+		done(nil)
+		return
 	}
+	x.seal(now, lockWait, false, done)
 }
 
 // Accounts lists every account, sorted.
@@ -137,7 +144,7 @@ func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign,
 			write(now, how)
 			return
 		}
-		s.begin(&wait{x: x, kind: polling, until: now + rowLockWait, met: func() bool { return !s.ch.holdsMarks() }, end: write})
+		s.begin(&wait{x: x, kind: polling, until: now + lockWait, met: func() bool { return !s.ch.holdsMarks() }, end: write})
 	}
 	if s.entered(x) {
 		begin(now, met)
@@ -147,5 +154,5 @@ func (x *Session) WriteMark(now time.Duration, table string, u cluster.UniqSign,
 	s.settle(now)
 }
 
-// rowLockWait is how long a session of mysqlnode waits for a row.
-const rowLockWait = 2 * time.Second
+// lockWait is how long a session of mysqlnode waits for a lock.
+const lockWait = 2 * time.Second

@@ -39,7 +39,7 @@ func (c *Conn) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 }
 
 // withdraw ends this session, which is lost, and then runs a statement in its place.
-func (c *Conn) withdraw(ctx context.Context, then func(x *Session)) error {
+func (c *Conn) withdraw(ctx context.Context, then func(x *Session, now time.Duration, done func(error))) error {
 	rt := c.n.p.Runtime()
 	ctx, cancel := rt.Timeout(ctx, c.n.o.ConnectTimeout)
 	defer cancel()
@@ -66,10 +66,7 @@ func (c *Conn) withdraw(ctx context.Context, then func(x *Session)) error {
 	if then == nil {
 		return nil
 	}
-	return tell(ctx, second, "withdraw an order on", func(_ time.Duration, x *Session, done func(error)) {
-		then(x)
-		done(nil)
-	})
+	return tell(ctx, second, "withdraw an order on", func(now time.Duration, x *Session, done func(error)) { then(x, now, done) })
 }
 
 // QueueReadOnly leaves the order with the server.
@@ -171,9 +168,10 @@ func (c *Conn) alter(ctx context.Context, op string, list []cluster.Account, loc
 	}
 	rest, cancel := c.n.p.Runtime().Timeout(context.WithoutCancel(ctx), restoreTime)
 	defer cancel()
-	fault := tell(rest, c, op, func(_ time.Duration, x *Session, done func(error)) {
+	fault := tell(rest, c, op, func(now time.Duration, x *Session, done func(error)) {
 		if sealed {
-			x.Reseal()
+			x.Reseal(now, done)
+			return
 		}
 		done(nil)
 	})
@@ -181,7 +179,7 @@ func (c *Conn) alter(ctx context.Context, op string, list []cluster.Account, loc
 		return err
 	}
 	_ = c.Close()
-	var then func(*Session)
+	var then func(*Session, time.Duration, func(error))
 	if sealed {
 		then = (*Session).Reseal
 	}

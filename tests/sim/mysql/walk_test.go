@@ -605,8 +605,7 @@ var ops = []op{
 	}},
 	{"lock account", 1, up, func(x *side) {
 		list := []cluster.Account{{User: harness.StrangerUser, Host: "%"}, {User: harness.AppUser, Host: "%"}, {User: "nobody", Host: "%"}}
-		must(x.w.T, x.conn.LockAccounts(x.w.ctx, list))
-		must(x.w.T, x.alter(list, true))
+		x.alter(list, true, x.conn.LockAccounts(x.w.ctx, list))
 	}},
 	{"release account", 3, up, func(x *side) {
 		list := []cluster.Account{{User: harness.StrangerUser, Host: "%"}, {User: harness.AppUser, Host: "%"}}
@@ -614,8 +613,7 @@ var ops = []op{
 		for _, a := range list {
 			states = append(states, cluster.AccountState{Account: a, Locked: true})
 		}
-		must(x.w.T, x.conn.ReleaseAccounts(x.w.ctx, states))
-		must(x.w.T, x.alter(list, false))
+		x.alter(list, false, x.conn.ReleaseAccounts(x.w.ctx, states))
 	}},
 	{"mark", 3, commits, func(x *side) {
 		x.w.epoch += cluster.Epoch(x.w.rows % 2)
@@ -706,17 +704,28 @@ func threads(real func(*mysqlnode.Conn, context.Context) error, model func(*mysq
 	}
 }
 
-// alter changes accounts of the model as mysqlnode does.
-func (x *side) alter(list []cluster.Account, lock bool) error {
+// alter changes accounts of the model as mysqlnode does, which came to real. Where
+// super_read_only cannot be set again the session is lost with it.
+func (x *side) alter(list []cluster.Account, lock bool, real error) {
+	w := x.w
 	_, super := x.model.ReadOnly()
 	if super == cluster.Yes {
-		x.mine.Limit(x.w.now, time.Second)
-		if err := x.mine.Unseal(x.w.now); err != nil {
-			return err
-		}
-		defer x.mine.Reseal()
+		x.mine.Limit(w.now, time.Second)
+		must(w.T, x.mine.Unseal(w.now))
 	}
-	return x.mine.AlterAccounts(list, lock)
+	must(w.T, x.mine.AlterAccounts(list, lock))
+	var model error
+	if super == cluster.Yes {
+		model = errors.New("no answer")
+		x.mine.Reseal(w.now, func(err error) { model = err })
+		w.now += 2 * time.Second
+		x.model.Advance(w.now)
+	}
+	w.same("alter accounts", errno(real), model)
+	if real != nil {
+		x.model.Hangup(w.now, x.mine)
+		x.login()
+	}
 }
 
 // closeBehind has a closing order wait behind LOCK TABLES, a write of another
