@@ -67,8 +67,14 @@ func conform(t *testing.T) {
 	w = newWalk(t, ctx, lab, pair, "acknowledged")
 	steps += w.through(acknowledged, done)
 	w.close()
+	if lab.Flavor() == harness.MariaDB {
+		must(t, pair.Renew(ctx))
+		w = newWalk(t, ctx, lab, pair, "answered")
+		steps += w.through(answered, done)
+		w.close()
+	}
 	for _, o := range ops {
-		if done[o.name] == 0 {
+		if done[o.name] == 0 && (o.name != "acknowledge" || lab.Flavor() == harness.MariaDB) {
 			t.Errorf("the walk through everything leaves %q out", o.name)
 		}
 	}
@@ -125,8 +131,14 @@ const acknowledged = `
 	A write
 	B kill, start server, start, await
 	A write
-	B release, start
-	A acknowledge, stop io, start io, write, write
+	B release, start, let go
+	A write`
+
+// answered has the other server acknowledge that, as MariaDB does.
+const answered = `
+	A open, log in, write, acknowledge, stop io, start io
+	B await
+	A write, write, mark
 	B let go, await
 	A write, acknowledge
 	B let go

@@ -51,7 +51,7 @@ func Draw(seed uint64) Spec {
 	if one(8) {
 		s.AckWait = pick(r, 100*time.Millisecond, time.Second, time.Hour)
 		if s.Flavor == cluster.MySQL {
-			// Nobody acknowledges there what the passive applies, which would stand still.
+			// What the passive applies need not be acknowledged there, and would stand still.
 			s.AckWait = min(s.AckWait, time.Second)
 		}
 	}
