@@ -137,6 +137,35 @@ func TestCommitsWaitBesideAKilledWriteOfAnotherAgent(t *testing.T) {
 	})
 }
 
+// What is applied by a server whose commits wait is seen by nobody until it is acknowledged,
+// and MariaDB shows its position before. The server that was to acknowledge it is dead.
+func TestADrainLetsGoWhatTheApplierWaitsWith(t *testing.T) {
+	for name, shown := range map[string]bool{"its position is shown": true, "its position is not shown": false} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				s.settled()
+				s.w.a().change(func(a *fakeServer) { a.executed = uuidA + ":1-20" })
+				s.w.b().change(func(b *fakeServer) {
+					b.applierWaits, b.ch.Received = true, uuidA+":1-20"
+					if shown {
+						b.executed = uuidA + ":1-20"
+					}
+				})
+				before := s.w.b().letGo
+				s.w.a().kill()
+				s.put(promised(revoked(6, hostA, hostB), false))
+				s.pass(time.Second)
+				if r := s.want(hostB, "one", cluster.DeedDrained); r.Executed != uuidA+":1-20" {
+					s.Errorf("drained with %q", r.Executed)
+				}
+				if s.w.b().letGo == before {
+					s.Error("it is drained while the applier waits")
+				}
+			})
+		})
+	}
+}
+
 func TestAnAgentThatWasOvertakenLetsNoCommitsGo(t *testing.T) {
 	play(t, func(s *stage) {
 		s.settled()

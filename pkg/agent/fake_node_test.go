@@ -74,6 +74,7 @@ type fakeServer struct {
 	executed     string
 	ch           cluster.Channel
 	acks         cluster.Acks
+	applierWaits bool // for an acknowledgement, until commits are let go
 	letGo        int  // how often commits were let go
 	held         bool // the applying thread applies nothing
 	dialling     bool // the receiving thread is slow to connect
@@ -145,7 +146,7 @@ func (w *world) settle() {
 		if s.ch.IO == cluster.ThreadYes && src.hung == nil {
 			s.ch.Received = union(s.flavor, s.ch.Received, src.executed)
 		}
-		if s.ch.SQL == cluster.ThreadYes && !s.held {
+		if s.ch.SQL == cluster.ThreadYes && !s.held && !s.applierWaits {
 			s.executed = union(s.flavor, s.executed, s.ch.Received)
 			if s.ch.IO == cluster.ThreadYes && s.mark.Epoch < src.mark.Epoch {
 				s.mark = src.mark
@@ -357,6 +358,9 @@ func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server,
 	err = c.may(ctx, "sample", func(s *fakeServer) error {
 		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch, Acks: s.acks,
 			UptimeS: int64(time.Since(s.started).Seconds())}
+		if s.applierWaits {
+			srv.Acks.Waiting = 1
+		}
 		if c.lacks["process"] {
 			srv.Sessions = -1
 		}
@@ -542,7 +546,11 @@ func (c *fakeConn) AwaitCommits(ctx context.Context) error {
 }
 
 func (c *fakeConn) LetCommitsGo(ctx context.Context, _ bool) error {
-	return c.special(ctx, "let commits go", func(s *fakeServer) error { s.acks.Source = cluster.No; s.letGo++; return nil })
+	return c.special(ctx, "let commits go", func(s *fakeServer) error {
+		s.acks.Source, s.applierWaits = cluster.No, false
+		s.letGo++
+		return nil
+	})
 }
 
 func (c *fakeConn) Acknowledge(ctx context.Context) (does bool, err error) {
