@@ -30,6 +30,8 @@ type arguments struct {
 	mode          site.Mode
 	plan          string
 	only          string
+	every         time.Duration // a client pauses
+	script        fault.Script  // none when the seed draws
 	keep          string
 	record        string
 	sentinels     string
@@ -56,6 +58,8 @@ func parse(args []string) (arguments, error) {
 	mode := set.String("mode", string(site.SemiSync), "semisync, semisync-strict, async, or classic: one agent far from the servers, async")
 	set.StringVar(&a.plan, "plan", planStorm, "storm: all faults; monitors: monitors alone are cut off; redis: Redis is away for -minutes (10)")
 	set.StringVar(&a.only, "only", "", "faults whose words begin with this alone, as in \"stop server\"; \"list\" lists the kinds")
+	set.DurationVar(&a.every, "every", paceOfClients, "pause of a client between two rows: more where the passive cannot keep up")
+	script := set.String("script", "", "file with what happens, a round on each line as they are printed, over and over, in place of what the seed draws")
 	set.StringVar(&a.keep, "keep", "", "folder for histories and logs of findings; lab-findings in the folder of temporary files by default")
 	set.StringVar(&a.record, "record", "", "folder of tests: the sums are added to its record")
 	set.StringVar(&a.sentinels, "sentinels", "seed", "three Redis with sentinels: yes, no, or as the seed says")
@@ -79,6 +83,11 @@ func parse(args []string) (arguments, error) {
 		return a, fmt.Errorf("%q is no flag", set.Arg(0))
 	}
 	var err error
+	if *script != "" {
+		if a.script, err = readScript(*script); err != nil {
+			return a, err
+		}
+	}
 	if a.bin, err = filepath.Abs(a.bin); err != nil {
 		return a, err
 	}
@@ -87,6 +96,18 @@ func parse(args []string) (arguments, error) {
 	}
 	a.seeds, err = parseSeeds(*seeds)
 	return a, err
+}
+
+func readScript(path string) (fault.Script, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	script, err := fault.ParseScript(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return script, nil
 }
 
 func parseSeeds(text string) (seeds [2]uint64, err error) {

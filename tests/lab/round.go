@@ -19,6 +19,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/tests/lab/check"
 	"github.com/mmm-manager/mmm-manager/tests/lab/fault"
 	"github.com/mmm-manager/mmm-manager/tests/lab/history"
+	"github.com/mmm-manager/mmm-manager/tests/lab/site"
 	"github.com/mmm-manager/mmm-manager/tests/lab/workload"
 )
 
@@ -51,7 +52,11 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 		return nil, err
 	}
 	cast.Previous = harness.Programs{Dir: r.previous}
-	if rng.IntN(keptCopies) == 0 {
+	keep := rng.IntN(keptCopies) == 0
+	if r.script != nil {
+		keep = !plan.Has("redis old") // which is then as old as a script can say
+	}
+	if keep {
 		if err := cast.Store.Keep(ctx); err != nil {
 			return nil, err
 		}
@@ -269,22 +274,24 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	if err := harness.Until(same, "both servers hold the same", r.site.Equal); err != nil {
 		return append(findings, check.Finding{Checker: "convergence", Text: err.Error()}), s, nil
 	}
-	if err := r.sameRows(ctx, ops.Round()); err != nil {
-		r.note("%v", err)
+	tables, err := r.tables(ctx, ops.Round())
+	if err != nil {
+		return findings, s, err
 	}
-	round := check.Round{Ops: ops.Ops(), Tables: map[cluster.Endpoint]history.Tables{}, Promises: r.trail.Promises(), Trail: r.trail.trail}
-	for _, db := range r.site.DB {
-		tables, err := workload.Read(ctx, db.Admin(), ops.Round())
-		if err != nil {
-			return findings, s, err
-		}
-		round.Tables[db.Addr()] = tables
-	}
+	round := check.Round{Ops: ops.Ops(), Tables: tables, Promises: r.trail.Promises(), Trail: r.trail.trail}
 	for _, f := range plan {
 		if strings.HasPrefix(f.Kind, "stop") {
 			round.Weak = []cluster.Proof{cluster.ProofLease}
 		}
 	}
+	round.Durability, round.Down = r.mode.Durability(), cast.Down()
+	round.Undisturbed = plan.SparesServers() && r.mode != site.Classic // whose agent is on mo3
+	round.Loose = slices.ContainsFunc([]string{"redis old", "redis empty", "redis with two masters", "opened by hand", "previous version"}, plan.Has)
+	strangers, err := errant(ctx, cast)
+	if err != nil {
+		return findings, s, err
+	}
+	findings = append(findings, strangers...)
 	if by := cast.ByHand(); len(by) > 0 {
 		r.note("%d rows were taken by a server that a person had opened", withoutThoseOfPeople(&round, by))
 	}
@@ -302,8 +309,8 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	if counted.LostUnpromised > s.Reported {
 		findings = append(findings, check.Finding{Checker: "loss", Text: fmt.Sprintf("%d acknowledged rows are lost, and %d transactions were reported as left behind", counted.LostUnpromised, s.Reported)})
 	}
-	if r.arguments.plan == planMonitors && s.Switches > 0 {
-		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while monitors alone were cut off", s.Switches)})
+	if plan.SparesActive() && s.Switches > 0 {
+		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while a majority of the monitors reached the active, or its replica received from it", s.Switches)})
 	}
 	return append(append(findings, trail...), found...), s, nil
 }
@@ -318,21 +325,59 @@ func lastError(ops []history.Op) string {
 	return "nobody tried"
 }
 
-// sameRows waits until both servers show the same rows: a transaction is in a binary log before its
-// rows can be seen.
-func (r *seedRun) sameRows(ctx context.Context, round int) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+// visibleWithin is how long a server may take to show rows of a transaction that its position has already:
+// a transaction is in a binary log before its rows can be seen.
+const visibleWithin = 3 * time.Second
+
+// tables reads what both servers hold, again while they differ.
+func (r *seedRun) tables(ctx context.Context, round int) (map[cluster.Endpoint]history.Tables, error) {
+	within, cancel := context.WithTimeout(ctx, visibleWithin)
 	defer cancel()
-	return harness.Until(ctx, "both servers show the same rows", func(ctx context.Context) (bool, string) {
-		var shown [2]history.Tables
-		for i, db := range r.site.DB {
-			var err error
-			if shown[i], err = workload.Read(ctx, db.Admin(), round); err != nil {
-				return false, err.Error()
-			}
+	var shown map[cluster.Endpoint]history.Tables
+	differ := harness.Until(within, "both servers show the same rows", func(ctx context.Context) (bool, string) {
+		read, err := r.read(ctx, round)
+		if err != nil {
+			return false, err.Error()
 		}
-		return reflect.DeepEqual(shown[0], shown[1]), fmt.Sprintf("%d and %d rows", len(shown[0].Rows), len(shown[1].Rows))
+		shown = read
+		a, b := shown[r.site.DB[0].Addr()], shown[r.site.DB[1].Addr()]
+		return reflect.DeepEqual(a, b), fmt.Sprintf("%d and %d rows", len(a.Rows), len(b.Rows))
 	})
+	if differ != nil {
+		r.note("%v", differ)
+	}
+	if shown == nil {
+		return r.read(ctx, round)
+	}
+	return shown, nil
+}
+
+// read reads what each server holds of a round.
+func (r *seedRun) read(ctx context.Context, round int) (map[cluster.Endpoint]history.Tables, error) {
+	all := map[cluster.Endpoint]history.Tables{}
+	for _, db := range r.site.DB {
+		held, err := workload.Read(ctx, db.Admin(), round)
+		if err != nil {
+			return nil, err
+		}
+		all[db.Addr()] = held
+	}
+	return all, nil
+}
+
+// errant finds rows that a person wrote to the closed server and that the other one has taken over.
+func errant(ctx context.Context, cast *fault.Cast) (found []check.Finding, err error) {
+	for _, e := range cast.Errant() {
+		var n int
+		query := fmt.Sprintf("SELECT COUNT(*) FROM %s.entry WHERE client = 2 AND seq = %d", harness.AppDB, e.Seq)
+		if err := e.Other.Admin().QueryRowContext(ctx, query).Scan(&n); err != nil {
+			return nil, fmt.Errorf("look for an errant row: %w", err)
+		}
+		if n > 0 {
+			found = append(found, check.Finding{Checker: "errant", Text: fmt.Sprintf("%s holds a row that a person wrote to %s while that was closed and nobody received from it", e.Other.Addr(), e.Server.Addr())})
+		}
+	}
+	return found, nil
 }
 
 // withoutThoseOfPeople leaves out the rows that a server took while a person had it open; it counts them.
@@ -424,11 +469,8 @@ func (r *seedRun) last(ctx context.Context) error {
 		}
 		findings = append(findings, check.Secrets(strings.NewReader(string(line)), "command line of "+d.String(), []string{harness.Password})...)
 	}
-	for _, f := range findings {
-		fmt.Fprintf(r.log, "  FOUND %s\n", f)
-	}
-	if r.total.Findings += len(findings); len(findings) > 0 {
-		return r.save(ctx, 0, nil, findings)
+	if len(findings) > 0 {
+		return r.tell(ctx, 0, nil, findings)
 	}
 	return nil
 }
@@ -458,8 +500,8 @@ func (r *seedRun) redisAway(ctx context.Context) error {
 	if r.total.Switches > 0 {
 		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while Redis was away", r.total.Switches)})
 	}
-	if r.total.Findings += len(findings); len(findings) > 0 {
-		return r.save(ctx, 1, plan, findings)
+	if len(findings) > 0 {
+		return r.tell(ctx, 1, plan, findings)
 	}
 	return nil
 }

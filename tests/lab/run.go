@@ -107,15 +107,18 @@ func runSeed(ctx context.Context, a arguments, lab *harness.Lab, freezer *disk.F
 		}
 	}()
 	fmt.Fprintf(r.log, "seed %d: %s, %s, %d Redis\n", seed, lab.Flavor(), a.mode, len(r.site.Stores))
+	r.trail = follow(r.site)
+	defer r.trail.Stop()
 	if err := harness.Until(starting, "the pair is well", r.site.Well); err != nil {
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		return r.tell(ctx, 0, nil, []check.Finding{{Checker: "convergence", Text: err.Error()}})
 	}
 	if err := r.startLoad(starting); err != nil {
 		return err
 	}
 	defer r.load.Stop()
-	r.trail = follow(r.site)
-	defer r.trail.Stop()
 	r.person = r.site.Person()
 	switch a.plan {
 	case planRedis:
@@ -137,7 +140,7 @@ func (r *seedRun) startLoad(ctx context.Context) error {
 			return err
 		}
 	}
-	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed, Every: paceOfClients,
+	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed, Every: r.every,
 		Dial: func(name string) workload.DialFunc { return r.site.Net.Host(name).Dial }}
 	for _, db := range r.site.DB {
 		opts.Nodes = append(opts.Nodes, db.Addr())
@@ -157,7 +160,10 @@ func (r *seedRun) rounds(ctx context.Context, end time.Time) error {
 		}
 		rng := rand.New(rand.NewPCG(r.seed, uint64(n)))
 		plan := fault.Cuts(rng)
-		if r.plan == planStorm {
+		switch {
+		case r.script != nil:
+			plan = r.script.Round(n)
+		case r.plan == planStorm:
 			plan = fault.Draw(rng, fault.Setup{Sentinels: r.site.Sentinels(), Classic: r.mode == site.Classic, Previous: r.previous != ""}, r.only)
 		}
 		findings, err := r.run(ctx, n, plan, rng)
@@ -165,18 +171,20 @@ func (r *seedRun) rounds(ctx context.Context, end time.Time) error {
 			return fmt.Errorf("round %d (%s): %w", n, plan, err)
 		}
 		if len(findings) > 0 {
-			r.total.Findings += len(findings)
-			for _, f := range findings {
-				fmt.Fprintf(r.log, "  FOUND %s\n", f)
-			}
-			if err := r.save(ctx, n, plan, findings); err != nil {
-				return err
-			}
 			// What is wrong now may have everything after it be wrong, too.
-			return nil
+			return r.tell(ctx, n, plan, findings)
 		}
 	}
 	return ctx.Err()
+}
+
+// tell prints findings, and keeps what is needed to understand them.
+func (r *seedRun) tell(ctx context.Context, n int, plan fault.Plan, findings []check.Finding) error {
+	r.total.Findings += len(findings)
+	for _, f := range findings {
+		fmt.Fprintf(r.log, "  FOUND %s\n", f)
+	}
+	return r.save(ctx, n, plan, findings)
 }
 
 // save keeps what is needed to understand findings.

@@ -44,6 +44,20 @@ type Round struct {
 	// Weak are proofs that count as risks in this round, such as that of leases when
 	// somebody who keeps them was held up.
 	Weak []cluster.Proof
+	// Durability is what is promised of acknowledged writes; Loose that something has happened after
+	// which that is not held, as when Redis was set back or a person has opened a server.
+	Durability cluster.Durability
+	Loose      bool
+	// Undisturbed: nothing has happened to servers, agents and clients.
+	Undisturbed bool
+	// Down are spans in which servers had no process.
+	Down []Down
+}
+
+// Down is a span in which a server had no process.
+type Down struct {
+	Server   cluster.Endpoint
+	From, To time.Time
 }
 
 // Sums count what happened in one round, or in several.
@@ -87,8 +101,8 @@ func (s *Sums) Add(o Sums) {
 }
 
 // Check runs every checker of a round. Registers are judged where every
-// acknowledged operation on them was promised to last, or one server alone has acknowledged
-// anything, and no row was lost that was not promised.
+// acknowledged operation on them was promised to last or its durability lets none be lost, or one server alone
+// has acknowledged anything, and no row was lost that was not promised.
 func Check(r Round, limit time.Duration) ([]Finding, Sums) {
 	var sums Sums
 	var all []Finding
@@ -97,6 +111,8 @@ func Check(r Round, limit time.Duration) ([]Finding, Sums) {
 		sums.Add(s)
 	}
 	take(Rows(r))
+	take(Durable(r, sums), Sums{})
+	take(Available(r), Sums{})
 	take(OneWriter(r))
 	take(Transfers(r))
 	if sums.LostUnpromised > 0 || !r.lasting() {
@@ -109,6 +125,9 @@ func Check(r Round, limit time.Duration) ([]Finding, Sums) {
 
 // lasting reports whether no acknowledged write of a register can have been lost rightly.
 func (r Round) lasting() bool {
+	if r.durable() {
+		return true
+	}
 	servers, promised := map[cluster.Endpoint]bool{}, true
 	for _, op := range r.Ops {
 		if !op.Wrote() {

@@ -27,7 +27,8 @@ type Opening struct {
 // decided before.
 //
 // In each generation orders only rise, each epoch has one active at most, and who is named
-// after another, or after nobody was, has a proof or a named risk. What agents open is held
+// after another, or after nobody was, has a proof or a named risk; a failover that nobody asked
+// for is not blocked by the one before, and goes to a server that the record has as eligible. What agents open is held
 // across generations, as they remember: each opening belongs to a record that
 // had its order and named that server, an epoch opens one server, and no agent goes back. A
 // generation with two masters excuses what is opened in its epochs. An order that
@@ -166,6 +167,9 @@ func (t *Trail) records(s stream) {
 		if i > 0 && !before.Assignment.Order().Before(a.Order()) {
 			t.fault("the record goes from %s to %s (events %s and %s of generation %d)", before.Assignment.Order(), a.Order(), before.ID, e.ID, s.number)
 		}
+		if !s.forked {
+			t.byItself(before.Assignment, e, s.number)
+		}
 		if a.Active != "" {
 			if was, ok := actives[a.Epoch]; ok && was != a.Active {
 				t.fault("epoch %d has %s as its active, and had %s (event %s of generation %d)", a.Epoch, a.Active, was, e.ID, s.number)
@@ -181,6 +185,28 @@ func (t *Trail) records(s stream) {
 			holder = a.Active
 		}
 		before = e
+	}
+}
+
+// causeDeath begins the cause of a failover that nobody asked for.
+const causeDeath = "failover: "
+
+// byItself judges that a failover that nobody asked for was allowed by the record before it.
+func (t *Trail) byItself(before cluster.Assignment, e entry, generation int) {
+	a := e.Assignment
+	if a.Phase != cluster.PhaseRevoked || !strings.HasPrefix(a.Cause, causeDeath) || !before.Exists() {
+		return
+	}
+	why := ""
+	switch {
+	case before.Blocked:
+		why = "though the last failover still blocked it"
+	case !before.IsEligible(a.To):
+		why = "which was not eligible"
+	}
+	if why != "" {
+		t.faults = append(t.faults, Finding{"failovers", fmt.Sprintf("%s gives the role of %s to %s, %s, by %s (event %s of generation %d)",
+			a.Order(), a.From, a.To, why, before.Order(), e.ID, generation)})
 	}
 }
 

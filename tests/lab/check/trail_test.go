@@ -23,6 +23,14 @@ func TestTrail(t *testing.T) {
 		e.Kind = kindRebuilt
 		return e
 	}
+	// died is a record and a failover by itself after it.
+	died := func(id uint64, epoch cluster.Epoch, from, to cluster.Endpoint, before cluster.Assignment) []cluster.Event {
+		first, second := event(id, epoch-1, 2, steady, from, cluster.ProofFenced), event(id+10, epoch, 1, revoked, "", "")
+		before.Epoch, before.Version, before.Phase, before.Active, before.Proof = epoch-1, 2, steady, from, cluster.ProofFenced
+		first.Assignment = before
+		second.Assignment.From, second.Assignment.To, second.Assignment.Cause = from, to, causeDeath+"refused"
+		return []cluster.Event{first, second}
+	}
 	for _, c := range []struct {
 		name    string
 		tell    func(*Trail)
@@ -40,6 +48,20 @@ func TestTrail(t *testing.T) {
 		{"the proof is none that there is", func(t *Trail) { t.Add(1, event(600, 4, 1, opening, b, "all is well")) }, `with the proof "all is well"`},
 		{"a switchover that is given up needs none", func(t *Trail) {
 			t.Add(1, event(600, 3, 3, switching, a, cluster.ProofNone), event(610, 3, 4, steady, a, cluster.ProofNone))
+		}, ""},
+		{"a second failover, which the first one blocks", func(t *Trail) {
+			t.Add(1, died(600, 5, b, a, cluster.Assignment{Blocked: true, Eligible: []cluster.Endpoint{a}})...)
+		}, "still blocked it, by 4.2"},
+		{"a failover to a server that was not eligible", func(t *Trail) {
+			t.Add(1, died(600, 5, b, a, cluster.Assignment{Eligible: []cluster.Endpoint{b}})...)
+		}, "gives the role of db2:3306 to db1:3306, which was not eligible, by 4.2"},
+		{"a failover to one that was", func(t *Trail) {
+			t.Add(1, died(600, 5, b, a, cluster.Assignment{Eligible: []cluster.Endpoint{a}})...)
+		}, ""},
+		{"an operator gives the role to one that was not", func(t *Trail) {
+			events := died(600, 5, b, a, cluster.Assignment{})
+			events[1].Assignment.Cause = cluster.CauseOverride
+			t.Add(1, events...)
 		}, ""},
 		{"an event changes", func(t *Trail) { t.Add(1, event(520, 3, 2, steady, a, cluster.RiskHung)) }, "and told of"},
 		{"an event tells of no record", func(t *Trail) { t.Add(1, event(600, 0, 0, "", "", "")) }, "tells of no record"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/tests/harness"
+	"github.com/mmm-manager/mmm-manager/tests/lab/check"
 	"github.com/mmm-manager/mmm-manager/tests/lab/host"
 	"github.com/mmm-manager/mmm-manager/tests/lab/site"
 )
@@ -27,6 +28,8 @@ type Cast struct {
 
 	mu     sync.Mutex
 	byHand []ByHand
+	down   []check.Down
+	errant []Errant
 	wait   sync.WaitGroup
 }
 
@@ -42,6 +45,27 @@ func (c *Cast) ByHand() []ByHand {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.byHand
+}
+
+// Errant is a row of the table entry that a person wrote to a closed server while the other one
+// did not receive from it, and had no agent who could change that unseen.
+type Errant struct {
+	Server, Other *site.DB
+	Seq           int64
+}
+
+// Errant are the rows that people have written so.
+func (c *Cast) Errant() []Errant {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.errant
+}
+
+// Down are the spans in which servers had no process since they were killed.
+func (c *Cast) Down() []check.Down {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.down
 }
 
 // NewCast reads the roles.

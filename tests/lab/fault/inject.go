@@ -26,14 +26,14 @@ func (c *Cast) Inject(ctx context.Context, f Fault) (func(context.Context) error
 func (c *Cast) inject(ctx context.Context, f Fault) (heal, error) {
 	switch f.Kind {
 	case "kill":
-		if f.Target == "all redis" {
+		if f.Target == allRedis {
 			return killed(c.stores()...)
 		}
-		return killed(c.unit(f.Target))
+		return c.killed(c.unit(f.Target))
 	case "stop":
 		return stopped(c.unit(f.Target))
 	case "kill host":
-		return killed(c.Site.UnitsOf(c.hosts(f.Target)[0])...)
+		return c.killed(c.Site.UnitsOf(c.hosts(f.Target)[0])...)
 	case "stop host":
 		return stopped(c.Site.UnitsOf(c.hosts(f.Target)[0])...)
 	case "cut", "cut to", "cut from", "reset", "loss":

@@ -42,7 +42,23 @@ func (c *Cast) openedByHand(ctx context.Context, role string) (heal, error) {
 
 // errantWrite leaves a row on a server as an administrator can, who need not obey read_only.
 func (c *Cast) errantWrite(ctx context.Context, role string) (heal, error) {
-	return nothing, c.db(role).Write(ctx, true, "INSERT INTO "+harness.AppDB+".entry (client, seq) SELECT 2, UUID_SHORT()")
+	db := c.db(role)
+	other, otherRole := c.Active, "active"
+	if db == c.Active {
+		other, otherRole = c.Passive, "passive"
+	}
+	unheard := func() bool {
+		channel, err := other.Channel(ctx)
+		return err == nil && channel.IO == "No" && !c.unit("agent of "+otherRole).Process().Running()
+	}
+	before, seq := unheard(), time.Now().UnixNano()
+	err := db.Write(ctx, true, fmt.Sprintf("INSERT INTO %s.entry (client, seq) VALUES (2, %d)", harness.AppDB, seq))
+	if err == nil && before && unheard() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.errant = append(c.errant, Errant{db, other, seq})
+	}
+	return nothing, err
 }
 
 func (c *Cast) replicaStopped(ctx context.Context, role string) (heal, error) {
@@ -89,7 +105,7 @@ func (c *Cast) reloadDuringFailover(ctx context.Context) (heal, error) {
 	if err != nil {
 		return nil, err
 	}
-	end, err := killed(c.unit("server of active"))
+	end, err := c.killed(c.unit("server of active"))
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type Fault struct {
 	Amount int
 }
 
-// String tells it in one line.
+// String tells it in one line, which Parse reads.
 func (f Fault) String() string {
 	text := f.Kind
 	if f.Target != "" {
@@ -29,19 +29,57 @@ func (f Fault) String() string {
 	if f.Amount != 0 {
 		text += fmt.Sprintf(" (%d)", f.Amount)
 	}
-	return fmt.Sprintf("%s at +%.1f s for %.1f s", text, f.After.Seconds(), f.Lasts.Seconds())
+	if f.After != 0 {
+		text += " at " + f.After.String()
+	}
+	return text + " for " + f.Lasts.String()
 }
 
 // Plan is what happens in one round.
 type Plan []Fault
 
-// String tells all in one line.
+// String tells all in one line, which Parse reads.
 func (p Plan) String() string {
 	var all []string
 	for _, f := range p {
 		all = append(all, f.String())
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(all, separator)
+}
+
+// Has reports whether a fault of that kind is in the plan.
+func (p Plan) Has(kind string) bool {
+	return slices.ContainsFunc(p, func(f Fault) bool { return f.Kind == kind })
+}
+
+// SparesActive reports whether nothing in the plan allows for a failover: monitors are cut off, and the
+// replica goes on receiving, or at most one of them is and a majority reaches the active.
+func (p Plan) SparesActive() bool {
+	cut, replica := map[string]bool{}, false
+	for _, f := range p {
+		of, monitor, _ := strings.Cut(f.Target, "-")
+		switch {
+		case !slices.Contains([]string{"cut", "cut to", "cut from", "reset"}, f.Kind):
+			return false
+		case f.Target == "active-passive":
+			replica = true
+		case !slices.Contains(MonitorLinks, f.Target):
+			return false
+		case of == "active":
+			cut[monitor] = true
+		}
+	}
+	return !replica || len(cut) == 0 || len(cut) == 1 && !cut["managers"]
+}
+
+// SparesServers reports whether nothing in the plan happens to servers, agents and clients, or to the
+// links between them.
+func (p Plan) SparesServers() bool {
+	kinds := []string{"kill", "stop", "kill host", "stop host"}
+	targets := []string{"redis", "leader", "other identify", "monitor of mo1", "monitor of mo2", "monitor of mo3", "mo1", "mo2", "mo3"}
+	return !slices.ContainsFunc(p, func(f Fault) bool {
+		return f.Kind != "redis empty" && f.Kind != "redis old" && !(slices.Contains(kinds, f.Kind) && slices.Contains(targets, f.Target))
+	})
 }
 
 // Setup is what the drawing has to know of a site.
@@ -74,6 +112,9 @@ var links = []string{"active-passive", "active-redis", "passive-redis", "active-
 
 // MonitorLinks are those that concern nobody but monitors and the servers.
 var MonitorLinks = []string{"active-mo1", "active-mo2", "active-mo3", "passive-mo1", "passive-mo2", "passive-mo3", "active-managers", "passive-managers"}
+
+// allRedis are all processes of Redis, which no plan but that of their absence kills.
+const allRedis = "all redis"
 
 var both = []string{"active", "passive"}
 

@@ -3,8 +3,12 @@ package fault
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"syscall"
+	"time"
 
+	"github.com/mmm-manager/mmm-manager/tests/lab/check"
 	"github.com/mmm-manager/mmm-manager/tests/lab/site"
 )
 
@@ -34,6 +38,36 @@ func killed(units ...*site.Unit) (heal, error) {
 		}
 		return all
 	}, nil
+}
+
+// killed kills processes like the function, and notes how long servers among them were down.
+func (c *Cast) killed(units ...*site.Unit) (heal, error) {
+	var watching sync.WaitGroup
+	healing := make(chan struct{})
+	for _, db := range c.Site.DB {
+		p := db.Process()
+		if p == nil || !slices.ContainsFunc(units, func(u *site.Unit) bool { return u.Name == "server@"+db.Host.Name() }) {
+			continue
+		}
+		watching.Go(func() {
+			select {
+			case <-healing:
+				return
+			case <-p.Done():
+			}
+			from := time.Now()
+			<-healing
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.down = append(c.down, check.Down{Server: db.Addr(), From: from, To: time.Now()})
+		})
+	}
+	end, err := killed(units...)
+	return func(ctx context.Context) error {
+		close(healing)
+		watching.Wait()
+		return end(ctx)
+	}, err
 }
 
 // stopped stops processes until it is healed.
