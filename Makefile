@@ -14,7 +14,7 @@ DESTDIR ?=
 BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants lab clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants lab lab-mutants clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
@@ -73,8 +73,13 @@ lab: ## needs root: break a pair on hosts of its own: SEEDS=1-3 ROUNDS=10 MINUTE
 	@scripts/previous.sh bin/previous
 	MMM_DB=$(DB) bin/lab -bin bin -previous bin/previous -rounds $(or $(ROUNDS),10) $(if $(SEEDS),-seeds $(SEEDS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(MODE),-mode $(MODE)) $(if $(PLAN),-plan $(PLAN)) $(if $(RECORD),-record tests) $(LAB)
 
+lab-mutants: ## some safeguards left out, each on real servers in the laboratory, which must notice (ONLY=no_majority,... picks some): needs root
+	@scripts/deps.sh mariadb lab
+	@scripts/deps.sh mysql lab
+	$(GO) run ./tests/lab/mutants $(if $(ONLY),-only $(ONLY))
+
 clean: ## remove what was built
 	rm -rf bin .cache
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
