@@ -28,7 +28,7 @@ func (w *worker) read(ctx context.Context, full bool) {
 		srv, err = c.Observe(cctx, nil)
 		if err == nil && !c.asked {
 			// Whoever sets read_only asks before: sessions end with the server.
-			srv.StartsClosed, err = c.StartsClosed(cctx)
+			c.startsClosed, err = c.StartsClosed(cctx)
 			c.asked = true
 		}
 	} else if srv.ReadOnly, srv.SuperReadOnly, err = c.ReadOnly(cctx); err == nil {
@@ -56,8 +56,13 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	if restarted || srv.Channel.IO == cluster.ThreadNo {
 		w.stopping, w.stoppingOn = nil, 0 // the session that waits for it may never be told
 	}
-	if full && !restarted && srv.StartsClosed == cluster.Unknown {
-		srv.StartsClosed = before.Server.StartsClosed
+	if full {
+		switch c := w.links.work; {
+		case c != nil && c.startsClosed != cluster.Unknown: // of this start: the session would have ended with it
+			srv.StartsClosed = c.startsClosed
+		case !restarted:
+			srv.StartsClosed = before.Server.StartsClosed
+		}
 	}
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false

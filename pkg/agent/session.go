@@ -3,14 +3,16 @@ package agent
 import (
 	"sync/atomic"
 
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/pkg/sched"
 )
 
 // session is a standing connection that knows whether it has ended.
 type session struct {
 	Conn
-	over  atomic.Bool
-	asked bool // how the server comes up
+	over         atomic.Bool
+	asked        bool        // how the server comes up
+	startsClosed cluster.Tri // what it said
 }
 
 // newSession sets wake when c ends.
