@@ -13,20 +13,20 @@ import (
 
 var errRelease = errors.New("the waits of commits were not ended as they should")
 
-// closeOver sets read_only and meanwhile, over a connection of its own, ends what holds
+// closeOver sets read_only and meanwhile, over another connection, ends what holds
 // that up. The order comes first: while it waits nobody begins to write, so that whoever
 // may be told of a commit is on the list of those that are killed.
 func (w *worker) closeOver(ctx context.Context, wait time.Duration) error {
 	work := w.links.work
 	order := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, work.SetReadOnly(ctx, wait) })
-	fault := w.endBlockers(ctx, order, work.ID())
+	fault := w.second(ctx, order, func(conn Conn) error { return w.endBlockers(ctx, order, work.ID(), conn) })
 	_, err := order.Get(context.Background(), -1)
 	if errors.Is(fault, errRelease) {
 		w.log.Error().Err(fault).Msg("commits may wait for no acknowledgement from now on")
 	}
 	if errors.Is(err, ErrLockWait) && fault != nil {
-		// A server that is full has no place for another connection.
-		if kept := w.killBlockersOn(ctx, work); kept != nil {
+		// A server that is full has no place for another connection, unless somebody goes.
+		if kept := w.makeRoom(ctx, work); kept != nil {
 			// What keeps sessions from being ended is the cause, and perhaps the want of a privilege.
 			return fmt.Errorf("%w; %w", kept, err)
 		}
@@ -34,30 +34,49 @@ func (w *worker) closeOver(ctx context.Context, wait time.Duration) error {
 	return err
 }
 
-// killBlockersOn ends what may hold up the next order, over conn.
-func (w *worker) killBlockersOn(ctx context.Context, conn Conn) error {
+// makeRoom ends, over conn, sessions that may hold up the next order, but for those that wait for an
+// acknowledgement: no order keeps others from committing with them now, and who does would be
+// told of a success. They go on waiting, and nobody is told of anything.
+func (w *worker) makeRoom(ctx context.Context, conn Conn) error {
 	ctx, cancel := w.call(ctx)
 	defer cancel()
 	all, err := w.mortals(ctx, conn)
 	if err != nil {
 		return err
 	}
-	_, err = w.killBlockers(ctx, conn, all)
+	_, err = w.killBlockers(ctx, conn, slices.DeleteFunc(all, func(s Session) bool { return s.Awaits }), func(Session) bool { return true })
 	return err
+}
+
+// second has f use a connection beside the working one until order has ended: the spare, for which a
+// full server needs no room, or one of its own.
+func (w *worker) second(ctx context.Context, order *sched.Result[struct{}], f func(Conn) error) error {
+	if w.links.spare != nil && w.links.queue == nil {
+		err := f(w.links.spare)
+		if err != nil {
+			w.links.dropSpare()
+		}
+		return err
+	}
+	conn, err := w.links.node.Connect(ctx)
+	for err != nil {
+		if _, late := order.Get(ctx, dialDying); !errors.Is(late, sched.ErrLate) {
+			return err
+		}
+		conn, err = w.links.node.Connect(ctx)
+	}
+	defer func() { _ = conn.Close() }()
+	return f(conn)
 }
 
 // endBlockers ends, until the order has ended, the sessions that may hold it up: those of
 // applications, and those of our own user, one of which may be an order to write the epoch
 // row that was given up. On a server where commits wait for a replica's acknowledgement
 // the end of a session need not end its wait. That is ended once nobody is left who could be told.
-func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}], self uint64) error {
+func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}], self uint64, conn Conn) error {
 	began := w.now()
-	conn, err := w.links.node.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
 	newest := uint64(0) // of those that were there when the order was first seen to wait
+	asked := map[uint64]bool{}
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		if _, err := order.Get(ctx, pause); !errors.Is(err, sched.ErrLate) {
 			return nil
@@ -74,7 +93,11 @@ func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}],
 				newest = max(newest, s.ID)
 			}
 		}
-		oldest, err := w.killBlockers(ctx, conn, all)
+		oldest, err := w.killBlockers(ctx, conn, all, func(s Session) bool {
+			first := s.ID <= newest && !asked[s.ID]
+			asked[s.ID] = true
+			return first
+		})
 		if err != nil {
 			return err
 		}
@@ -97,9 +120,14 @@ func releasable(s Session) bool {
 // killBlockers kills the sessions among all that may hold up a closing and were not
 // killed before, and returns the oldest that was asked for something; 0 when there was
 // none. That may be one of an administrator of MySQL, who is kept from us and lives on.
-// One that waits for an acknowledgement comes last: its end has MariaDB tell the others of its group of a success.
-func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session) (oldest uint64, err error) {
+// Those that wait for an acknowledgement come last, at a later look than anybody who comes before:
+// their end has MariaDB tell the others of their group of a success.
+func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session, before func(Session) bool) (oldest uint64, err error) {
+	others := false
 	for _, awaits := range []bool{false, true} {
+		if awaits && others {
+			break
+		}
 		for _, s := range all {
 			own := s.Kind == SessionOwnUser && !w.links.owns(s.ID) && !safeguard.Off(safeguard.OwnSessions)
 			if s.Awaits != awaits || s.Killed || s.Kind != SessionApplication && !own {
@@ -108,6 +136,7 @@ func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session) (ol
 			if err := conn.Kill(ctx, s.ID); err != nil {
 				return 0, err
 			}
+			others = before(s) || others
 			if s.Command != "Sleep" && (oldest == 0 || s.ID < oldest) {
 				oldest = s.ID
 			}

@@ -63,6 +63,7 @@ type fakeServer struct {
 	missing      []string        // what our account is not granted now
 	asked        int             // how often it was asked for that
 	full         bool            // it takes no more connections
+	most         int             // connections of ours that it takes at a time, if not any number
 	login        time.Duration   // how long a log-in takes
 	broken       map[string]bool // what fails for another reason
 	stuck        map[string]bool // what never answers
@@ -88,6 +89,7 @@ type fakeServer struct {
 	// the first asks for it, the others wait for the first. told are those whose clients
 	// heard of a success without one.
 	awaiting, told []uint64
+	crowd          bool // somebody always commits, as long as no order to close waits
 	// kept is a session that we may not kill.
 	kept  uint64
 	stops []string // which threads were stopped and started
@@ -252,7 +254,7 @@ func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if s.full {
+	if s.full || s.most > 0 && len(s.sessions) >= s.most {
 		return nil, causeError{cluster.CauseTooMany}
 	}
 	s.w.nextID++
@@ -507,6 +509,9 @@ func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
 			s.clients[id] = x
 			s.killed = append(s.killed, id)
 			if s.flavor == cluster.MariaDB && s.awaiting[0] == id {
+				if s.crowd && !s.closing() {
+					s.awaiting = append(s.awaiting, 9)
+				}
 				s.release()
 			}
 		} else if ok {
@@ -518,6 +523,16 @@ func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
 		}
 		return nil
 	})
+}
+
+// closing reports whether an order to close waits.
+func (s *fakeServer) closing() bool {
+	for _, c := range s.sessions {
+		if c.queues {
+			return true
+		}
+	}
+	return false
 }
 
 // release ends the commits that wait; those who were not cut off are told of a success.

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +201,44 @@ func TestAClosingEndsCommitsThatWaitForAnAcknowledgement(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A server whose clients all wait for an acknowledgement is full. What closes it needs no room, and no
+// client who takes the place of another is told of a success.
+func TestAFullServerWhoseCommitsWaitIsClosed(t *testing.T) {
+	for _, spare := range []bool{true, false} {
+		t.Run(fmt.Sprintf("spare %v", spare), func(t *testing.T) {
+			play(t, func(s *stage) {
+				for _, srv := range s.w.servers {
+					srv.flavor, srv.executed = cluster.MariaDB, "0-1-10"
+				}
+				s.bus.put(steady(5, 3, hostA, hostB))
+				s.agent("one")
+				if !spare {
+					s.w.a().change(func(a *fakeServer) {
+						a.most = 1
+						for _, c := range a.sessions {
+							c.end()
+						}
+					})
+					s.pass(3 * time.Second)
+				}
+				awaiting(s)
+				s.w.a().change(func(a *fakeServer) { a.crowd, a.full = true, true })
+				s.put(revoked(6, hostA, hostB))
+				s.pass(5 * time.Second)
+				s.wantOpen(!spare, false)
+				s.w.a().change(func(a *fakeServer) {
+					if len(a.told) > 0 {
+						s.Errorf("told of a success: %v", a.told)
+					}
+					a.full, a.most = false, 0
+				})
+				s.pass(5 * time.Second)
+				s.want(hostA, "one", cluster.DeedClosed)
+			})
+		})
 	}
 }
 
