@@ -506,13 +506,12 @@ func (s *Server) IdleFor(ctx context.Context, user string, d time.Duration) (boo
 	return text == "1", err
 }
 
-// WaitsForRoom reports whether a commit has waited for seconds to be written, as those of MySQL do
-// on a full disk.
+// WaitsForRoom reports whether a commit has waited for seconds to be written, as it does on a full disk.
 func (s *Server) WaitsForRoom(ctx context.Context) (bool, error) {
-	if s.lab.flavor == MariaDB {
-		return false, nil
-	}
-	text, err := s.Value(ctx, "SELECT COUNT(*) FROM performance_schema.processlist WHERE state = 'waiting for handler commit' AND time >= 2")
+	text, err := s.Value(ctx, map[Flavor]string{
+		MariaDB: "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Commit' AND time >= 2",
+		MySQL:   "SELECT COUNT(*) FROM performance_schema.processlist WHERE state = 'waiting for handler commit' AND time >= 2",
+	}[s.lab.flavor])
 	return text != "0", err
 }
 

@@ -286,7 +286,7 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	}
 	round.Durability, round.Down = r.mode.Durability(), cast.Down()
 	round.Undisturbed = plan.SparesServers() && r.mode != site.Classic // whose agent is on mo3
-	round.Loose = slices.ContainsFunc([]string{"redis old", "redis empty", "redis with two masters", "opened by hand", "previous version"}, plan.Has)
+	round.Loose = slices.ContainsFunc([]string{"redis old", "opened by hand", "previous version"}, plan.Has)
 	strangers, err := errant(ctx, cast)
 	if err != nil {
 		return findings, s, err

@@ -111,9 +111,9 @@ func Check(r Round, limit time.Duration) ([]Finding, Sums) {
 		sums.Add(s)
 	}
 	take(Rows(r))
+	take(OneWriter(r))
 	take(Durable(r, sums), Sums{})
 	take(Available(r), Sums{})
-	take(OneWriter(r))
 	take(Transfers(r))
 	if sums.LostUnpromised > 0 || !r.lasting() {
 		take(nil, Sums{RegistersSkipped: 1})

@@ -12,10 +12,11 @@ func (r Round) durable() bool {
 	return r.Durability.Acknowledged() && !r.Loose && !r.Trail.forced()
 }
 
-// Durable finds what durability does not allow, given the sums of Rows. Where commits are to wait for the
-// passive, nobody who lacks an acknowledged row takes over by itself, at times when none waits either;
-// and under semisync-strict no server acknowledges anything while the other one has no process.
-func Durable(r Round, rows Sums) []Finding {
+// Durable finds what durability does not allow, given the sums of Rows and OneWriter. Where commits are to wait
+// for the passive, nobody who lacks an acknowledged row takes over by itself, at times when none waits either;
+// so that no two servers acknowledge, whatever risk the record names; and under semisync-strict no
+// server acknowledges anything while the other one has no process.
+func Durable(r Round, sums Sums) []Finding {
 	if !r.durable() {
 		return nil
 	}
@@ -23,8 +24,11 @@ func Durable(r Round, rows Sums) []Finding {
 	find := func(format string, args ...any) {
 		found = append(found, Finding{"durability", fmt.Sprintf(format, args...)})
 	}
-	if rows.LostUnpromised > 0 {
-		find("%d rows are lost that were acknowledged while commits did not wait, and under %s nobody takes over who lacks any", rows.LostUnpromised, r.Durability)
+	if sums.LostUnpromised > 0 {
+		find("%d rows are lost that were acknowledged while commits did not wait, and under %s nobody takes over who lacks any", sums.LostUnpromised, r.Durability)
+	}
+	if sums.DualRows > 0 {
+		find("%d rows were acknowledged by one server in the %s since another one did, and under %s none is", sums.DualRows, ms(sums.Dual), r.Durability)
 	}
 	if r.Durability != cluster.SemiSyncStrict {
 		return found

@@ -10,7 +10,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/tests/harness"
 )
 
-// diskFull is healed when the server goes on: MySQL looks once a minute whether there is room again.
+// diskFull is healed when the server goes on: who waits looks once a minute whether there is room again.
 func (c *Cast) diskFull(ctx context.Context, role string) (heal, error) {
 	db := c.db(role)
 	if err := db.Disk.Fill(ctx); err != nil {
