@@ -18,7 +18,8 @@
 // server does not know of.
 //
 // Connections. A worker keeps one connection to work on and one spare, opened
-// beforehand, on which a closing order is left when the server hangs. Each
+// beforehand, on which a closing order is left when the server hangs, and over which a
+// closing ends sessions: a full server takes nobody in. Each
 // opening dials one of its own before it checks the record and never dials
 // again: whoever closes the server ends that session, so that an agent that was
 // paused between its check and the opening cannot open when it wakes.
