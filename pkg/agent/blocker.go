@@ -44,7 +44,7 @@ func (w *worker) makeRoom(ctx context.Context, conn Conn) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.killBlockers(ctx, conn, slices.DeleteFunc(all, func(s Session) bool { return s.Awaits }), func(Session) bool { return true })
+	_, err = w.killBlockers(ctx, conn, slices.DeleteFunc(all, func(s Session) bool { return s.Awaits }), 0, map[uint64]bool{})
 	return err
 }
 
@@ -93,16 +93,11 @@ func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}],
 				newest = max(newest, s.ID)
 			}
 		}
-		oldest, err := w.killBlockers(ctx, conn, all, func(s Session) bool {
-			first := s.ID <= newest && !asked[s.ID]
-			asked[s.ID] = true
-			return first
-		})
+		told, err := w.killBlockers(ctx, conn, all, newest, asked)
 		if err != nil {
 			return err
 		}
-		// An order that waits no longer keeps nobody from writing.
-		told := oldest != 0 && oldest <= newest || w.now()-began > closeLockWait/2
+		told = told || w.now()-began > closeLockWait/2 // an order that waits no longer keeps nobody from writing
 		if !told && slices.ContainsFunc(all, releasable) {
 			if err := conn.ReleaseCommits(ctx); err != nil {
 				return fmt.Errorf("%w: %w", errRelease, err)
@@ -118,15 +113,15 @@ func releasable(s Session) bool {
 }
 
 // killBlockers kills the sessions among all that may hold up a closing and were not
-// killed before, and returns the oldest that was asked for something; 0 when there was
-// none. That may be one of an administrator of MySQL, who is kept from us and lives on.
-// Those that wait for an acknowledgement come last, at a later look than anybody who comes before:
-// their end has MariaDB tell the others of their group of a success.
-func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session, before func(Session) bool) (oldest uint64, err error) {
+// killed before, and reports whether one of those up to newest may be told how its statement ends. That may be
+// an administrator of MySQL, who is kept from us and lives on. Those that wait for an acknowledgement
+// come last, at a later look than all others up to newest that were not asked to end before: their end
+// has MariaDB tell the others of their group of a success.
+func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session, newest uint64, asked map[uint64]bool) (told bool, err error) {
 	others := false
 	for _, awaits := range []bool{false, true} {
 		if awaits && others {
-			break
+			return true, nil
 		}
 		for _, s := range all {
 			own := s.Kind == SessionOwnUser && !w.links.owns(s.ID) && !safeguard.Off(safeguard.OwnSessions)
@@ -134,13 +129,14 @@ func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session, bef
 				continue
 			}
 			if err := conn.Kill(ctx, s.ID); err != nil {
-				return 0, err
+				return true, err
 			}
-			others = before(s) || others
-			if s.Command != "Sleep" && (oldest == 0 || s.ID < oldest) {
-				oldest = s.ID
+			if s.ID <= newest {
+				others = others || !asked[s.ID]
+				told = told || s.Command != "Sleep"
 			}
+			asked[s.ID] = true
 		}
 	}
-	return oldest, nil
+	return told, nil
 }
