@@ -66,6 +66,17 @@ func (w *worker) awaitCommits(ctx context.Context, in *reconcile.Input, conn Con
 	})
 }
 
+// letClosedGo ends, over conn, what an earlier record had the commits of the closed server wait for, be it
+// the applying thread's: who is to acknowledge them may be gone. What a person set up ends by its timeout.
+func (w *worker) letClosedGo(ctx context.Context, in *reconcile.Input, conn Conn) error {
+	return w.timed(in, "let commits of the closed server go", func() error {
+		cctx, cancel := w.call(ctx)
+		defer cancel()
+		w.memory.Awaited = cluster.Order{}
+		return conn.LetCommitsGo(cctx, true)
+	})
+}
+
 // acknowledge has the receiver acknowledge: it is told so when it connects.
 func (w *worker) acknowledge(ctx context.Context) error {
 	c := w.links.work

@@ -287,7 +287,7 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 		}
 		w.tell(in)
 		if awaits(srv) {
-			err = w.letApplierGo(ctx, in)
+			err = w.letClosedGo(ctx, in, w.links.work)
 		}
 		if err == nil {
 			err = w.await(ctx, target)
@@ -320,17 +320,6 @@ func (w *worker) urge(ctx context.Context, in *reconcile.Input) error {
 // with nobody sees yet, though MariaDB shows its position, and nothing more is applied.
 func awaits(srv cluster.Server) bool {
 	return srv.Acks.Waiting > 0 && srv.Channel.SQL == cluster.ThreadYes && !safeguard.Off(safeguard.ApplierLetGo)
-}
-
-// letApplierGo ends what an earlier record had the commits of the closed server wait for:
-// who is to acknowledge them may be gone. What a person set up ends by its timeout.
-func (w *worker) letApplierGo(ctx context.Context, in *reconcile.Input) error {
-	return w.timed(in, "let the applier go", func() error {
-		cctx, cancel := w.call(ctx)
-		defer cancel()
-		w.memory.Awaited = cluster.Order{}
-		return w.links.work.LetCommitsGo(cctx, true)
-	})
 }
 
 func (w *worker) await(ctx context.Context, target string) error {

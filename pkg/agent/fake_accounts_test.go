@@ -165,7 +165,7 @@ func (c *fakeConn) Mark(ctx context.Context, _ string, _ cluster.UniqSign) (m cl
 	return m, err
 }
 
-// WriteMark is a transaction of the server like any other.
+// WriteMark is a transaction of the server like any other, and waits as others do.
 func (c *fakeConn) WriteMark(ctx context.Context, _ string, _ cluster.UniqSign, m cluster.Mark) error {
 	return c.special(ctx, "mark", func(s *fakeServer) error {
 		if s.super {
@@ -173,6 +173,9 @@ func (c *fakeConn) WriteMark(ctx context.Context, _ string, _ cluster.UniqSign, 
 		}
 		if s.mark.Epoch >= m.Epoch {
 			return nil
+		}
+		if s.acks.Source == cluster.Yes && s.w.servers[peerOf[s.addr]].ch.IO != cluster.ThreadYes {
+			return causeError{cluster.CauseAnswerTimeout}
 		}
 		s.mark = m
 		s.marks++

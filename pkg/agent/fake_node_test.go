@@ -47,6 +47,9 @@ type world struct {
 	openedLocked []string
 }
 
+// peerOf is the other server of each.
+var peerOf = map[cluster.Endpoint]cluster.Endpoint{hostA: hostB, hostB: hostA}
+
 type fakeServer struct {
 	w      *world
 	addr   cluster.Endpoint
@@ -103,7 +106,7 @@ type fakeServer struct {
 
 func newWorld() *world {
 	w := &world{servers: map[cluster.Endpoint]*fakeServer{}, dials: map[cluster.Endpoint]int{}, nextID: 100}
-	for e, peer := range map[cluster.Endpoint]cluster.Endpoint{hostA: hostB, hostB: hostA} {
+	for e, peer := range peerOf {
 		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true, started: time.Now().Add(-time.Hour),
 			super: true, accounts: map[cluster.Account]*fakeAccount{},
 			denied: map[string]bool{}, broken: map[string]bool{}, stuck: map[string]bool{},

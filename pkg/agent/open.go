@@ -165,6 +165,12 @@ func (w *worker) prepareToOpen(ctx context.Context, in *reconcile.Input, conn Co
 		}
 	}
 	failpoint.Hit("open.unsealed")
+	if srv.Acks.Source == cluster.Yes {
+		// What we write first would wait for a passive that follows nobody yet.
+		if err := w.letClosedGo(ctx, in, conn); err != nil {
+			return nil, err
+		}
+	}
 	if in.Record.EpochTable != "" {
 		var err error
 		if w.memory.Marked < in.Record.Epoch && !safeguard.Off(safeguard.EpochRow) {
