@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -263,13 +264,13 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return err
 		}
 		w.answered(srv, began, true)
-		has, err := reconcile.Contains(srv.Flavor, srv.Executed, target)
+		lacks, err := reconcile.Lacks(srv.Flavor, srv.Executed, target)
 		switch ch := srv.Channel; {
 		case err != nil:
 			return err
 		case srv.ReadOnly != cluster.Yes:
 			return errNotClosed
-		case has && !awaits(srv):
+		case lacks == "" && !awaits(srv):
 			return nil
 		case ch.Configured && ch.SQL != cluster.ThreadYes:
 			return stuck(ch)
@@ -278,10 +279,11 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 		case srv.Executed != last:
 			last, since, ended = srv.Executed, w.now(), false
 		case w.now()-since > noProgress:
-			return errNoProgress
+			return fmt.Errorf("%w: %s is not applied", errNoProgress, cmp.Or(lacks, "what it waits with for an acknowledgement"))
 		case over && !ended && w.now()-since > heldUp:
 			ended = true
-			if err := w.urge(ctx, in); err != nil {
+			w.log.Warn().Str("order", in.Record.Order().String()).Str("lacks", lacks).Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
+			if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
 				return err
 			}
 		}
@@ -296,24 +298,6 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return err
 		}
 	}
-}
-
-// urge ends what may keep the applying thread from going on: sessions of applications that hold
-// locks, and the end of a relay log that it does not see.
-func (w *worker) urge(ctx context.Context, in *reconcile.Input) error {
-	w.log.Warn().Str("order", in.Record.Order().String()).
-		Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
-	if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
-		return err
-	}
-	return w.timed(in, "begin a new relay log", func() error {
-		cctx, cancel := w.call(ctx)
-		defer cancel()
-		if err := w.links.work.FlushRelayLog(cctx); err != nil && w.isLost(err) {
-			return err
-		}
-		return nil // it is waited for all the same
-	})
 }
 
 // awaits reports whether the applying thread may wait for an acknowledgement. What it waits

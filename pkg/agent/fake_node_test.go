@@ -603,7 +603,6 @@ func (c *fakeConn) thread(ctx context.Context, name string, f func(*cluster.Chan
 func (c *fakeConn) StartSQLThread(ctx context.Context) error {
 	return c.thread(ctx, "start sql", func(ch *cluster.Channel) { ch.SQL = cluster.ThreadYes })
 }
-func (c *fakeConn) FlushRelayLog(ctx context.Context) error { return c.Ping(ctx) }
 func (c *fakeConn) StartIOThread(ctx context.Context) error {
 	return c.thread(ctx, "start io", func(ch *cluster.Channel) { ch.IO = cluster.ThreadConnecting })
 }

@@ -75,8 +75,6 @@ type Closer interface {
 // stopping what is stopped is no error.
 type Replicator interface {
 	StartSQLThread(ctx context.Context) error
-	// FlushRelayLog begins a new relay log and leaves threads as they are.
-	FlushRelayLog(ctx context.Context) error
 	StartIOThread(ctx context.Context) error
 	StopIOThread(ctx context.Context) error
 	StartReplication(ctx context.Context) error

@@ -200,6 +200,21 @@ func (s Set) WithoutOrigin(identity string) Set {
 	return of(s.flavor, runs, highest)
 }
 
+// WithoutForgotten returns s without what a server of MariaDB that was set up anew does not list any more:
+// origins of which now has nothing, up to the highest number that it has in their domain. A
+// copy of another server knows its position alone, and no origin but the last. What was lost
+// in a crash stays: a binary log lists every origin that it ever had, and who received more has
+// come further. Of MySQL, s is returned whole.
+func (s Set) WithoutForgotten(now Set) Set {
+	if !slices.ContainsFunc(s.highest, now.forgot) {
+		return s
+	}
+	return of(s.flavor, s.runs, slices.DeleteFunc(slices.Clone(s.highest), now.forgot))
+}
+
+// forgot reports whether s lists nothing of the origin of e and is beyond it.
+func (s Set) forgot(e entry) bool { return s.seq(e) == 0 && s.top(e.domain) >= e.seq }
+
 // Missing counts the transactions of s that from lacks. Of MySQL the number is
 // exact. Of MariaDB it is an estimate: sequence numbers go on through a domain,
 // whoever commits, so that the distance of the highest ones is counted, and never

@@ -256,3 +256,23 @@ func TestCommon(t *testing.T) {
 		t.Errorf("two flavours have %s in common", got)
 	}
 }
+
+func TestWithoutForgotten(t *testing.T) {
+	for _, c := range []struct{ set, now, want string }{
+		{"0-1-8", "0-2-20", ""},                  // set up anew from a server that is beyond it
+		{"0-1-8,0-2-9", "0-2-20", "0-2-9"},       // what it lists is left
+		{"0-1-8", "0-2-7", "0-1-8"},              // it is not beyond it
+		{"0-1-8", "0-1-7,0-2-20", "0-1-8"},       // it lists that origin, and has lost one
+		{"0-1-8,5-1-3", "0-2-20,5-2-2", "5-1-3"}, // each domain for itself
+		{"0-1-8", "", "0-1-8"},                   // nothing is known
+		{"", "0-2-20", ""},
+	} {
+		if got := mustParse(t, cluster.MariaDB, c.set).WithoutForgotten(mustParse(t, cluster.MariaDB, c.now)).String(); got != c.want {
+			t.Errorf("%q without what %q forgot: %q, want %q", c.set, c.now, got, c.want)
+		}
+	}
+	const mine = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"
+	if got := mustParse(t, cluster.MySQL, mine).WithoutForgotten(mustParse(t, cluster.MySQL, "3e11fa47-71ca-11e1-9e33-c80aa9429563:1-9")).String(); got != mine {
+		t.Errorf("of MySQL: %q", got)
+	}
+}

@@ -96,6 +96,8 @@ func (r *record) takeChannel(began time.Duration, c cluster.Channel) {
 	r.received()
 }
 
+// received adds what the server has received by now to all that it was seen to have received, but
+// for what one that was set up anew does not know of.
 func (r *record) received() {
 	text := r.server.Channel.Received
 	if text == "" || text == r.receivedAt {
@@ -106,6 +108,9 @@ func (r *record) received() {
 		r.sampleCause = cluster.CauseOther
 		r.sampleText = fmt.Sprintf("read its received position: %v", err)
 		return
+	}
+	if executed, err := gtid.Parse(r.server.Flavor, r.server.Executed); err == nil && r.server.Flavor == cluster.MariaDB {
+		r.receivedMax = r.receivedMax.WithoutForgotten(executed.Union(set))
 	}
 	r.receivedMax, r.receivedAt = r.receivedMax.Union(set), text
 	r.receivedAll = r.receivedMax.String()

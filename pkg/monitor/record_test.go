@@ -106,6 +106,28 @@ func TestReceivedMaxNeverFalls(t *testing.T) {
 	}
 }
 
+// A copy of another server lists no origin but the last, and is beyond what its predecessor had received.
+func TestAServerThatWasSetUpAnewOwesNothing(t *testing.T) {
+	for _, c := range []struct{ executed, received, want string }{
+		{"0-2-20", "0-2-21", "0-2-21"},
+		{"0-2-7", "0-2-7", "0-1-8,0-2-7"}, // it has lost what it had received in a crash
+		{"0-1-7,0-2-20", "0-2-21", "0-1-8,0-2-21"},
+	} {
+		r := healthy(t)
+		var o cluster.Observation
+		for _, at := range [][2]string{{"0-1-8", "0-1-8"}, {c.executed, c.received}} {
+			r.w.nextSample = 0
+			s := replica(nodeB)
+			s.Executed, s.Channel.Received = at[0], at[1]
+			r.give(time.Millisecond, Tick{}).give(time.Millisecond, Answered{Link: 1, Op: OpSample, Server: s})
+			o = only[Publish](r).Observation
+		}
+		if o.ReceivedMax != c.want {
+			t.Errorf("executed %s, received %s: %q in all, want %q", c.executed, c.received, o.ReceivedMax, c.want)
+		}
+	}
+}
+
 func TestEachChangeIsSaidOnce(t *testing.T) {
 	r := healthy(t).give(98*time.Millisecond, Ended{1}).give(time.Millisecond, ConnectFailed{2, cluster.CauseRefused, "refused"})
 	if s := only[Say](r); !s.Warn || s.Hint == "" {

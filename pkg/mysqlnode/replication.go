@@ -16,13 +16,6 @@ func (c *Conn) StartSQLThread(ctx context.Context) error {
 	return c.control(ctx, "start the SQL thread of", "START ", " SQL_THREAD")
 }
 
-// FlushRelayLog begins a new relay log, so that the applier sees the end of the last one: MariaDB
-// 10.11 has held back transactions that it had received before its receiver ended, until that
-// began a new one. Threads go on as they were.
-func (c *Conn) FlushRelayLog(ctx context.Context) error {
-	return c.exec(ctx, "begin a new relay log on", "FLUSH NO_WRITE_TO_BINLOG RELAY LOGS")
-}
-
 // StartIOThread starts the receiver; already running is no error. The warning
 // of StartSQLThread holds here too.
 func (c *Conn) StartIOThread(ctx context.Context) error {

@@ -44,7 +44,6 @@ func TestDrainAppliesWhatWasReceived(t *testing.T) {
 		for range 2 {
 			must(t, c.StopIOThread(t.Context()))
 		}
-		must(t, c.FlushRelayLog(t.Context()))
 		ch, err := c.Channel(t.Context())
 		must(t, err)
 		if ch.IO != cluster.ThreadNo || ch.Received != received {

@@ -30,6 +30,19 @@ func Contains(f cluster.Flavor, have, want string) (bool, error) {
 	return h.Contains(w), nil
 }
 
+// Lacks returns what the position have lacks of want, all in gtid text; empty when it lacks nothing.
+func Lacks(f cluster.Flavor, have, want string) (string, error) {
+	h, err := gtid.Parse(f, have)
+	if err != nil {
+		return "", err
+	}
+	w, err := gtid.Parse(f, want)
+	if err != nil {
+		return "", err
+	}
+	return w.Minus(h).String(), nil
+}
+
 func join(f cluster.Flavor, a, b string) (string, error) {
 	s, err := gtid.Parse(f, a)
 	if err != nil {

@@ -345,9 +345,6 @@ func (c *Conn) threads(ctx context.Context, op string, run control, io, sql bool
 	return tell(ctx, c, op, func(now time.Duration, x *Session, done func(error)) { run(x, now, io, sql, done) })
 }
 
-// FlushRelayLog begins a new relay log, which the model does not know from the last one.
-func (c *Conn) FlushRelayLog(ctx context.Context) error { return c.Ping(ctx) }
-
 // StartSQLThread starts the applier.
 func (c *Conn) StartSQLThread(ctx context.Context) error {
 	return c.threads(ctx, "start the SQL thread of", (*Session).StartThreads, false, true)
