@@ -88,8 +88,13 @@ func parse(args []string) (arguments, error) {
 			return a, err
 		}
 	}
-	if a.bin, err = filepath.Abs(a.bin); err != nil {
-		return a, err
+	for _, path := range []*string{&a.bin, &a.previous, &a.keep, &a.record} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return a, err
+		}
 	}
 	if a.keep == "" {
 		a.keep = filepath.Join("/tmp", "lab-findings")

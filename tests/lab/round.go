@@ -52,7 +52,7 @@ func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Ran
 		return nil, err
 	}
 	cast.Previous = harness.Programs{Dir: r.previous}
-	keep := rng.IntN(keptCopies) == 0
+	keep := rng.IntN(keptCopies) == 0 || !cast.Store.HasCopy()
 	if r.script != nil {
 		keep = !plan.Has("redis old") // which is then as old as a script can say
 	}
