@@ -69,18 +69,21 @@ for db in "${databases[@]}"; do shares+=("$db agent ." "$db sim/mysql ." "$db ha
 printf '%s\0' "${shares[@]}" | xargs -0 -P "${MMM_LABS:-$(($(nproc) + 1))}" -n 1 bash -c 'share $0' ||
   { echo "some tests failed, see above" >&2 && exit 1; }
 
-# The laboratory of hosts, a few rounds on each database side by side: monitors alone are cut off.
+# The laboratory of hosts, a few rounds on each database side by side: monitors alone are cut off, then everything happens.
 if [[ $(id -u) == 0 ]]; then
   go build -o "$work/lab" ./tests/lab
   # rounds DATABASE: its rounds. The seed is always the same, so that a failure comes again.
   rounds() {
-    local out began=$SECONDS
-    if out=$(MMM_DB=$1 "$work/lab" -bin "$work/bin" -plan monitors -seeds "${MMM_LAB_SEEDS:-1}" -rounds 4 2>&1); then
-      printf 'ok    %-7s tests/lab in %d s: %s\n' "$1" "$((SECONDS - began))" "$(grep -m 1 ' faults in ' <<<"$out")"
-    else
-      printf 'FAIL  %-7s tests/lab\n%s\n' "$1" "$out"
-      return 1
-    fi
+    local plan out began
+    for plan in "monitors -rounds 3" "storm -rounds 10 -minutes 2"; do
+      began=$SECONDS
+      # shellcheck disable=SC2086
+      if ! out=$(MMM_DB=$1 "$work/lab" -bin "$work/bin" -seeds "${MMM_LAB_SEEDS:-1}" -plan $plan 2>&1); then
+        printf 'FAIL  %-7s tests/lab -plan %s\n%s\n' "$1" "$plan" "$out"
+        return 1
+      fi
+      printf 'ok    %-7s tests/lab -plan %s in %d s: %s\n' "$1" "${plan%% *}" "$((SECONDS - began))" "$(grep -m 1 ' faults in ' <<<"$out")"
+    done
   }
   export -f rounds
   # shellcheck disable=SC2016
