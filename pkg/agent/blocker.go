@@ -98,7 +98,7 @@ func (w *worker) endBlockers(ctx context.Context, order *sched.Result[struct{}],
 			return err
 		}
 		told = told || w.now()-began > closeLockWait/2 // an order that waits no longer keeps nobody from writing
-		if !told && slices.ContainsFunc(all, releasable) {
+		if (!told || safeguard.Off(safeguard.ReleasedLast)) && slices.ContainsFunc(all, releasable) {
 			if err := conn.ReleaseCommits(ctx); err != nil {
 				return fmt.Errorf("%w: %w", errRelease, err)
 			}

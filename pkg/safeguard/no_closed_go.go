@@ -1,0 +1,5 @@
+//go:build mutant && no_closed_go
+
+package safeguard
+
+const off = ClosedGo

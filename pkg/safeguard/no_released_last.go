@@ -1,0 +1,5 @@
+//go:build mutant && no_released_last
+
+package safeguard
+
+const off = ReleasedLast
