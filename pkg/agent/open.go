@@ -165,7 +165,7 @@ func (w *worker) prepareToOpen(ctx context.Context, in *reconcile.Input, conn Co
 		}
 	}
 	failpoint.Hit("open.unsealed")
-	if srv.Acks.Source == cluster.Yes && !safeguard.Off(safeguard.ClosedGo) {
+	if srv.Acks.Source == cluster.Yes {
 		// What we write first would wait for a passive that follows nobody yet.
 		if err := w.letClosedGo(ctx, in, conn); err != nil {
 			return nil, err

@@ -98,8 +98,6 @@ const (
 	ApplierReleased Safeguard = "no_applier_released"
 	// ReleasedLast: a closing ends waits for an acknowledgement when nobody is left who could be told of a success.
 	ReleasedLast Safeguard = "no_released_last"
-	// ClosedGo: what an opening writes waits for no acknowledgement.
-	ClosedGo Safeguard = "no_closed_go"
 	// ReadBack: a closing is acknowledged with what the closed server then says of itself.
 	ReadBack Safeguard = "no_read_back"
 	// Drain: a server counts as drained when it has applied what it received.

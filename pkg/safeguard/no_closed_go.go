@@ -1,5 +1,0 @@
-//go:build mutant && no_closed_go
-
-package safeguard
-
-const off = ClosedGo
