@@ -127,7 +127,7 @@ func ruleAwait(s *situation) (Decision, bool) {
 	if !s.rec.Durability.Acknowledged() || s.rec.Waits || !s.able(active, passive) {
 		return Decision{}, false
 	}
-	if left := s.st.awaitAt - s.now; left > 0 || s.st.awaitAt != 0 && safeguard.Off(safeguard.AwaitAgain) {
+	if left := s.st.awaitAt - s.now; left > 0 && !s.heardMore(passive) || s.st.awaitAt != 0 && safeguard.Off(safeguard.AwaitAgain) {
 		s.again(left)
 		return Decision{}, false
 	}
@@ -262,57 +262,80 @@ func ruleRelax(s *situation) (Decision, bool) {
 		s.st.mute = 0
 		return Decision{}, false
 	}
-	because, after, mute := s.silence(active, passive)
-	if !mute {
+	was := s.silence(active, passive)
+	if was.because == "" {
 		s.st.mute = 0
 		return Decision{}, false
 	}
 	if s.st.mute == 0 {
 		s.st.mute = s.now
 	}
-	if left := after - (s.now - s.st.mute); left > 0 {
+	if left := was.after - (s.now - s.st.mute); left > 0 {
 		s.again(left)
 		return Decision{}, false
 	}
 	next := s.barring(passive)
 	next.Waits = strict && !safeguard.Off(safeguard.StrictKept)
-	if after == AwaitPatience {
-		s.st.awaitAt = s.now + AwaitAgain
+	if was.again > 0 {
+		s.st.awaitAt = s.now + was.again
+	}
+	if !was.deaf {
+		s.st.heardOf = gtid.Set{}
 	}
 	s.st.mute = 0
-	kind, text := "relaxed", fmt.Sprintf("commits on %s wait for %s no longer, which may not take over: %s", active.node, passive.node, because)
+	kind, text := "relaxed", fmt.Sprintf("commits on %s wait for %s no longer, which may not take over: %s", active.node, passive.node, was.because)
 	if strict {
-		kind, text = "ineligible", fmt.Sprintf("%s may not take over, and commits on %s wait for it: %s", passive.node, active.node, because)
+		kind, text = "ineligible", fmt.Sprintf("%s may not take over, and commits on %s wait for it: %s", passive.node, active.node, was.because)
 	}
 	return s.quietly(kind, next, why(NotEligible, "%s", text)), true
 }
 
-// silence tells why nothing is acknowledged, and for how long that must have been so.
-func (s *situation) silence(active, passive *member) (because string, after time.Duration, is bool) {
+// silence is why nothing is acknowledged; the zero value when something is.
+type silence struct {
+	because string
+	after   time.Duration // it must have been so for that long
+	again   time.Duration // until commits wait again, when that would be at once
+	deaf    bool          // until the passive has received something more, too
+}
+
+func (s *situation) silence(active, passive *member) silence {
 	ch, acks := passive.server.Channel, passive.server.Acks
 	eligible := s.rec.IsEligible(passive.node)
+	is := func(after time.Duration, format string, args ...any) silence {
+		return silence{because: fmt.Sprintf(format, args...), after: after}
+	}
 	switch {
 	case passive.life == dead:
-		return orUnseen(passive), 0, true
+		return is(0, "%s", orUnseen(passive))
 	case eligible && s.restarted(passive):
-		return fmt.Sprintf("%s was restarted, and may have lost what it had received", passive.node), 0, true
+		return is(0, "%s was restarted, and may have lost what it had received", passive.node)
 	case eligible && s.restarted(active):
-		return fmt.Sprintf("%s was restarted, and may have acknowledged commits without waiting", active.node), 0, true
+		return is(0, "%s was restarted, and may have acknowledged commits without waiting", active.node)
 	case eligible && active.server.Acks.Clients > 1:
-		return fmt.Sprintf("%d replicas acknowledge what %s commits, and %s may not be the one that does", active.server.Acks.Clients, active.node, passive.node), RelaxAfter, true
+		return is(RelaxAfter, "%d replicas acknowledge what %s commits, and %s may not be the one that does", active.server.Acks.Clients, active.node, passive.node)
 	case eligible && passive.life == alive && (ch.Source != active.node || ch.IO != cluster.ThreadYes):
-		return fmt.Sprintf("%s receives nothing: its IO thread says %s %s", passive.node, ch.IO, short(ch.IOError)), RelaxAfter, true
+		return is(RelaxAfter, "%s receives nothing: its IO thread says %s %s", passive.node, ch.IO, short(ch.IOError))
 	case eligible && passive.life == alive && acks.Replica != cluster.Yes:
-		return fmt.Sprintf("%s receives and does not acknowledge", passive.node), RelaxAfter, true
+		return is(RelaxAfter, "%s receives and does not acknowledge", passive.node)
 	case eligible && active.server.Acks.Source == cluster.No:
-		return fmt.Sprintf("%s does not wait for acknowledgements any more: somebody has turned that off", active.node), 0, true
+		return is(0, "%s does not wait for acknowledgements any more: somebody has turned that off", active.node)
 	case active.server.Acks.Waiting > 0 && !s.advances(passive):
-		return fmt.Sprintf("commits wait on %s, and %s acknowledges nothing", active.node, passive.node), RelaxAfter + 2*s.p.Interval, true
+		// Its receiver may look well and wait for room on a full disk.
+		deaf := is(RelaxAfter+2*s.p.Interval, "commits wait on %s, and %s acknowledges nothing", active.node, passive.node)
+		deaf.again, deaf.deaf = AwaitAgain, true
+		return deaf
 	}
 	if _, ok := s.awaited(active); !ok && !eligible {
-		return fmt.Sprintf("no agent could have commits on %s wait", active.node), AwaitPatience, true
+		nobody := is(AwaitPatience, "no agent could have commits on %s wait", active.node)
+		nobody.again = AwaitAgain
+		return nobody
 	}
-	return "", 0, false
+	return silence{}
+}
+
+// heardMore reports whether m has received more than when it was given up for acknowledging nothing.
+func (s *situation) heardMore(m *member) bool {
+	return !s.st.heardOf.IsEmpty() && !s.st.heardOf.Contains(m.received)
 }
 
 // advances reports whether m has received something since commits were first seen to wait.

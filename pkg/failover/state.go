@@ -75,7 +75,8 @@ type State struct {
 	starts              [2]start // of each member
 	watched             bool     // there was a look at a record before this one
 	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
-	// heardOf what the passive had received then; awaitAt when commits may be made to wait again.
+	// heardOf what the passive had received then; awaitAt when commits may be made to wait again,
+	// though they do when it has received more.
 	mute    time.Duration
 	heardOf gtid.Set
 	awaitAt time.Duration
