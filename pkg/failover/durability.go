@@ -262,6 +262,9 @@ func ruleRelax(s *situation) (Decision, bool) {
 		s.st.mute = 0
 		return Decision{}, false
 	}
+	if s.st.muteIn != s.rec.Epoch {
+		s.st.mute, s.st.muteIn = 0, s.rec.Epoch
+	}
 	was := s.silence(active, passive)
 	if was.because == "" {
 		s.st.mute = 0

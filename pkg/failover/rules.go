@@ -166,6 +166,7 @@ func ruleNotLeading(s *situation) (Decision, bool) {
 	if s.v.Leading {
 		return Decision{}, false
 	}
+	s.st.mute = 0
 	if l := s.v.Snapshot.Leader.ID; l != "" && l != s.v.ID {
 		return hold(plainly(NotLeading, "identify "+l+" leads"))
 	}

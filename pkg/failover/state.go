@@ -74,10 +74,11 @@ type State struct {
 	vouchedAt, vouching time.Duration
 	starts              [2]start // of each member
 	watched             bool     // there was a look at a record before this one
-	// mute is since when nothing has been acknowledged of what waits, 0 when it is not so, and
-	// heardOf what the passive had received then; awaitAt when commits may be made to wait again,
+	// mute is since when nothing has been acknowledged of what waits in epoch muteIn, 0 when it is not
+	// so or another leads, and heardOf what the passive had received then; awaitAt when commits may be made to wait again,
 	// though they do when it has received more.
 	mute    time.Duration
+	muteIn  cluster.Epoch
 	heardOf gtid.Set
 	awaitAt time.Duration
 	// awaitedAt is when an agent was first heard to have commits wait under awaited.
