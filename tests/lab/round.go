@@ -309,7 +309,9 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	if counted.LostUnpromised > s.Reported {
 		findings = append(findings, check.Finding{Checker: "loss", Text: fmt.Sprintf("%d acknowledged rows are lost, and %d transactions were reported as left behind", counted.LostUnpromised, s.Reported)})
 	}
-	if plan.SparesActive() && s.Switches > 0 {
+	if still := r.stoodStill(events, round.Ops); plan.SparesActive() && s.Switches > 0 && still > standsStill {
+		r.note("the active had acknowledged nothing for %s when it was given up: its replica received nothing either", still.Round(time.Millisecond))
+	} else if plan.SparesActive() && s.Switches > 0 {
 		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while a majority of the monitors reached the active, or its replica received from it", s.Switches)})
 	}
 	return append(append(findings, trail...), found...), s, nil
@@ -421,6 +423,27 @@ func (r *seedRun) changes(since int) (switches, reported int) {
 		}
 	}
 	return switches, reported
+}
+
+// standsStill is how long an active under load that takes writes never acknowledges nothing.
+const standsStill = time.Second
+
+// stoodStill is for how long the active had acknowledged nothing when an event from since on took its role away.
+func (r *seedRun) stoodStill(since int, ops []history.Op) time.Duration {
+	for _, e := range r.trail.Events()[since:] {
+		if e.Assignment.Phase != cluster.PhaseRevoked {
+			continue
+		}
+		revoked := time.UnixMilli(e.Assignment.SinceMS)
+		var last time.Time
+		for _, o := range ops {
+			if o.Wrote() && o.Server == e.Assignment.From && o.Return.Before(revoked) && o.Return.After(last) {
+				last = o.Return
+			}
+		}
+		return revoked.Sub(last)
+	}
+	return 0
 }
 
 func countIn(words string) int {
