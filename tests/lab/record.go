@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mmm-manager/mmm-manager/tests/lab/check"
 )
 
@@ -108,8 +110,17 @@ const (
 	endMark    = "<!-- end of the record -->"
 )
 
-// addRecord adds sums to the record in the folder of tests, and writes its table anew.
-func addRecord(dir string, k key, s sums) error {
+// addRecord adds sums to the record in the folder of tests, and writes its table anew; one at a time, since two
+// laboratories may end at once.
+func addRecord(dir string, k key, s sums) (err error) {
+	locked, err := os.Open(filepath.Join(dir, readme))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, locked.Close()) }()
+	if err := unix.Flock(int(locked.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock the record: %w", err)
+	}
 	path := filepath.Join(dir, recordFile)
 	var all []entry
 	data, err := os.ReadFile(path)
@@ -156,8 +167,8 @@ func writeTable(path string, all []entry) error {
 // table is the record for people. That nothing happened in n rounds bounds its rate by 3/n with 95 % confidence.
 func table(all []entry) string {
 	var b strings.Builder
-	b.WriteString("| plan | mode | server | rounds | faults | changes of role | acknowledged | lost, promised | lost, not promised (reported) | two writers, ms: rounds, median, longest | slowest to be well, s | rate of a promised loss, 95 % |\n")
-	b.WriteString("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	b.WriteString("| plan | mode | server | rounds | faults | changes of role | acknowledged | lost, promised | lost, not promised (reported) | two writers, ms: rounds, median, longest | slowest to be well, s | rate of a promised loss, 95 % | findings |\n")
+	b.WriteString("|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, e := range all {
 		bound := "-"
 		if e.LostPromised == 0 && e.Rounds > 0 {
@@ -168,8 +179,8 @@ func table(all []entry) string {
 		if n := len(duals); n > 0 {
 			dual = fmt.Sprintf("%d, %d, %d", n, duals[n/2].Milliseconds(), duals[n-1].Milliseconds())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %d | %d | %d | %d | %d (%d) | %s | %.1f | %s |\n", e.Key.Plan, e.Key.Mode, e.Key.DB,
-			e.Rounds, e.faults(), e.Switches, e.Acknowledged, e.LostPromised, e.LostUnpromised, e.Reported, dual, e.Slowest.Seconds(), bound)
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %d | %d | %d | %d | %d (%d) | %s | %.1f | %s | %d |\n", e.Key.Plan, e.Key.Mode, e.Key.DB,
+			e.Rounds, e.faults(), e.Switches, e.Acknowledged, e.LostPromised, e.LostUnpromised, e.Reported, dual, e.Slowest.Seconds(), bound, e.Findings)
 	}
 	kinds := map[string]int{}
 	for _, e := range all {
