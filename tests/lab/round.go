@@ -36,7 +36,7 @@ const (
 
 // run lets one plan happen to a pair that is well, and judges it.
 func (r *seedRun) run(ctx context.Context, n int, plan fault.Plan, rng *rand.Rand) ([]check.Finding, error) {
-	ctx, cancel := context.WithTimeout(ctx, roundWithin)
+	ctx, cancel := context.WithTimeout(ctx, roundWithin+plan.Lasts())
 	defer cancel()
 	r.notes = nil
 	began := time.Now()

@@ -47,6 +47,14 @@ func (p Plan) String() string {
 	return strings.Join(all, separator)
 }
 
+// Lasts is when the last fault of the plan is over.
+func (p Plan) Lasts() (end time.Duration) {
+	for _, f := range p {
+		end = max(end, f.After+f.Lasts)
+	}
+	return end
+}
+
 // Has reports whether a fault of that kind is in the plan.
 func (p Plan) Has(kind string) bool {
 	return slices.ContainsFunc(p, func(f Fault) bool { return f.Kind == kind })
