@@ -56,23 +56,21 @@ func TestCommitsWaitAndAreLetGoAsTheRecordSays(t *testing.T) {
 // An active that is given the role back had its commits wait for a passive that does not follow it yet: what is
 // written before it is opened waits for nobody.
 func TestAnActiveThatIsGivenBackTheRoleIsOpened(t *testing.T) {
-	for _, waits := range []bool{false, true} {
-		play(t, func(s *stage) {
-			s.settled()
-			s.put(promised(steady(5, 4, hostA, hostB), true))
-			s.pass(5 * time.Second)
-			s.wantWaiting(s.w.a(), cluster.Yes)
-			s.put(promised(revoked(6, hostA, hostB), true))
-			s.pass(3 * time.Second)
-			s.wantOpen(false, false)
-			back := promised(opening(7, 1, hostA, hostB, ""), waits)
-			back.EpochTable = "mmm_meta.epoch"
-			s.put(back)
-			s.pass(3 * time.Second)
-			s.wantOpen(true, false)
-			s.wantWaiting(s.w.a(), cluster.TriOf(waits))
-		})
-	}
+	play(t, func(s *stage) {
+		s.settled()
+		s.put(promised(steady(5, 4, hostA, hostB), true))
+		s.pass(5 * time.Second)
+		s.wantWaiting(s.w.a(), cluster.Yes)
+		s.put(promised(revoked(6, hostA, hostB), true))
+		s.pass(3 * time.Second)
+		s.wantOpen(false, false)
+		back := promised(opening(7, 1, hostA, hostB, ""), false)
+		back.EpochTable = "mmm_meta.epoch"
+		s.put(back)
+		s.pass(3 * time.Second)
+		s.wantOpen(true, false)
+		s.wantWaiting(s.w.a(), cluster.No)
+	})
 }
 
 // A Redis that most others may have left says neither that commits are let go nor that a server is opened.

@@ -165,8 +165,9 @@ func (w *worker) prepareToOpen(ctx context.Context, in *reconcile.Input, conn Co
 		}
 	}
 	failpoint.Hit("open.unsealed")
-	if srv.Acks.Source == cluster.Yes {
-		// What we write first would wait for a passive that follows nobody yet.
+	if srv.Acks.Source == cluster.Yes && !in.Record.Waits {
+		// What we write first would wait for a passive that follows nobody yet. Where commits are to wait
+		// another agent may just have opened the server.
 		if err := w.letClosedGo(ctx, in, conn); err != nil {
 			return nil, err
 		}
