@@ -56,21 +56,34 @@ func TestCommitsWaitAndAreLetGoAsTheRecordSays(t *testing.T) {
 // An active that is given the role back had its commits wait for a passive that does not follow it yet: what is
 // written before it is opened waits for nobody.
 func TestAnActiveThatIsGivenBackTheRoleIsOpened(t *testing.T) {
-	play(t, func(s *stage) {
-		s.settled()
-		s.put(promised(steady(5, 4, hostA, hostB), true))
-		s.pass(5 * time.Second)
-		s.wantWaiting(s.w.a(), cluster.Yes)
-		s.put(promised(revoked(6, hostA, hostB), true))
-		s.pass(3 * time.Second)
-		s.wantOpen(false, false)
-		back := promised(opening(7, 1, hostA, hostB, ""), false)
-		back.EpochTable = "mmm_meta.epoch"
-		s.put(back)
-		s.pass(3 * time.Second)
-		s.wantOpen(true, false)
-		s.wantWaiting(s.w.a(), cluster.No)
-	})
+	for _, tc := range []struct {
+		durability cluster.Durability
+		waits      bool
+		want       cluster.Tri
+	}{{cluster.SemiSync, false, cluster.No}, {cluster.SemiSyncStrict, true, cluster.Yes}} {
+		t.Run(string(tc.durability), func(t *testing.T) {
+			play(t, func(s *stage) {
+				put := func(rec cluster.Assignment, waits bool) {
+					rec = promised(rec, waits)
+					rec.Durability = tc.durability
+					s.put(rec)
+				}
+				s.settled()
+				put(steady(5, 4, hostA, hostB), true)
+				s.pass(5 * time.Second)
+				s.wantWaiting(s.w.a(), cluster.Yes)
+				put(revoked(6, hostA, hostB), true)
+				s.pass(3 * time.Second)
+				s.wantOpen(false, false)
+				back := opening(7, 1, hostA, hostB, "")
+				back.EpochTable = "mmm_meta.epoch"
+				put(back, tc.waits)
+				s.pass(3 * time.Second)
+				s.wantOpen(true, false)
+				s.wantWaiting(s.w.a(), tc.want)
+			})
+		})
+	}
 }
 
 // A Redis that most others may have left says neither that commits are let go nor that a server is opened.

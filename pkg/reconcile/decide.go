@@ -161,7 +161,8 @@ func (in *Input) assigned() Plan {
 	if safeguard.Off(safeguard.PassiveClosed) {
 		p, ok = Plan{}, true
 	}
-	if !ok || rec.Phase != cluster.PhaseSteady {
+	// The epoch row of an active that is given the role back may itself wait for the passive.
+	if !ok || rec.Phase != cluster.PhaseSteady && !rec.Waits {
 		return p
 	}
 	return in.tend(in.acknowledging(in.repairPassive(p)), false)
