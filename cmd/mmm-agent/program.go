@@ -11,6 +11,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/config"
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+	"github.com/mmm-manager/mmm-manager/pkg/process"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
 	"github.com/mmm-manager/mmm-manager/pkg/statefile"
 	"github.com/mmm-manager/mmm-manager/pkg/tags"
@@ -86,7 +87,7 @@ func (p *program) begin() error {
 	bus := redisbus.New(own)
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Members: c.Members,
-		Local: local, Lease: leaseOf(c), Boot: bootTime(),
+		Local: local, Process: processes(bootTime()), Lease: leaseOf(c), Boot: bootTime(),
 		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
 		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Notes: mailNotes(c), Log: p.log.Logger,
 		Loop: func(name string) (beat, end func()) {
@@ -202,6 +203,21 @@ func leaseOf(c *config.Agent) time.Duration {
 		return 0
 	}
 	return c.Lease
+}
+
+// processes finds the processes of servers of this host; up is for how long the machine has
+// been, and nil where that is not known.
+func processes(up func() time.Duration) func(cluster.Endpoint, time.Duration) (agent.Process, error) {
+	if up == nil {
+		return nil
+	}
+	return func(e cluster.Endpoint, uptime time.Duration) (agent.Process, error) {
+		p, err := process.Find(e.Port(), uptime, up())
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
 }
 
 func nodes(c *config.Agent) func(cluster.Endpoint) (agent.Node, error) {

@@ -40,6 +40,9 @@ type Options struct {
 	// and reports of; nil is for all. Of a pair both of whose servers are of this host
 	// it acts on both, without leases.
 	Local func(cluster.Endpoint) bool
+	// Process finds the process of a server of this host that says it has been up for so
+	// long, in whole seconds; nil where none is looked for. It counts only with Local.
+	Process func(e cluster.Endpoint, uptime time.Duration) (Process, error)
 	// Lease is how long a lease of the active lasts; 0 for an active that needs none.
 	// It counts only with Local.
 	Lease time.Duration

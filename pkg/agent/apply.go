@@ -27,6 +27,10 @@ const (
 	// on without it, stopLimit how long the server may wait for it.
 	stopWait  = 100 * time.Millisecond
 	stopLimit = time.Minute
+	// lastArrivals is how long the connections of a process that has ended may stay, and lookAgain
+	// how often it is looked whether its replica has lost it.
+	lastArrivals = 200 * time.Millisecond
+	lookAgain    = 5 * time.Millisecond
 	// seeRunning is how long a started applier may take to show.
 	seeRunning = 2 * time.Second
 )
@@ -132,6 +136,9 @@ func (w *worker) stopReceiving(ctx context.Context, in *reconcile.Input, target 
 			return "", err
 		}
 	}
+	if ch, err = w.lastArrivals(ctx, in, ch); err != nil {
+		return "", err
+	}
 	if err := w.stopReceiver(ctx, ch.IO); err != nil {
 		return "", err
 	}
@@ -139,6 +146,25 @@ func (w *worker) stopReceiving(ctx context.Context, in *reconcile.Input, target 
 		return target, err
 	}
 	return w.join(target, ch.Received)
+}
+
+// lastArrivals lets the receiver take what its source had sent before its process ended:
+// the end is known some 30 ms before the connection is closed. Where commits wait for this server
+// what it has not taken was not acknowledged.
+func (w *worker) lastArrivals(ctx context.Context, in *reconcile.Input, ch cluster.Channel) (cluster.Channel, error) {
+	if in.Record.Cause != cluster.CauseFailover(cluster.CauseEnded) || in.Record.Waits {
+		return ch, nil
+	}
+	for until := w.now() + lastArrivals; ch.IO == cluster.ThreadYes && ch.Source == w.peer && w.now() < until; {
+		if err := sched.Sleep(ctx, w.rt, lookAgain); err != nil {
+			return ch, err
+		}
+		var err error
+		if ch, err = w.channel(ctx); err != nil {
+			return ch, err
+		}
+	}
+	return ch, nil
 }
 
 // stopReceiver stops the receiving thread. Where the source hangs that can take

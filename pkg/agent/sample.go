@@ -67,7 +67,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
+	w.host.ended = 0
 	if full {
+		w.watchProcess(srv, restarted)
 		s.PosBegan, s.PosEnded = s.Began, s.Ended
 		w.fullAt = w.p.a.nextRound() + fullEvery - round
 	}
@@ -267,6 +269,7 @@ func (w *worker) tell(in *reconcile.Input) {
 		r.ClosedUptimeS = w.sample.Server.UptimeS
 	}
 	r.StartsClosed = w.sample.Server.StartsClosed
+	r.EndedUptimeS = w.host.ended
 	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
@@ -289,7 +292,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed ||
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS ||
 		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)

@@ -55,6 +55,7 @@ type worker struct {
 	stopping   *outcome
 	stoppingOn uint64
 	sample     reconcile.Sample
+	unseen     string // why the server's process is not watched
 	denied     string // why the last sample was refused for want of a privilege
 	blind      bool   // the last full sample showed our own sessions only
 	grantsOn   Conn   // the working connection on which the grants were read
@@ -64,6 +65,7 @@ type worker struct {
 	refusal    string        // why the last switchover step was refused
 	closing    bool          // we have told the server to close since it was seen open last
 	cut        cluster.Order // under which our session was ended, until the server has answered
+	host       hostProcess
 
 	accounts reconcile.Accounts
 	spared   [3]string // who is never locked, as found last
@@ -119,6 +121,7 @@ func (w *worker) run(ctx context.Context) {
 	w.beat, end = w.p.a.o.Loop("serving " + string(w.self))
 	defer end()
 	defer w.links.shut()
+	defer w.host.drop()
 	pause := time.Duration(0)
 	for {
 		w.beat()
@@ -137,6 +140,7 @@ func (w *worker) run(ctx context.Context) {
 // notice takes what has become of the connections, and of what waits on them.
 func (w *worker) notice(ctx context.Context) {
 	l := w.links
+	w.noticeProcess()
 	if l.work != nil && l.work.ended() {
 		w.ended()
 	}

@@ -38,12 +38,16 @@ const (
 	// gives any more: it may be open, and tells no client of a success, unless it is one of
 	// MySQL and is stopped in order (which tells those who wait of a success, 9.7).
 	ProofAcks Proof = "acknowledgements over"
+	// ProofEnded: the agent on the old active's host has seen its process end and has had no
+	// answer of another since, and the server is known to start with read_only=1.
+	ProofEnded Proof = "process ended"
 	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
 	// ProofLegacy: the pair has the predecessor's agent, which acknowledges nothing.
 	ProofLegacy Proof = "none (predecessor's agent)"
 	// The risks: less than a proof, accepted by the policy unfenced.
 	RiskRefused     Proof = "risk: its port refused connections"
+	RiskEnded       Proof = "risk: its process ended, and nobody knows whether it starts closed"
 	RiskHung        Proof = "risk: it hung, the closing order is queued"
 	RiskHungUnasked Proof = "risk: it hung, and no closing order could be left with it"
 	RiskSilent      Proof = "risk: it was silent and its replica received nothing"
@@ -66,6 +70,8 @@ func (p Proof) Words() string {
 		return "no other server was open before"
 	case ProofLease:
 		return "the old active's leases are over, so that it has closed itself"
+	case ProofEnded:
+		return "the old active's process has ended, as the agent on its host saw, and it starts closed"
 	case ProofAcks:
 		return "commits on the old active wait for a server that receives nothing from it any more, so that it acknowledges none"
 	}
@@ -80,6 +86,13 @@ const (
 	CauseOverride = "operator's override"
 	CauseForced   = CauseOverride + ", forced"
 )
+
+// CauseDeath begins the cause of an automatic failover.
+const CauseDeath = "failover: "
+
+// CauseFailover is the cause of an assignment by which the role was taken from a server that
+// is dead by c.
+func CauseFailover(c Cause) string { return CauseDeath + string(c) }
 
 // Durability is the promise made for acknowledged writes.
 type Durability string

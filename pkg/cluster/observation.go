@@ -14,6 +14,7 @@ const (
 	CauseNone           Cause = ""
 	CauseRefused        Cause = "refused"              // the connect was refused: nobody listens on the port
 	CauseReset          Cause = "reset"                // an open connection ended: reset or end of file
+	CauseEnded          Cause = "process ended"        // as seen by the agent on its host: no thread of it runs any more
 	CauseConnectTimeout Cause = "connect timeout"      // no TCP answer: host silent, or packets dropped
 	CauseAnswerTimeout  Cause = "answer timeout"       // TCP connects, the server does not answer: hung
 	CauseUnreachable    Cause = "network unreachable"  // no route from here, or the name does not resolve: our own network's fault as likely as the host's
@@ -26,7 +27,7 @@ const (
 // MayBeDead reports whether the cause is one that a dead or hung server shows.
 func (c Cause) MayBeDead() bool {
 	switch c {
-	case CauseRefused, CauseReset, CauseConnectTimeout, CauseAnswerTimeout:
+	case CauseRefused, CauseReset, CauseEnded, CauseConnectTimeout, CauseAnswerTimeout:
 		return true
 	}
 	return false

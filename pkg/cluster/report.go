@@ -63,6 +63,9 @@ type Report struct {
 	// ClosedUptimeS is the uptime in seconds that the node had when it was seen closed
 	// last, where Closed is not zero; 0 when unknown.
 	ClosedUptimeS int64 `json:"closed_uptime_s,omitempty"`
+	// EndedUptimeS, of a node on the agent's own host, is the uptime in seconds that its
+	// process had when the agent saw it end; 0 when it did not, or has had an answer since.
+	EndedUptimeS int64 `json:"ended_uptime_s,omitempty"`
 	// Executed is the node's position, read after the deed (after closing, for a closed node).
 	Executed string `json:"executed,omitempty"`
 	// Queued reports that a closing order waits on an open connection of a hung server.

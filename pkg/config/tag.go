@@ -48,8 +48,10 @@ type Tag struct {
 	// Durability is what is promised for acknowledged writes.
 	Durability cluster.Durability
 
-	// Not in force yet.
+	// RestartGrace is how long a server whose process has ended is waited for; 0 for not at all.
 	RestartGrace time.Duration
+
+	// Not in force yet.
 	ReplUser     string
 	ReplPassword cluster.Secret
 }
@@ -102,6 +104,7 @@ func (r *reader) tag(signals Signals, host string) Tag {
 	t.TryTimes = r.count("try_times", 2, 1, 1000, "silence of try_times x connect_timeout is death, for example 2")
 	t.MonitorLog, t.IdentifyLog = r.path("monitor_logfile"), r.path("identify_logfile")
 	t.FailoverBlock = r.seconds("failover_block", time.Minute, 0, longest, "seconds that a pair must be whole before the next automatic failover, for example 60; 0 is off")
+	t.RestartGrace = r.seconds("restart_grace", 0, 0, time.Hour, "seconds, for example 5; 0 is off")
 	t.Unfenced = Unfenced(r.choice("unfenced", string(UnfencedAuto), string(UnfencedAuto), string(UnfencedWait), string(UnfencedRisk)))
 	t.MaxLoss = r.maxLoss()
 	t.Durability = cluster.Durability(r.choice("durability", string(cluster.Async),
@@ -203,9 +206,6 @@ func (t Tag) WritesChecks() bool {
 
 // laterKeys reads what is checked and kept, and has no effect in this version.
 func (r *reader) laterKeys(t *Tag) {
-	if t.RestartGrace = r.seconds("restart_grace", 0, 0, time.Hour, "seconds, for example 5; 0 is off"); t.RestartGrace > 0 {
-		r.later("restart_grace", "nobody waits for a restart")
-	}
 	if t.ReplUser, _ = r.text("repl_user", ""); t.ReplUser != "" {
 		r.later("repl_user", "the channel keeps the credentials it has")
 	}

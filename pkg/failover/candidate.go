@@ -166,6 +166,9 @@ func (s *situation) sampledSince(source, candidate *member) bool {
 	if candidate.legacy {
 		return true
 	}
+	if _, _, ok := s.ended(source); ok && candidate.life == alive {
+		return true
+	}
 	for name, o := range s.v.Snapshot.Observations[source.node] {
 		r, ok := s.v.Snapshot.Observations[candidate.node][name]
 		if ok && !o.Answered() && r.Run == o.Run && r.Answered() && r.BeganMS >= o.UnansweredMS {
@@ -186,6 +189,9 @@ func ruleFailover(s *situation) (Decision, bool) {
 		return Decision{}, false
 	}
 	no := s.blockers(active, candidate)
+	if r, waits := s.restarting(active); waits {
+		no = append(no, r)
+	}
 	if len(no) == 0 && !s.sampledSince(active, candidate) {
 		s.again(50 * time.Millisecond)
 		no = append(no, why(CandidateDown, "%s has not been sampled since %s stopped answering", candidate.node, from))
@@ -203,7 +209,7 @@ func ruleFailover(s *situation) (Decision, bool) {
 	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
-		Cause: causeDeath + string(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
+		Cause: cluster.CauseFailover(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
 	if safeguard.Off(safeguard.Target) {
 		next.Target = ""
 	}

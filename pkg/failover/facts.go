@@ -189,6 +189,7 @@ func (s *situation) look(m *member, node cluster.Endpoint) {
 	if contradiction.Code != "" && (m.life == dead || m.life == suspect) {
 		m.life, m.reason = suspect, contradiction
 	}
+	s.dieAtOnce(m)
 }
 
 // closedStill are the reports on node without the closings that a restart has

@@ -193,9 +193,6 @@ func (m *member) tellsAll(r *cluster.Report) bool {
 	return r.Executed != "" || m.known && m.server.Executed == ""
 }
 
-// causeDeath begins the cause of an automatic failover.
-const causeDeath = "failover: "
-
 // tooMuchLost refuses a candidate that lacks more than max_loss allows; what is
 // not known is not little. What no client was told of does not count.
 func (s *situation) tooMuchLost(active, candidate *member, have gtid.Set) (cluster.Reason, bool) {

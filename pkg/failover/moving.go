@@ -19,6 +19,9 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 	if is, forced := s.overridden(); is {
 		return s.operatorProof(from, forced)
 	}
+	if s.endedClosed(from) {
+		return cluster.ProofEnded, cluster.Reason{}
+	}
 	muted := s.muted(from, to)
 	if from.life == alive || from.life == limping {
 		if left := FenceGrace - (s.now - s.st.phaseIn); !muted || left > 0 {
@@ -40,6 +43,8 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 func (s *situation) risk(m, receiver *member) (cluster.Proof, cluster.Reason) {
 	risk := cluster.RiskSilent
 	switch {
+	case m.cause == cluster.CauseEnded:
+		risk = cluster.RiskEnded
 	case m.cause == cluster.CauseRefused || m.cause == cluster.CauseReset:
 		risk = cluster.RiskRefused
 	case m.cause.Hung():
@@ -64,7 +69,7 @@ func (s *situation) risk(m, receiver *member) (cluster.Proof, cluster.Reason) {
 		}
 	}
 	grace := FenceGrace
-	if risk == cluster.RiskRefused {
+	if risk == cluster.RiskRefused || risk == cluster.RiskEnded {
 		grace = RefusedGrace
 	}
 	if !ok && since < grace {
@@ -403,7 +408,7 @@ func ruleOpened(s *situation) (Decision, bool) {
 
 // Causes of an assignment that takes the role back from a server before it was open.
 const (
-	causeOpeningLost   = causeDeath + "the server to be opened died: "
+	causeOpeningLost   = cluster.CauseDeath + "the server to be opened died: "
 	causeOpeningFailed = "the server could not be opened"
 )
 

@@ -51,6 +51,7 @@ const (
 	MonitorAway       = "monitor-away"
 	StrangeMonitor    = "monitor-not-named"
 	Breaker           = "breaker"
+	RestartGrace      = "restart-grace"
 )
 
 // plural counts things: "1 second", "2 seconds".

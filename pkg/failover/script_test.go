@@ -199,6 +199,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "ended": // its process, when it had been up for so many seconds
+			r.EndedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed-uptime": // seconds
 			r.ClosedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed": // a closing is not claimed any more
@@ -421,6 +423,8 @@ func (w *world) line(words []string) error {
 				w.policy.Unfenced = Unfenced(value)
 			case "block":
 				w.policy.FailoverBlock, _ = time.ParseDuration(value)
+			case "restart":
+				w.policy.RestartGrace, _ = time.ParseDuration(value)
 			case "servicemode":
 				w.policy.Pair.ServiceMode = cluster.ActiveActive
 			case "durability":

@@ -58,6 +58,7 @@ type State struct {
 	// newer and newerReports are the views and reports behind which Redis has gone back.
 	newer, newerReports passed
 	closings            table[closing]
+	endings             table[ending]
 	checks              table[checkCount] // by nobody
 	witness             table[witness]    // by monitor and replica
 	trails              table[trail]      // of the active
@@ -140,6 +141,14 @@ type closing struct {
 	order cluster.Order
 	after time.Duration
 	views table[heard]
+}
+
+// ending is the end of a server's process that an agent reports, when that was first read,
+// and what the views were then.
+type ending struct {
+	uptime int64
+	at     time.Duration
+	views  table[heard]
 }
 
 // checkCount counts successive values of a predecessor's check with ping 0.
@@ -236,6 +245,9 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 			if c, _ := st.closings.get(k); c.order != r.Closed {
 				st.closings.put(k, closing{r.Closed, st.readAt, before})
 			}
+			if e, _ := st.endings.get(k); e.uptime != r.EndedUptimeS {
+				st.endings.put(k, ending{r.EndedUptimeS, now, before})
+			}
 		}
 	}
 	s.Reports = without(s.Reports, older)
@@ -261,6 +273,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 		there := func(k voice) bool { _, there := s.Reports[k.node][k.name]; return there }
 		st.reports.keep(there)
 		st.closings.keep(there)
+		st.endings.keep(there)
 	}
 	st.takeTrails(s, p)
 	st.takeWitness(s, p.Pair.Primary, p.Pair.Secondary, now)

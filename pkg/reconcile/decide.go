@@ -328,7 +328,7 @@ func (in *Input) waiting() (Plan, bool) {
 func (in *Input) unreachable() Plan {
 	p := Plan{}.because(reasonUnreachable(in.Mine.Cause))
 	p.Deed = cluster.DeedWorking
-	if in.Mine.Cause == cluster.CauseRefused || in.Memory.Queued || in.Mine.Failures >= in.Tries {
+	if in.Mine.Cause == cluster.CauseRefused || in.Mine.Cause == cluster.CauseEnded || in.Memory.Queued || in.Mine.Failures >= in.Tries {
 		p.Deed = cluster.DeedUnreachable
 	}
 	return p

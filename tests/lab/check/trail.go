@@ -216,8 +216,8 @@ const kindRebuilt = "rebuilt"
 // isNamed reports whether p is one of the proofs or risks that there are.
 func isNamed(p cluster.Proof) bool {
 	switch p {
-	case cluster.ProofFenced, cluster.ProofGone, cluster.ProofLease, cluster.ProofAcks, cluster.ProofOperator, cluster.ProofLegacy,
-		cluster.RiskRefused, cluster.RiskHung, cluster.RiskHungUnasked, cluster.RiskSilent, cluster.RiskUnseen, cluster.RiskBothOpen, cluster.RiskWaited:
+	case cluster.ProofFenced, cluster.ProofGone, cluster.ProofLease, cluster.ProofAcks, cluster.ProofEnded, cluster.ProofOperator, cluster.ProofLegacy,
+		cluster.RiskRefused, cluster.RiskEnded, cluster.RiskHung, cluster.RiskHungUnasked, cluster.RiskSilent, cluster.RiskUnseen, cluster.RiskBothOpen, cluster.RiskWaited:
 		return true
 	}
 	return false

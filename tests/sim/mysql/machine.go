@@ -20,6 +20,7 @@ type Machine struct {
 	armed time.Duration // when the server is next advanced; 0 for no time
 	sends []*sender     // to replicas that are connected
 	link  *link         // from its source; nil when it has none
+	ears  []*Ear        // that wait for the end of the run
 }
 
 // NewMachine puts a server on a host; it does not run yet.
@@ -42,7 +43,46 @@ func (m *Machine) run() {
 	m.p = m.host.Process("mysqld "+string(m.Addr()), m.clock)
 	m.port = engine.Listen(m.p, m.accept)
 	m.dumps = engine.Listen(m.p, m.dumpTo)
-	m.armed, m.sends = 0, nil
+	m.armed, m.sends, m.ears = 0, nil, nil
+}
+
+// Ear waits for the end of one run of a server, as an agent of its host does.
+type Ear struct {
+	m *Machine
+	p *engine.Process // whose code f is
+	f func()
+}
+
+// Ear makes one for code of p; nil of a server that does not run or is on another host.
+func (m *Machine) Ear(p *engine.Process) *Ear {
+	if !m.p.Alive() || m.host != p.Host() {
+		return nil
+	}
+	return &Ear{m: m, p: p}
+}
+
+// OnEnd has f called at the end.
+func (e *Ear) OnEnd(f func()) {
+	e.f = f
+	e.m.ears = append(e.m.ears, e)
+}
+
+// Close has it called no more.
+func (e *Ear) Close() error {
+	e.f = nil
+	return nil
+}
+
+// ended tells who waits for it.
+func (m *Machine) ended() {
+	for _, e := range m.ears {
+		e.p.Post(func() {
+			if e.f != nil {
+				e.f()
+			}
+		})
+	}
+	m.ears = nil
 }
 
 // Process is the present run of the server, or the last one: who pauses it
@@ -70,6 +110,7 @@ func (m *Machine) Start() {
 // Kill ends the server's process; its host closes its connections and refuses
 // new ones.
 func (m *Machine) Kill() {
+	m.ended()
 	m.p.Kill()
 	m.Server.Kill(m.p.Now())
 }

@@ -15,6 +15,8 @@ const (
 	SawFailoverFenced Counter = iota
 	SawLeaseOver
 	SawAcksOver
+	SawProcessEnded
+	SawFailoverEnded
 	SawRelaxed
 	SawAwaited
 	SawDurabilityAsked
@@ -110,6 +112,8 @@ type Counters [countersEnd]uint32
 var counterNames = [countersEnd]string{
 	SawFailoverFenced:          "a failover had the proof that the old active was closed",
 	SawAcksOver:                "a failover had the proof that the old active can acknowledge nothing",
+	SawProcessEnded:            "a failover had the proof that the old active's process had ended and starts closed",
+	SawFailoverEnded:           "a failover took the risk of an old active whose process had ended and may start open",
 	SawRelaxed:                 "commits were let go since the passive acknowledged nothing",
 	SawAwaited:                 "a passive became eligible for which commits wait",
 	SawDurabilityAsked:         "an operator had another durability promised",

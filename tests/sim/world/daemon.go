@@ -17,6 +17,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/identify"
 	"github.com/mmm-manager/mmm-manager/pkg/monitor"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+	"github.com/mmm-manager/mmm-manager/pkg/process"
 	"github.com/mmm-manager/mmm-manager/pkg/reconcile"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
 	"github.com/mmm-manager/mmm-manager/tests/sim/engine"
@@ -240,6 +241,12 @@ func agentOf(d *daemon, ctx context.Context) {
 	}
 	if lease := d.w.spec.Lease; lease > 0 {
 		o.Lease, o.Local = lease, func(e cluster.Endpoint) bool { return d.w.server(e).host == d.host }
+		o.Process = func(e cluster.Endpoint, _ time.Duration) (agent.Process, error) {
+			if ear := d.w.server(e).Ear(d.p); ear != nil {
+				return ear, nil
+			}
+			return nil, process.ErrNone
+		}
 	}
 	if d.w.spec.Blocks {
 		o.BlockUser, o.BlockHost = application, anywhere

@@ -291,6 +291,9 @@ func (w *world) Known(e, lacks cluster.Endpoint) (int, bool) {
 	return n, true
 }
 
+// Up reports whether e runs.
+func (w *world) Up(e cluster.Endpoint) bool { return w.server(e).Server.Up() }
+
 // Waits reports whether commits on e wait for an acknowledgement.
 func (w *world) Waits(e cluster.Endpoint) bool { return w.server(e).AwaitsForEver() }
 

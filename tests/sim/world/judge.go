@@ -53,6 +53,8 @@ type God interface {
 	// Untold counts the transactions of e that of has not committed and that a set of
 	// them does not list.
 	Untold(e, of cluster.Endpoint, set string) int
+	// Up reports whether e runs.
+	Up(e cluster.Endpoint) bool
 	// Waits reports whether commits on e wait for an acknowledgement.
 	Waits(e cluster.Endpoint) bool
 }

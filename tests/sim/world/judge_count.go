@@ -71,6 +71,10 @@ func (j *Judge) countPromotion(after cluster.Assignment) {
 		saw(SawLeaseOver)
 	case cluster.ProofAcks:
 		saw(SawAcksOver)
+	case cluster.ProofEnded:
+		saw(SawProcessEnded)
+	case cluster.RiskEnded:
+		saw(SawFailoverEnded)
 	case cluster.RiskRefused:
 		saw(SawFailoverRefused)
 	case cluster.RiskHung:

@@ -39,6 +39,7 @@ type gods struct {
 	shown     bool
 	untold    int
 	waits     bool
+	down      bool
 }
 
 func (g *gods) Has(e cluster.Endpoint, row uint64) bool    { return g.has[e][row] }
@@ -48,6 +49,7 @@ func (g *gods) Extra(e, _ cluster.Endpoint) (int, int)     { return g.extra[e][0
 func (g *gods) Lacks(e cluster.Endpoint, set string) bool  { return g.lacks[e] == set }
 func (g *gods) Untold(_, _ cluster.Endpoint, _ string) int { return g.untold }
 func (g *gods) Waits(cluster.Endpoint) bool                { return g.waits }
+func (g *gods) Up(cluster.Endpoint) bool                   { return !g.down }
 func (g *gods) Shown(cluster.Endpoint) bool                { return g.shown }
 func (g *gods) Known(_, _ cluster.Endpoint) (int, bool)    { return g.known, g.known >= 0 }
 

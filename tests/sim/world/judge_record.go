@@ -13,7 +13,8 @@ const (
 	causeOverride = string(cluster.ProofOperator)
 	causeForced   = causeOverride + ", forced"
 	causeRebuilt  = "Redis lost the assignment"
-	causeDeath    = "failover: "
+	causeDeath    = cluster.CauseDeath
+	causeEnded    = causeDeath + string(cluster.CauseEnded)
 )
 
 // The kinds of events that the judge tells apart.
@@ -191,7 +192,7 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 		}
 		j.fail(now, invariant, "%s takes the role from %s (%s), and nothing has happened to a server", after.Order(), after.From, after.Cause)
 	}
-	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost {
+	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost && !j.fell(now, after) {
 		j.fail(now, "I6", "%s takes the role from %s (%s), and %d of %d monitors have its answers", after.Order(), after.From, after.Cause, n, j.p.Monitors)
 	}
 	if after.Target == "" && !j.lost && j.god.Shown(after.To) {
@@ -200,6 +201,11 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 	if !before.IsEligible(after.To) {
 		j.fail(now, "I4", "%s takes the role to %s, which was not eligible in %s", after.Order(), after.To, before.Order())
 	}
+}
+
+// fell reports whether the role is taken for the end of a process that no monitor can have seen yet.
+func (j *Judge) fell(now time.Duration, after cluster.Assignment) bool {
+	return after.Cause == causeEnded && (!j.god.Up(after.From) || now-j.at(after.From).startedAt < newAnswer)
 }
 
 // restored judges a record that was made because Redis had lost it. Of two masters each
@@ -306,7 +312,7 @@ func (j *Judge) proved(now time.Duration, after cluster.Assignment, rival cluste
 		if x.open && !since && !j.risky(after.Proof) && !j.heldOpen(after.Proof, rival) {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
-	case cluster.ProofFenced, cluster.ProofGone:
+	case cluster.ProofFenced, cluster.ProofGone, cluster.ProofEnded:
 		if x.open && !since && !j.forked {
 			j.fail(now, "I7", "%s names %s with the proof %q, and %s is open since %s", after.Order(), after.Active, after.Proof, rival, x.openedAt)
 		}
