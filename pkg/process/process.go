@@ -49,7 +49,9 @@ type Process struct {
 // Find finds the server that listens on port and has been up for uptime, in whole seconds
 // as it says itself; up is for how long this machine has been, suspensions included. Of several that were started then, which listens is told to root and the server's own user only. The error is ErrNone or
 // ErrSeveral, but for what /proc refuses. Close ends the use of a process.
-func Find(port int, uptime, up time.Duration) (*Process, error) { return find("/proc", port, uptime, up) }
+func Find(port int, uptime, up time.Duration) (*Process, error) {
+	return find("/proc", port, uptime, up)
+}
 
 func find(proc string, port int, uptime, up time.Duration) (*Process, error) {
 	dirs, err := filepath.Glob(filepath.Join(proc, "[1-9]*"))
