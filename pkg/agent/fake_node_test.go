@@ -76,6 +76,7 @@ type fakeServer struct {
 	hung         chan struct{} // not nil while hung; closed when it wakes
 	readOnly     bool
 	executed     string
+	identity     string // not told where it is empty
 	ch           cluster.Channel
 	acks         cluster.Acks
 	applierWaits bool // for an acknowledgement, until commits are let go
@@ -361,7 +362,7 @@ func (c *fakeConn) Ping(ctx context.Context) error {
 
 func (c *fakeConn) Observe(ctx context.Context, _ []string) (srv cluster.Server, err error) {
 	err = c.may(ctx, "sample", func(s *fakeServer) error {
-		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch, Acks: s.acks,
+		srv = cluster.Server{Flavor: s.flavor, ReadOnly: cluster.TriOf(s.readOnly), SuperReadOnly: s.superReadOnly(), GTIDMode: true, Executed: s.executed, Channel: s.ch, Acks: s.acks, Identity: s.identity,
 			UptimeS: int64(time.Since(s.started).Seconds())}
 		if s.applierWaits {
 			srv.Acks.Waiting = 1

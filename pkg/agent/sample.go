@@ -68,6 +68,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
 	w.host.ended = 0
+	if full && (restarted || before.Cause != cluster.CauseNone || before.Began == 0) {
+		w.memory.Since = began
+	}
 	if full {
 		w.watchProcess(srv, restarted)
 		s.PosBegan, s.PosEnded = s.Began, s.Ended
@@ -269,7 +272,7 @@ func (w *worker) tell(in *reconcile.Input) {
 		r.ClosedUptimeS = w.sample.Server.UptimeS
 	}
 	r.StartsClosed = w.sample.Server.StartsClosed
-	r.EndedUptimeS = w.host.ended
+	r.EndedUptimeS, r.Tail = w.host.ended, p.Tail
 	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
@@ -292,7 +295,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS ||
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Tail != r.Tail ||
 		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)

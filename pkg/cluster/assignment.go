@@ -90,6 +90,9 @@ const (
 // CauseDeath begins the cause of an automatic failover.
 const CauseDeath = "failover: "
 
+// CauseTail is the cause of a failover from an active that has lost transactions of its own in a crash.
+const CauseTail = CauseDeath + "it lost transactions that the other has"
+
 // CauseFailover is the cause of an assignment by which the role was taken from a server that
 // is dead by c.
 func CauseFailover(c Cause) string { return CauseDeath + string(c) }

@@ -66,6 +66,9 @@ type Report struct {
 	// EndedUptimeS, of a node on the agent's own host, is the uptime in seconds that its
 	// process had when the agent saw it end; 0 when it did not, or has had an answer since.
 	EndedUptimeS int64 `json:"ended_uptime_s,omitempty"`
+	// Tail, of the active, is what it wrote itself and has lost, in gtid text, and the other
+	// server has: it is closed, and must not be opened.
+	Tail string `json:"tail,omitempty"`
 	// Executed is the node's position, read after the deed (after closing, for a closed node).
 	Executed string `json:"executed,omitempty"`
 	// Queued reports that a closing order waits on an open connection of a hung server.

@@ -243,6 +243,8 @@ func (r Rejoin) judge(q *Quarantine, node, active cluster.Server, report cluster
 		q.Errant, q.keep = errant.String(), has.Common(known).String()
 	case reconcile.Lost(node, active) != "":
 		state("rebuild", "the binary logs of the active no longer hold what the server needs: "+reconcile.Lost(node, active), rebuild)
+	case reconcile.Tail(node, active) != "" && node.Flavor == cluster.MySQL:
+		state("rebuild", "it has lost "+reconcile.Tail(node, active)+", which it wrote itself, and would skip that", rebuild)
 	case ch.Replicates(q.Active):
 		state("replicates", "it replicates from the active", "")
 	case !ch.Configured:

@@ -275,6 +275,7 @@ func TestRejoinTellsWhatHoldsAServerUp(t *testing.T) {
 		{"it replicates", func(f *fakeReturning) { f.node.Channel.IO, f.node.Channel.SQL = cluster.ThreadYes, cluster.ThreadYes }, "replicates", ""},
 		{"its agent starts it", func(*fakeReturning) {}, "waiting", "nothing is to be done"},
 		{"purged", func(f *fakeReturning) { f.active.Purged = uuidA + ":1-12" }, "rebuild", "rebuild it"},
+		{"what it wrote itself is lost", func(f *fakeReturning) { f.node.Executed = uuidA + ":1-9," + uuidB + ":1-4" }, "rebuild", "rebuild it"},
 		{"another flavour", func(f *fakeReturning) { f.active.Flavor, f.active.Executed = cluster.MariaDB, "0-1-1" }, "flavor", "rebuild it"},
 		{"emptied", func(f *fakeReturning) { f.node.Executed = "" }, "empty", "rebuild it"},
 		{"no channel", func(f *fakeReturning) { f.node.Channel = cluster.Channel{} }, "no-channel", "point it to"},
@@ -289,7 +290,7 @@ func TestRejoinTellsWhatHoldsAServerUp(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bus, with := newBus(), newReturning()
 			bus.snap.Reports = map[cluster.Endpoint]map[string]cluster.Report{nodeB: {"agent": {Order: bus.snap.Assignment.Order()}}}
-			with.node.Executed = uuidA + ":1-9"
+			with.node.Executed = uuidA + ":1-9," + uuidB + ":1-5"
 			c.change(with)
 			q, err := New(Options{Bus: bus}).Rejoin(t.Context(), Rejoin{Pair: pair, Node: nodeB, With: with})
 			if err != nil || q.State != c.state || !strings.Contains(q.WayOut, c.way) || q.Reason == "" {

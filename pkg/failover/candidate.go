@@ -31,7 +31,9 @@ func (s *situation) blockers(active, candidate *member) []cluster.Reason {
 		add(plainly(CandidateDown, string(candidate.node)+" cannot take over: "+orUnseen(candidate)))
 		return no
 	}
-	if !s.rec.IsEligible(candidate.node) && !safeguard.Off(safeguard.Eligible) {
+	if _, tail := s.lostTail(active, candidate); tail {
+		// It has all that there is.
+	} else if !s.rec.IsEligible(candidate.node) && !safeguard.Off(safeguard.Eligible) {
 		add(s.notEligible(active, candidate))
 	} else if s.acknowledging(candidate.node) && s.restarted(candidate) {
 		add(why(NotEligible, "%s was restarted, and may have lost what it had received of %s: it waits for %s, or for a person (mmmctl failover)", candidate.node, active.node, active.node))
@@ -166,7 +168,9 @@ func (s *situation) sampledSince(source, candidate *member) bool {
 	if candidate.legacy {
 		return true
 	}
-	if _, _, ok := s.ended(source); ok && candidate.life == alive {
+	_, _, ended := s.ended(source)
+	_, tail := s.lostTail(source, candidate)
+	if (ended || tail) && candidate.life == alive {
 		return true
 	}
 	for name, o := range s.v.Snapshot.Observations[source.node] {
@@ -182,7 +186,10 @@ func (s *situation) sampledSince(source, candidate *member) bool {
 func ruleFailover(s *situation) (Decision, bool) {
 	from := s.rec.Active
 	active, candidate := s.member(from), s.member(s.p.Pair.Other(from))
-	if active.life != dead {
+	because := active.reason
+	if r, tail := s.lostTail(active, candidate); tail {
+		because = why(LostTail, "%s was started anew and has lost %s, which %s has", active.node, short(r.Tail), candidate.node)
+	} else if active.life != dead {
 		if s.rec.Phase == cluster.PhaseSteady && active.life == alive {
 			s.st.marks = nil
 		}
@@ -200,16 +207,20 @@ func ruleFailover(s *situation) (Decision, bool) {
 		if s.rec.Phase == cluster.PhaseSwitching {
 			return Decision{}, false
 		}
-		d, ok := hold(why(ActiveDead, "%s; held: %s", active.reason.Text, no[0].Text))
+		d, ok := hold(why(because.Code, "%s; held: %s", because.Text, no[0].Text))
 		d.Verdict.Blockers, d.Verdict.Candidate = no, candidate.node
 		return d, ok
 	}
 	s.st.marks = nil
 	s.st.mark("seen", string(active.cause), s.now-active.unanswered)
 	s.st.mark("decided", "", s.now)
+	cause := cluster.CauseFailover(active.cause)
+	if because.Code == LostTail {
+		cause = cluster.CauseTail
+	}
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
 		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
-		Cause: cluster.CauseFailover(active.cause), LeaseMS: s.leasesOf(active).Milliseconds()}
+		Cause: cause, LeaseMS: s.leasesOf(active).Milliseconds()}
 	if safeguard.Off(safeguard.Target) {
 		next.Target = ""
 	}
@@ -219,8 +230,8 @@ func ruleFailover(s *situation) (Decision, bool) {
 	if s.predecessors() {
 		return s.legacyFailover(next, active, candidate), true
 	}
-	d := s.change("revoked", next, active.reason, false)
-	s.endRequest(&d, cluster.RequestFailed, active.reason.Text)
+	d := s.change("revoked", next, because, false)
+	s.endRequest(&d, cluster.RequestFailed, because.Text)
 	return d, true
 }
 

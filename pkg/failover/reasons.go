@@ -52,6 +52,7 @@ const (
 	StrangeMonitor    = "monitor-not-named"
 	Breaker           = "breaker"
 	RestartGrace      = "restart-grace"
+	LostTail          = "lost-tail"
 )
 
 // plural counts things: "1 second", "2 seconds".

@@ -199,6 +199,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Executed = value
 		case "queued":
 			r.Queued = value == "yes"
+		case "tail":
+			r.Tail = value
 		case "ended": // its process, when it had been up for so many seconds
 			r.EndedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed-uptime": // seconds

@@ -251,6 +251,9 @@ func (in *Input) opening(target string) (p Plan, ok bool) {
 	case in.HoldsOfLost(in.Mine.Server), in.Record.Exists() && in.Memory.Behind == in.Record.Order():
 		return p.with(step(Drain, target, whyUnverified)), false
 	}
+	if why, lost := in.lostTail(p); lost {
+		return why, false
+	}
 	if r, must := in.mustWait(); must {
 		return p.because(r), false
 	}

@@ -61,6 +61,8 @@ type Memory struct {
 	// Closed, Opened, Ready and Refused are the newest orders under which this
 	// agent closed, opened, drained or caught up, and refused.
 	Closed, Opened, Ready, Refused cluster.Order
+	// Since is the tick of the first full sample of the server's present run.
+	Since uint64
 	// Behind is the order under which a drain was begun and not ended.
 	Behind cluster.Order
 	// Queued reports that a closing order waits on an open connection; Spare

@@ -112,6 +112,8 @@ type Plan struct {
 	Suspect string
 	// Errant is Suspect once it is confirmed.
 	Errant string
+	// Tail is what the active has lost of its own and the other server has, in gtid text.
+	Tail string
 	// Verified reports that the passive was found to have nothing that the active lacks.
 	Verified bool
 	// Risk says in words what is done on less than a proof; empty for nothing.

@@ -55,7 +55,19 @@ func (in *Input) repairPassive(p Plan) Plan {
 	if !in.tells(&in.Mine) && in.startable(ch) {
 		return p.with(step(Read, "", ReasonComparing))
 	}
+	if tail := Tail(in.Mine.Server, in.Theirs.Server); tail != "" && !in.takesOwnBack() {
+		if in.Mine.PosBegan < in.Theirs.PosEnded { // it may have written that since it was read
+			return p.with(step(Read, "", ReasonComparing))
+		}
+		return p.because(reasonSkips(tail))
+	}
 	return in.start(p)
+}
+
+// takesOwnBack reports whether the server may receive what it once wrote itself: one of MariaDB that
+// acknowledges, with gtid_strict_mode, does not skip it.
+func (in *Input) takesOwnBack() bool {
+	return in.Mine.Server.Flavor == cluster.MariaDB && in.Record.Durability.Acknowledged()
 }
 
 // repairActive: the active receives from the passive only while the passive is
