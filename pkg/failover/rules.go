@@ -53,7 +53,7 @@ func init() {
 
 		{cluster.PhaseSteady, "loss-known", "the old active of a failover is back and closed, or replicates from the new one, and has not been compared since", "steady, with what was left behind, once", ruleLossKnown},
 		{cluster.PhaseSteady, "switchover", "an operator asks, both servers are well", "switching", ruleSwitchover},
-		{cluster.PhaseSteady, "failover", "the active is dead, nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
+		{cluster.PhaseSteady, "failover", "the active is dead, or was started anew without transactions of its own that the other has (who then need not be eligible), nothing stands in the way; of silence, and not half of the pairs, 3 at least, are silent", "revoked, epoch+1 (predecessor's agent: steady with the other, epoch+1)", ruleUnbroken},
 		{cluster.PhaseSteady, "replaced", "another server is behind an address than the pair knew", "steady, told once, the passive not eligible until it is seen replicating", ruleReplaced},
 		{cluster.PhaseSteady, "listen", "this process has just begun to look and found this record, to which Redis may have gone back, and an agent that reports has said nothing since", "hold: no promise of the record changes until all have been heard, for StartGrace at most", ruleListenSteady},
 		{cluster.PhaseSteady, "durability", "mmm.conf, or an operator (mmmctl durability), promises otherwise for acknowledged writes", "steady, with the new one", ruleDurability},

@@ -188,19 +188,18 @@ func (t *Trail) records(s stream) {
 	}
 }
 
-// causeDeath begins the cause of a failover that nobody asked for.
-const causeDeath = "failover: "
-
 // byItself judges that a failover that nobody asked for was allowed by the record before it.
 func (t *Trail) byItself(before cluster.Assignment, e entry, generation int) {
 	a := e.Assignment
-	if a.Phase != cluster.PhaseRevoked || !strings.HasPrefix(a.Cause, causeDeath) || !before.Exists() {
+	if a.Phase != cluster.PhaseRevoked || !strings.HasPrefix(a.Cause, cluster.CauseDeath) || !before.Exists() {
 		return
 	}
 	why := ""
 	switch {
 	case before.Blocked:
 		why = "though the last failover still blocked it"
+	case before.Phase == cluster.PhaseOpening || a.Cause == cluster.CauseTail:
+		// Who was to be opened died, or who is active has lost what the other has: it has all that is left.
 	case !before.IsEligible(a.To):
 		why = "which was not eligible"
 	}

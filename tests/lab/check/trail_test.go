@@ -28,7 +28,7 @@ func TestTrail(t *testing.T) {
 		first, second := event(id, epoch-1, 2, steady, from, cluster.ProofFenced), event(id+10, epoch, 1, revoked, "", "")
 		before.Epoch, before.Version, before.Phase, before.Active, before.Proof = epoch-1, 2, steady, from, cluster.ProofFenced
 		first.Assignment = before
-		second.Assignment.From, second.Assignment.To, second.Assignment.Cause = from, to, causeDeath+"refused"
+		second.Assignment.From, second.Assignment.To, second.Assignment.Cause = from, to, cluster.CauseFailover(cluster.CauseRefused)
 		return []cluster.Event{first, second}
 	}
 	for _, c := range []struct {
@@ -57,6 +57,21 @@ func TestTrail(t *testing.T) {
 		}, "gives the role of db2:3306 to db1:3306, which was not eligible, by 4.2"},
 		{"a failover to one that was", func(t *Trail) {
 			t.Add(1, died(600, 5, b, a, cluster.Assignment{Eligible: []cluster.Endpoint{a}})...)
+		}, ""},
+		{"a failover from one that lost its own, to one that was not", func(t *Trail) {
+			events := died(600, 5, b, a, cluster.Assignment{})
+			events[1].Assignment.Cause = cluster.CauseTail
+			t.Add(1, events...)
+		}, ""},
+		{"and where the last one blocks it", func(t *Trail) {
+			events := died(600, 5, b, a, cluster.Assignment{Blocked: true})
+			events[1].Assignment.Cause = cluster.CauseTail
+			t.Add(1, events...)
+		}, "still blocked it"},
+		{"the role goes back from one that died before it was open", func(t *Trail) {
+			events := died(600, 5, b, a, cluster.Assignment{})
+			events[0].Assignment.Phase = cluster.PhaseOpening
+			t.Add(1, events...)
 		}, ""},
 		{"an operator gives the role to one that was not", func(t *Trail) {
 			events := died(600, 5, b, a, cluster.Assignment{})
