@@ -382,6 +382,9 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 				w.outcome(noteAcks, cluster.NoteAcks, "the receiver does not acknowledge", err)
 			}
 		}
+		if err := w.beatEachSecond(cctx, s.Kind); w.isLost(err) {
+			return err
+		}
 		return do(cctx)
 	})
 	if err != nil {
@@ -397,6 +400,35 @@ func (w *worker) replicate(ctx context.Context, in *reconcile.Input, s reconcile
 	w.log.Info().Str("step", string(s.Kind)).Str("reason", s.Reason.Text).Msg("replication changed")
 	w.read(ctx, true)
 	return nil
+}
+
+// seldom is how far apart heartbeats are that say too little of a silent source: the default of
+// servers is 30 or 60 s.
+const seldom = 2000 // ms
+
+// beatEachSecond sees, before the receiver is started by k, to frequent heartbeats where that costs
+// nothing that was received. A server that refuses keeps what it has: mmmctl check tells.
+func (w *worker) beatEachSecond(ctx context.Context, k reconcile.Kind) error {
+	srv := w.sample.Server
+	ch := srv.Channel
+	if ch.HeartbeatPeriodMS <= seldom || ch.IO != cluster.ThreadNo || k != reconcile.StartIO && k != reconcile.StartReplication {
+		return nil
+	}
+	switch {
+	case srv.Flavor == cluster.MariaDB && ch.SQL != cluster.ThreadNo:
+		return nil
+	case srv.Flavor == cluster.MySQL && ch.SQL == cluster.ThreadNo:
+		if all, err := reconcile.Contains(srv.Flavor, srv.Executed, ch.Received); err != nil || !all {
+			return nil
+		}
+	}
+	err := w.links.work.BeatEachSecond(ctx)
+	if err == nil {
+		w.log.Info().Int64("was_ms", ch.HeartbeatPeriodMS).Msg("heartbeats are sent each second")
+	} else if !w.isLost(err) {
+		w.log.Info().Err(err).Msg("heartbeats stay as seldom as they are")
+	}
+	return err
 }
 
 // reposition has the channel go on after all that the server has. What was received and not

@@ -624,6 +624,23 @@ func (c *fakeConn) StopIOThread(ctx context.Context) error {
 func (c *fakeConn) StartReplication(ctx context.Context) error {
 	return c.thread(ctx, "start", func(ch *cluster.Channel) { ch.IO, ch.SQL = cluster.ThreadConnecting, cluster.ThreadYes })
 }
+func (c *fakeConn) BeatEachSecond(ctx context.Context) error {
+	return c.do(ctx, func(s *fakeServer) error {
+		if s.ch.IO != cluster.ThreadNo || s.flavor == cluster.MariaDB && s.ch.SQL != cluster.ThreadNo {
+			return errors.New("replication runs")
+		}
+		if s.denied["beat"] {
+			return errDenied
+		}
+		if s.ch.SQL == cluster.ThreadNo {
+			s.ch.Received = ""
+		}
+		s.ch.HeartbeatPeriodMS = 1000
+		s.stops = append(s.stops, "beat")
+		return nil
+	})
+}
+
 func (c *fakeConn) Reposition(ctx context.Context) error {
 	return c.do(ctx, func(s *fakeServer) error {
 		if !s.ch.Stopped() {

@@ -81,6 +81,10 @@ type Replicator interface {
 	StopReplication(ctx context.Context) error
 	// Reposition has a stopped channel of MariaDB go on after all that the server has.
 	Reposition(ctx context.Context) error
+	// BeatEachSecond has the source send a heartbeat for each second in which it sends nothing else. The
+	// receiving thread must be stopped, on MariaDB the applying one too. Where
+	// both are, what was received and not applied is thrown away.
+	BeatEachSecond(ctx context.Context) error
 	// WaitApplied waits until target is applied; false when timeout came first.
 	WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error)
 }

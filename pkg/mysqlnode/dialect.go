@@ -43,6 +43,8 @@ type dialect struct {
 	twoLists bool
 	// replica is the word for a replica in START and STOP.
 	replica string
+	// beat has the source of the channel send a heartbeat each second.
+	beat string
 	// wait calls the wait function, ready reads its answer.
 	wait  func(target string, d time.Duration) string
 	ready func(answer value) (applied bool, err error)
@@ -75,6 +77,7 @@ const (
 	tellingQuery   = "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, STATE AS State FROM information_schema.PROCESSLIST"
 	accountQuery   = "SELECT CURRENT_USER() AS account"
 	variableQuery  = "SHOW GLOBAL VARIABLES"
+	beatOfSlave    = "CHANGE MASTER TO MASTER_HEARTBEAT_PERIOD=1"
 	// With the privileges of the roles in use.
 	grantQuery = "SHOW GRANTS"
 )
@@ -96,6 +99,7 @@ var mysql56 = &dialect{
 	source:   masterEnd, acknowledger: slaveEnd, plugins: true,
 	status:  []string{"SHOW SLAVE STATUS", "SHOW REPLICA STATUS"},
 	replica: "SLAVE",
+	beat:    beatOfSlave,
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS(%s, %d)", literal(target), wholeSeconds(d))
 	},
@@ -152,6 +156,7 @@ var mysql8022 = derive(mysql57, [3]int{8, 0, 22}, func(d *dialect) {
 
 var mysql8026 = derive(mysql8022, [3]int{8, 0, 26}, func(d *dialect) {
 	d.sample = strings.Replace(d.sample, "log_slave_updates", "log_replica_updates", 1)
+	d.beat = "CHANGE REPLICATION SOURCE TO SOURCE_HEARTBEAT_PERIOD=1" // since 8.0.23
 	d.source, d.acknowledger = sourceEnd, replicaEnd
 })
 
@@ -166,6 +171,7 @@ var mariadb105 = &dialect{
 	origins:     "SELECT VARIABLE_NAME AS name, GLOBAL_VALUE_ORIGIN AS origin, GLOBAL_VALUE AS value FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = 'READ_ONLY'",
 	waitOrigins: "SELECT 1 FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME = %s AND GLOBAL_VALUE_ORIGIN NOT IN ('COMPILE-TIME', 'SQL')",
 	replica:     "SLAVE",
+	beat:        beatOfSlave,
 	wait: func(target string, d time.Duration) string {
 		return fmt.Sprintf("SELECT MASTER_GTID_WAIT(%s, %s)", literal(target), fractionalSeconds(d))
 	},

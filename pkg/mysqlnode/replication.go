@@ -57,6 +57,13 @@ func (c *Conn) Reposition(ctx context.Context) error {
 	return err
 }
 
+// BeatEachSecond has the source of a channel send a heartbeat for each second in which it sends nothing
+// else, from the next start of the receiver on. The receiver must be stopped, on
+// MariaDB the applier too. Where both are, what was received and not applied is thrown away.
+func (c *Conn) BeatEachSecond(ctx context.Context) error {
+	return c.exec(ctx, "have a heartbeat sent each second to", c.dialect.beat)
+}
+
 func (c *Conn) control(ctx context.Context, op, verb, thread string) error {
 	err := c.exec(ctx, op, verb+c.dialect.replica+thread)
 	switch number(err) {

@@ -251,3 +251,37 @@ func TestRepositionAfterTheServerIDWasChanged(t *testing.T) {
 		return ch.Replicates(b.addr()) && ch.SQLErrno == 0
 	})
 }
+
+func TestBeatEachSecond(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		_, b := startPair(t, kind)
+		c := b.connect(agentUser)
+		period := func() int64 {
+			srv, err := c.Observe(t.Context(), nil)
+			must(t, err)
+			return srv.Channel.HeartbeatPeriodMS
+		}
+		change := "CHANGE MASTER TO MASTER_HEARTBEAT_PERIOD=30"
+		if kind.flavor == cluster.MySQL {
+			change = "CHANGE REPLICATION SOURCE TO SOURCE_HEARTBEAT_PERIOD=30"
+		}
+		if err := c.BeatEachSecond(t.Context()); err == nil {
+			t.Error("the period of a channel that runs was changed")
+		}
+		must(t, c.StopReplication(t.Context()))
+		b.do(change)
+		if got := period(); got != 30_000 {
+			t.Fatalf("a heartbeat each %d ms", got)
+		}
+		must(t, c.BeatEachSecond(t.Context()))
+		must(t, c.StartReplication(t.Context()))
+		if got := period(); got != 1000 {
+			t.Errorf("a heartbeat each %d ms", got)
+		}
+		eventually(t, 20*time.Second, "it receives heartbeats", func() bool {
+			ch, err := c.Channel(t.Context())
+			must(t, err)
+			return ch.Replicates(ch.Source) && ch.Heartbeats >= 3
+		})
+	})
+}

@@ -44,6 +44,7 @@ var levels = map[string]level{
 	"pkg/binlog":    adapter,
 	"pkg/mail":      adapter,
 	"pkg/mysqlnode": adapter,
+	"pkg/process":   adapter,
 	"pkg/redisbus":  adapter,
 	"pkg/statefile": adapter,
 

@@ -104,7 +104,7 @@ func (l *link) attempt(p *engine.Process, n uint64) (rest time.Duration, why err
 			d.acks = true
 			d.m.acks.serves++
 		}
-		reply(struct{}{}, d.begin(hello, l.o.Heartbeat, func(t *Txn, at int) { l.take(c, n, t, at) }))
+		reply(struct{}{}, d.begin(hello, l.replica.ch.heartbeat, func(t *Txn, at int) { l.take(c, n, t, at) }))
 	})
 	var e *Error
 	switch {

@@ -375,6 +375,11 @@ func (c *Conn) Reposition(ctx context.Context) error {
 	return tell(ctx, c, "set the position of", func(_ time.Duration, x *Session, done func(error)) { x.Reposition(done) })
 }
 
+// BeatEachSecond has the source send a heartbeat each second.
+func (c *Conn) BeatEachSecond(ctx context.Context) error {
+	return tell(ctx, c, "have a heartbeat sent each second to", func(_ time.Duration, x *Session, done func(error)) { x.BeatEachSecond(done) })
+}
+
 // WaitApplied waits until target is applied; false when timeout came first.
 func (c *Conn) WaitApplied(ctx context.Context, target string, timeout time.Duration) (bool, error) {
 	return ask(ctx, c, "wait for the applier of", func(now time.Duration, x *Session, done func(bool, error)) {

@@ -134,6 +134,23 @@ func (x *Session) Reposition(done func(error)) {
 	done(nil)
 }
 
+// BeatEachSecond has the source send a heartbeat each second. With both threads stopped what was received and not
+// applied goes.
+func (x *Session) BeatEachSecond(done func(error)) {
+	c := &x.s.ch
+	stopped := c.sql == cluster.ThreadNo
+	if c.io != cluster.ThreadNo || !stopped && x.s.opt.Flavor == cluster.MariaDB {
+		done(fail(ErrReplicaMustStop, "This operation cannot be performed with a running replica; run STOP REPLICA first"))
+		return
+	}
+	if stopped {
+		c.relay, c.received, c.ioPos, c.ignored = nil, set{}, c.applied, pos{}
+	}
+	c.heartbeat = time.Second
+	x.s.touch()
+	done(nil)
+}
+
 // StopThreads stops one thread or both, the applier first. A receiver that has not
 // connected yet stops when its attempt has ended, an applier whose commit waits for an
 // acknowledgement when that has come, and the session waits for both.
