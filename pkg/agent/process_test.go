@@ -3,6 +3,7 @@ package agent_test
 import (
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func (p *fakeProcess) Close() error   { p.closed = true; return nil }
 
 // processHost has an agent live on the host of a, whose server runs in the newest of the processes.
 type processHost struct {
+	mu        sync.Mutex
 	processes []*fakeProcess
 	uptime    time.Duration // that the last was looked for with
 	hidden    bool
@@ -29,6 +31,8 @@ type processHost struct {
 func (h *processHost) on(o *agent.Options) {
 	o.Local = func(e cluster.Endpoint) bool { return e == hostA }
 	o.Process = func(e cluster.Endpoint, uptime time.Duration) (agent.Process, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
 		if h.hidden || e != hostA {
 			return nil, errors.New("hidden")
 		}
@@ -86,7 +90,9 @@ func TestEachProcessIsLookedFor(t *testing.T) {
 		s.bus.put(steady(5, 3, hostA, hostB))
 		s.agent("one", h.on)
 		s.pass(30 * time.Second)
+		h.mu.Lock()
 		h.hidden = false
+		h.mu.Unlock()
 		s.pass(40 * time.Second)
 		if len(h.processes) != 1 {
 			t.Fatalf("%d processes", len(h.processes))
