@@ -17,31 +17,84 @@ import (
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 	"github.com/mmm-manager/mmm-manager/tests/harness"
+	"github.com/mmm-manager/mmm-manager/tests/lab/cell"
+	"github.com/mmm-manager/mmm-manager/tests/lab/disk"
 )
 
-func main() {
-	bin := flag.String("bin", "bin", "folder with the built programs")
-	runs := flag.Int("runs", 20, "runs of each kind")
-	kinds := flag.String("kinds", "kill,stop", "faults to measure: kill, stop")
-	returns := flag.String("failback", "follow,auto,blocked", "fail-backs to measure: follow, auto, blocked; empty for none")
-	modes := flag.String("durability", "async,semisync", "durabilities under which rows are counted: async, semisync, semisync-strict; empty for none")
-	idle := flag.Duration("idle", time.Minute, "how long to watch the idle daemons; 0 for not at all")
+// arguments say what is measured.
+type arguments struct {
+	bin                                 string
+	causes, agents, loads, durabilities []string
+	timeout                             float64
+	runs                                int
+	json, record                        string
+	kinds, returns, promises            []string
+	idle                                time.Duration
+}
+
+func parse() arguments {
+	var a arguments
+	list := func(name, value, usage string) func() []string {
+		text := flag.String(name, value, usage)
+		return func() []string { return split(*text) }
+	}
+	flag.StringVar(&a.bin, "bin", "bin", "folder with the built programs")
+	flag.IntVar(&a.runs, "runs", 30, "runs of each kind")
+	causes := list("causes", "kill,term,stop,cut,reset,freeze,switchover", "what happens to the active; empty for nothing")
+	agents := list("agents", "all,local", "one agent for both servers (all), one on each server's host (local, needs root)")
+	loads := list("loads", "idle,500", "idle: one client; 500: eight write 500 rows a second")
+	durabilities := list("durability", "async,semisync", "async, semisync, semisync-strict")
+	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout of monitors, seconds")
+	flag.StringVar(&a.json, "json", "", "file to which each run is added as a line of JSON")
+	flag.StringVar(&a.record, "record", "", "folder where README.md and failover.svg are made from all lines of -json")
+	kinds := list("kinds", "", "signals measured with each step's quantiles: kill, stop")
+	returns := list("failback", "", "fail-backs to measure: follow, auto, blocked")
+	promises := list("promises", "", "durabilities under which rows are followed until the old active is back: async, semisync, semisync-strict")
+	flag.DurationVar(&a.idle, "idle", 0, "how long to watch the idle daemons; 0 for not at all")
 	flag.Parse()
+	a.causes, a.agents, a.loads, a.durabilities = causes(), agents(), loads(), durabilities()
+	a.kinds, a.returns, a.promises = kinds(), returns(), promises()
+	return a
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == thawer {
+		if err := disk.Thawer(os.NewFile(3, "socket")); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: thaw:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	a := parse()
 	if missing := harness.Missing(); len(missing) > 0 {
 		fmt.Fprintf(os.Stderr, "bench: not installed: %s; make bench gets what is missing\n", strings.Join(missing, ", "))
 		os.Exit(69)
 	}
+	if os.Geteuid() == 0 && len(a.causes) > 0 && !cell.Inside() {
+		code, err := outside()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := run(ctx, *bin, split(*kinds), split(*returns), split(*modes), *runs, *idle); err != nil {
+	if err := measure(ctx, a); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, kinds, returns, modes []string, runs int, idle time.Duration) (err error) {
-	if bin, err = filepath.Abs(bin); err != nil {
+func measure(ctx context.Context, a arguments) (err error) {
+	if a.bin, err = filepath.Abs(a.bin); err != nil {
 		return fmt.Errorf("find programs: %w", err)
+	}
+	var freezer *disk.Freezer
+	if cell.Inside() {
+		if freezer, err = settle(); err != nil {
+			return err
+		}
+		defer freezer.Close()
 	}
 	lab, err := harness.NewLab(harness.Options{})
 	if err != nil {
@@ -52,7 +105,51 @@ func run(ctx context.Context, bin string, kinds, returns, modes []string, runs i
 			err = closeErr
 		}
 	}()
-	b, err := newBench(ctx, lab, harness.Programs{Dir: bin})
+	programs := harness.Programs{Dir: a.bin}
+	if len(a.causes) > 0 {
+		if err := measureMatrix(ctx, a, theatre{lab, programs, freezer}); err != nil {
+			return err
+		}
+	}
+	if len(a.kinds) > 0 || a.idle > 0 {
+		if err := measureSignals(ctx, a, lab, programs); err != nil {
+			return err
+		}
+	}
+	for _, kind := range a.returns {
+		if err := measureFailbacks(ctx, lab, programs, kind, a.runs, os.Stdout); err != nil {
+			return err
+		}
+	}
+	for _, mode := range a.promises {
+		if err := measurePromises(ctx, lab, programs, cluster.Durability(mode), a.runs, os.Stdout); err != nil {
+			return err
+		}
+	}
+	if len(a.promises) > 0 {
+		return measureCost(ctx, lab, programs, os.Stdout)
+	}
+	return nil
+}
+
+// measureMatrix measures cause by cause, prints what was measured now, and keeps the record of all there ever was.
+func measureMatrix(ctx context.Context, a arguments, t theatre) error {
+	versions, err := t.lab.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	m := &matrix{theatre: t, version: versions[0], runs: a.runs, json: a.json}
+	runs, err := m.measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
+	writeTables(os.Stdout, runs)
+	if err != nil || a.record == "" {
+		return err
+	}
+	return writeRecord(a.record, a.json)
+}
+
+// measureSignals prints each step's quantiles, and what idle daemons cost.
+func measureSignals(ctx context.Context, a arguments, lab *harness.Lab, programs harness.Programs) error {
+	b, err := newBench(ctx, lab, programs)
 	if err != nil {
 		return err
 	}
@@ -60,45 +157,30 @@ func run(ctx context.Context, bin string, kinds, returns, modes []string, runs i
 		return err
 	}
 	var costs []cost
-	if idle > 0 {
-		fmt.Fprintf(os.Stderr, "idle: watching for %s\n", idle)
-		if costs, err = b.idle(ctx, idle); err != nil {
+	if a.idle > 0 {
+		fmt.Fprintf(os.Stderr, "idle: watching for %s\n", a.idle)
+		if costs, err = b.idle(ctx, a.idle); err != nil {
 			return err
 		}
 	}
-	for _, kind := range kinds {
+	for _, kind := range a.kinds {
 		var results []result
-		for n := range runs {
+		for n := range a.runs {
 			r, err := b.measure(ctx, kind)
 			if err != nil {
 				return fmt.Errorf("%s, run %d: %w", kind, n+1, err)
 			}
 			fmt.Fprintf(os.Stderr, "%s %d/%d: first write after %.1f ms, %d of %d acknowledged rows lost\n",
-				kind, n+1, runs, r.ms[firstWrite], r.lost, r.acknowledged)
+				kind, n+1, a.runs, r.ms[firstWrite], r.lost, r.acknowledged)
 			results = append(results, r)
 		}
 		failoverTable(os.Stdout, kind, results)
 	}
-	for _, kind := range returns {
-		if err := measureFailbacks(ctx, lab, b.programs, kind, runs, os.Stdout); err != nil {
-			return err
-		}
-	}
-	for _, mode := range modes {
-		if err := measurePromises(ctx, lab, b.programs, cluster.Durability(mode), runs, os.Stdout); err != nil {
-			return err
-		}
-	}
-	if len(modes) > 0 {
-		if err := measureCost(ctx, lab, b.programs, os.Stdout); err != nil {
-			return err
-		}
-	}
 	if err := b.openingFloor(ctx, os.Stdout); err != nil {
 		return err
 	}
-	if idle > 0 {
-		idleTable(os.Stdout, idle, costs)
+	if a.idle > 0 {
+		idleTable(os.Stdout, a.idle, costs)
 	}
 	return nil
 }

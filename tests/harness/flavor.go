@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -305,12 +306,12 @@ func (f Flavor) pairOptions(autoReplicate bool) []string {
 // flavor replication gets STOP REPLICA and START REPLICA, threads included.
 func (s *Server) ReplicateFrom(ctx context.Context, source *Server) error {
 	form := "CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', " +
-		"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=1"
+		"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=%g"
 	if s.lab.flavor == MySQL {
 		form = "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', " +
-			"SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=1, SOURCE_RETRY_COUNT=1000000000"
+			"SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=%g, SOURCE_RETRY_COUNT=1000000000"
 	}
-	if err := s.Exec(ctx, fmt.Sprintf(form, ip(source.opts.At), source.port, ReplUser, Password)); err != nil {
+	if err := s.Exec(ctx, fmt.Sprintf(form, ip(source.opts.At), source.port, ReplUser, Password, cmp.Or(s.opts.Heartbeat, time.Second).Seconds())); err != nil {
 		return err
 	}
 	return s.Exec(ctx, "START REPLICA")

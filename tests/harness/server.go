@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -23,6 +24,8 @@ type ServerOptions struct {
 	// AutoReplicate lets replication start together with the server; without it
 	// the server starts without.
 	AutoReplicate bool
+	// Heartbeat is how often its source is heard when nothing is written; 1 s when zero.
+	Heartbeat time.Duration
 	// Extra are further options of the server, after the laboratory's own.
 	Extra []string
 	// At is the host it runs on; this machine when nil.

@@ -45,6 +45,18 @@ func (c Change) Moment(name string) (Moment, bool) {
 // WaitChange waits until the audit trail holds the end of a change of role to
 // active in an epoch above the given one.
 func (s *Site) WaitChange(ctx context.Context, above cluster.Epoch, active *Server) (Change, error) {
+	return WaitChange(ctx, s, above, active)
+}
+
+// Trail is what Redis holds about a pair.
+type Trail interface {
+	Snapshot(context.Context) (cluster.Snapshot, error)
+	// Events reads the newest n entries of the audit trail, newest first.
+	Events(ctx context.Context, n int) ([]cluster.Event, error)
+}
+
+// WaitChange is Site.WaitChange for any trail.
+func WaitChange(ctx context.Context, s Trail, above cluster.Epoch, active *Server) (Change, error) {
 	var change Change
 	err := Until(ctx, "the audit trail tells of a change to "+string(active.Addr()), func(ctx context.Context) (bool, string) {
 		events, err := s.Events(ctx, 100)

@@ -50,6 +50,8 @@ type WriterOptions struct {
 	Timeout time.Duration
 	// Retry is the pause after a refused attempt; 5 ms when zero.
 	Retry time.Duration
+	// At is the host from which the clients connect; this machine when nil.
+	At Place
 }
 
 // Writer is an application that inserts numbered rows as an ordinary user and
@@ -84,7 +86,11 @@ func (l *Lab) StartWriter(opts WriterOptions) (*Writer, error) {
 	for n := range opts.Clients {
 		c := &client{writer: w, number: opts.First + n}
 		for _, node := range opts.Nodes {
-			connector, err := mysql.NewConnector(appConfig(node, AppUser, opts.Timeout))
+			cfg := appConfig(node, AppUser, opts.Timeout)
+			if opts.At != nil {
+				cfg.DialFunc = opts.At.Dial
+			}
+			connector, err := mysql.NewConnector(cfg)
 			if err != nil {
 				cancel()
 				return nil, fmt.Errorf("prepare writer: %w", err)

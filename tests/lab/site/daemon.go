@@ -86,6 +86,9 @@ func (s *Site) startDaemons(context.Context) error {
 		{harness.Monitor, "mo1"}, {harness.Monitor, "mo2"}, {harness.Monitor, "mo3"},
 		{harness.Identify, "mo1"}, {harness.Identify, "mo2"},
 	}
+	if s.opts.Single {
+		places = []struct{ daemon, host string }{{harness.Monitor, "mo1"}, {harness.Identify, "mo1"}}
+	}
 	if s.opts.Mode == Classic {
 		places = append(places, struct{ daemon, host string }{harness.Agent, "mo3"})
 	} else {
@@ -112,6 +115,9 @@ func (s *Site) startDaemons(context.Context) error {
 func (s *Site) writeFiles(dir string) error {
 	a, b := s.DB[0], s.DB[1]
 	watchers := strings.Join(managers, ", ")
+	if s.opts.Single {
+		watchers = managers[0]
+	}
 	tag := harness.Section{Name: harness.ServiceTag, Keys: []harness.Key{
 		{Name: "database", Value: "information_schema"},
 		{Name: "primaryhost", Value: string(a.Addr())},

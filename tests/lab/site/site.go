@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -66,6 +67,10 @@ type Options struct {
 	Sentinels bool
 	Programs  harness.Programs
 	Freezer   *disk.Freezer
+	// Single has one monitor and one identify, else there are three and two.
+	Single bool
+	// Heartbeat is how often a replica hears its source when nothing is written; 1 s when zero.
+	Heartbeat time.Duration
 	// Tag and Agent replace or add keys of the tag's section and of the agents' [mysql].
 	Tag, Agent map[string]string
 }
@@ -198,7 +203,7 @@ func (s *Site) startServers(ctx context.Context) error {
 	for i, name := range servers {
 		db := &DB{Host: s.Net.Host(name)}
 		uid, gid := s.Lab.Owner()
-		db.Server, err = s.Lab.NewServer(ctx, harness.ServerOptions{ID: uint32(i + 1), At: db.Host, Prepare: func(data string) error {
+		db.Server, err = s.Lab.NewServer(ctx, harness.ServerOptions{ID: uint32(i + 1), At: db.Host, Heartbeat: s.opts.Heartbeat, Prepare: func(data string) error {
 			var err error
 			db.Disk, err = disk.New(ctx, filepath.Join(images, name+".img"), data, diskBytes[s.Lab.Flavor()], uid, gid)
 			if err == nil {

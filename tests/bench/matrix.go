@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mmm-manager/mmm-manager/pkg/cluster"
+	"github.com/mmm-manager/mmm-manager/tests/harness"
+)
+
+const (
+	agentsAll, agentsLocal = "all", "local"
+	loadIdle, load500      = "idle", "500"
+	// roleMoves is how long is waited for a first write elsewhere.
+	roleMoves = 25 * time.Second
+	// jitter is the longest pause before a fault: it is to hit any moment between two pings.
+	jitter = time.Second
+)
+
+// matrix measures each cause with each kind of agents, load and durability.
+type matrix struct {
+	theatre
+	version string
+	runs    int
+	json    string // file that gets each run; none when empty
+	used    int    // clients used so far: each run's rows have numbers of their own
+	stage   *stage
+	of      stageOf
+}
+
+// cells are the combinations asked for, those that share a stage side by side.
+func cells(server string, causes, agents, loads, durabilities []string, timeout float64) []group {
+	var all []group
+	for _, durability := range durabilities {
+		for _, agent := range agents {
+			for _, cause := range causes {
+				for _, load := range loads {
+					if cause == causeSwitchover && load != load500 {
+						continue // time without writes is seen by those who write without a pause
+					}
+					all = append(all, group{server, cause, agent, load, cluster.Durability(durability), timeout})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b group) int { return strings.Compare(a.stage().key(), b.stage().key()) })
+	return all
+}
+
+// stage is what a cell needs: one agent for both is measured on loopback where the cause allows it.
+func (g group) stage() stageOf {
+	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, durability: g.Durability, timeout: g.Timeout}
+}
+
+func (o stageOf) key() string { return fmt.Sprintf("%v %v %s", o.hosts, o.local, o.durability) }
+
+func (g group) String() string {
+	return fmt.Sprintf("%s, %s, agents: %s, load: %s, %s", g.Server, g.Cause, g.Agents, g.Load, g.Durability)
+}
+
+// measure runs all cells.
+func (m *matrix) measure(ctx context.Context, all []group) ([]run, error) {
+	defer m.clear()
+	var done []run
+	var failures error
+	for _, g := range all {
+		if g.stage().hosts && m.freezer == nil {
+			fmt.Fprintf(os.Stderr, "%s: left out, hosts of their own need root\n", g)
+			continue
+		}
+		failed := 0
+		for n := 0; n < m.runs; n++ {
+			r, err := m.once(ctx, g)
+			if ctx.Err() != nil {
+				return done, ctx.Err()
+			}
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s, run %d: %v\n", g, n+1, err)
+				m.clear()
+				if failed++; failed == 3 {
+					failures = errors.Join(failures, fmt.Errorf("%s: three runs could not be measured, the last: %w", g, err))
+					break
+				}
+				n--
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", g, n+1, m.runs, r.line())
+			done = append(done, r)
+			if m.json != "" {
+				if err := add(m.json, r); err != nil {
+					return done, err
+				}
+			}
+		}
+	}
+	return done, failures
+}
+
+func (r run) line() string {
+	if r.Stayed {
+		return fmt.Sprintf("no write elsewhere within %s; %d of %d acknowledged rows lost", roleMoves, r.Lost, r.Acknowledged)
+	}
+	return fmt.Sprintf("%.1f ms, floor %.1f, %v %s; %d of %d acknowledged rows lost", r.First, r.Floor, r.Steps, r.Proof, r.Lost, r.Acknowledged)
+}
+
+func (m *matrix) clear() {
+	if m.stage != nil {
+		m.stage.close()
+		m.stage = nil
+	}
+}
+
+// once has one cause happen to a pair that is well, and mends it.
+func (m *matrix) once(ctx context.Context, g group) (run, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	r := run{group: g, Version: m.version, Steps: map[string]float64{}, Unix: time.Now().Unix()}
+	r.Cores, r.Memory = machine()
+	if m.stage != nil && m.of != g.stage() {
+		m.clear()
+	}
+	if m.stage == nil {
+		var err error
+		if m.stage, err = m.raise(ctx, g.stage()); err != nil {
+			return r, err
+		}
+		m.of = g.stage()
+	}
+	active, passive, before, err := m.stage.ready(ctx, g.Durability)
+	if err != nil {
+		return r, err
+	}
+	writers, err := m.start(g.Load, active, passive)
+	if err != nil {
+		return r, err
+	}
+	for _, w := range writers {
+		defer w.Stop()
+	}
+	if err := writers[0].WaitMore(ctx, 20); err != nil {
+		return r, err
+	}
+	if err := wait(ctx, rand.N(jitter)); err != nil {
+		return r, err
+	}
+	if g.Cause == causeSwitchover {
+		err = m.switchover(ctx, &r, before.Epoch, passive, writers)
+	} else {
+		err = m.failover(ctx, &r, before.Epoch, active, passive, writers)
+	}
+	return r, err
+}
+
+// start starts those who write to the active, and one who tries the passive. Under load each of the crowd knows both servers.
+func (m *matrix) start(load string, active, passive *harness.Server) ([]*harness.Writer, error) {
+	both := []cluster.Endpoint{active.Addr(), passive.Addr()}
+	all := []harness.WriterOptions{{Nodes: both[:1], Clients: 1, Every: probeEvery}}
+	if load == load500 {
+		all[0] = harness.WriterOptions{Nodes: both, Clients: crowd, Every: crowdEvery}
+	}
+	all = append(all, harness.WriterOptions{Nodes: both[1:], Clients: 1, Every: probeEvery})
+	var writers []*harness.Writer
+	for _, o := range all {
+		o.First, o.Retry, o.At = m.used+1, probeEvery, m.stage.client
+		m.used += o.Clients
+		w, err := m.lab.StartWriter(o)
+		if err != nil {
+			return writers, err
+		}
+		writers = append(writers, w)
+	}
+	return writers, nil
+}
+
+// failover breaks the active, waits for the first write elsewhere and counts what is missing there.
+func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, active, passive *harness.Server, writers []*harness.Writer) (err error) {
+	st := m.stage
+	limited, cancel := context.WithTimeout(ctx, roleMoves)
+	defer cancel()
+	fl, err := st.newFloor(limited, active.Addr())
+	if err != nil {
+		return err
+	}
+	defer fl.open.Close()
+	began := time.Now()
+	after := func(at time.Time) float64 { return ms(at.Sub(began)) }
+	heal, err := st.inject(ctx, r.Cause, active)
+	if err != nil {
+		return err
+	}
+	healed := false
+	defer func() {
+		if !healed {
+			err = errors.Join(err, heal(ctx))
+		}
+	}()
+	if ends(r.Cause) || r.Cause == causeReset {
+		at, err := fl.wait(limited, r.Cause == causeKill)
+		if err != nil {
+			return err
+		}
+		r.Floor = after(at)
+	} else {
+		r.Floor = r.group.configured()
+	}
+	first, err := firstOn(limited, writers, began, passive.Addr())
+	switch {
+	case err == nil:
+		r.First = after(first)
+		change, err := harness.WaitChange(ctx, st, above, passive)
+		if err != nil {
+			return err
+		}
+		r.Proof = string(change.Record.Proof)
+		for _, moment := range change.Moments {
+			r.Steps[moment.Name] = after(moment.At)
+		}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		r.Stayed = true
+	}
+	for _, w := range writers {
+		w.Stop()
+	}
+	if r.Stayed {
+		healed = true
+		if err := heal(ctx); err != nil {
+			return err
+		}
+		return m.tally(ctx, r, active, writers)
+	}
+	if err := m.tally(ctx, r, passive, writers); err != nil {
+		return err
+	}
+	healed = true
+	if err := heal(ctx); err != nil {
+		return err
+	}
+	return st.mend(ctx, active, passive)
+}
+
+// configured is the floor of who does not answer: how long the configuration lets one be silent.
+func (g group) configured() float64 {
+	if g.Cause == causeCut && g.Agents == agentsLocal {
+		return leaseSeconds * 1000
+	}
+	tries, _ := strconv.ParseFloat(settings["try_times"], 64)
+	return 1000 * g.Timeout * tries
+}
+
+func (m *matrix) tally(ctx context.Context, r *run, holder *harness.Server, writers []*harness.Writer) error {
+	tally, err := holder.Tally(ctx, writers...)
+	r.Acknowledged, r.Lost = tally.Acknowledged, len(tally.Lost)
+	return err
+}
+
+// firstOn is when the first write after the given time was acknowledged by the node, to any of the writers that try it.
+func firstOn(ctx context.Context, writers []*harness.Writer, after time.Time, node cluster.Endpoint) (time.Time, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		at  time.Time
+		err error
+	}
+	answers := make(chan answer, len(writers))
+	for _, w := range writers {
+		go func() {
+			ack, err := w.WaitAck(ctx, after, node)
+			answers <- answer{ack.At, err}
+		}()
+	}
+	var err error
+	for range writers {
+		a := <-answers
+		if a.err == nil {
+			return a.at, nil
+		}
+		err = a.err
+	}
+	return time.Time{}, err
+}
+
+// mend waits until the old active is closed, and makes it anew where it holds transactions of its own.
+func (st *stage) mend(ctx context.Context, old, active *harness.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	// A woken server may still finish what it had begun before it is closed.
+	err := harness.Until(ctx, "the old active is closed", func(ctx context.Context) (bool, string) {
+		closed, err := old.ReadOnly(ctx)
+		return err == nil && closed, fmt.Sprintf("open, %v", err)
+	})
+	if err != nil {
+		return err
+	}
+	own, err := old.OwnTransactions(ctx, old)
+	if err != nil {
+		return err
+	}
+	known, err := active.OwnTransactions(ctx, old)
+	if err != nil || own <= known {
+		return err
+	}
+	return st.rebuild(ctx, old)
+}
+
+// switchover asks for one and measures for how long nobody had a write acknowledged.
+func (m *matrix) switchover(ctx context.Context, r *run, above cluster.Epoch, passive *harness.Server, writers []*harness.Writer) error {
+	// The one who tries the passive would make the new active's first write earlier than an application has it.
+	writers[1].Stop()
+	began := time.Now()
+	out, err := m.stage.tool(ctx, "mmmctl", "switchover", "--yes", "--tag", harness.ServiceTag)
+	if err != nil {
+		return err
+	}
+	if out.Code != 0 {
+		return fmt.Errorf("mmmctl switchover: %s", out)
+	}
+	change, err := harness.WaitChange(ctx, m.stage, above, passive)
+	if err != nil {
+		return err
+	}
+	for _, moment := range change.Moments {
+		r.Steps[moment.Name] = ms(moment.At.Sub(began))
+	}
+	r.Proof = string(change.Record.Proof)
+	if err := writers[0].WaitMore(ctx, 10*crowd); err != nil {
+		return err
+	}
+	writers[0].Stop()
+	r.First, r.Client = gaps(writers[0].Acks(), began)
+	return m.tally(ctx, r, passive, writers)
+}
+
+// gaps are the longest time between two acknowledgements, to anybody and to one client, that ends after the given moment.
+func gaps(acks []harness.Ack, since time.Time) (anybody, client float64) {
+	slices.SortStableFunc(acks, func(a, b harness.Ack) int { return a.At.Compare(b.At) })
+	last := map[int]time.Time{}
+	var before time.Time
+	for _, ack := range acks {
+		if ack.At.After(since) {
+			if !before.IsZero() {
+				anybody = max(anybody, ms(ack.At.Sub(before)))
+			}
+			if was, ok := last[ack.Client]; ok {
+				client = max(client, ms(ack.At.Sub(was)))
+			}
+		}
+		before, last[ack.Client] = ack.At, ack.At
+	}
+	return anybody, client
+}
