@@ -25,7 +25,7 @@ import (
 type arguments struct {
 	bin                                 string
 	causes, agents, loads, durabilities []string
-	timeout                             float64
+	timeout, minutes                    float64
 	runs                                int
 	json, record                        string
 	kinds, returns, promises            []string
@@ -45,6 +45,7 @@ func parse() arguments {
 	loads := list("loads", "idle,500", "idle: one client; 500: eight write 500 rows a second")
 	durabilities := list("durability", "async,semisync", "async, semisync, semisync-strict")
 	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout of monitors, seconds")
+	flag.Float64Var(&a.minutes, "minutes", 0, "begin no run after so many minutes; 0 is no bound")
 	flag.StringVar(&a.json, "json", "", "file to which each run is added as a line of JSON")
 	flag.StringVar(&a.record, "record", "", "folder where README.md and failover.svg are made from all lines of -json")
 	kinds := list("kinds", "", "signals measured with each step's quantiles: kill, stop")
@@ -111,6 +112,11 @@ func measure(ctx context.Context, a arguments) (err error) {
 			return err
 		}
 	}
+	if a.record != "" {
+		if err := writeRecord(a.record, a.json); err != nil {
+			return err
+		}
+	}
 	if len(a.kinds) > 0 || a.idle > 0 {
 		if err := measureSignals(ctx, a, lab, programs); err != nil {
 			return err
@@ -132,19 +138,19 @@ func measure(ctx context.Context, a arguments) (err error) {
 	return nil
 }
 
-// measureMatrix measures cause by cause, prints what was measured now, and keeps the record of all there ever was.
+// measureMatrix measures cause by cause, prints what was measured now, and keeps each run.
 func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 	versions, err := t.lab.Versions(ctx)
 	if err != nil {
 		return err
 	}
 	m := &matrix{theatre: t, version: versions[0], runs: a.runs, json: a.json}
+	if a.minutes > 0 {
+		m.end = time.Now().Add(time.Duration(a.minutes * float64(time.Minute)))
+	}
 	runs, err := m.measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
 	writeTables(os.Stdout, runs)
-	if err != nil || a.record == "" {
-		return err
-	}
-	return writeRecord(a.record, a.json)
+	return err
 }
 
 // measureSignals prints each step's quantiles, and what idle daemons cost.

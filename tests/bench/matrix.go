@@ -19,9 +19,11 @@ const (
 	agentsAll, agentsLocal = "all", "local"
 	loadIdle, load500      = "idle", "500"
 	// roleMoves is how long is waited for a first write elsewhere.
-	roleMoves = 25 * time.Second
+	roleMoves = 15 * time.Second
 	// jitter is the longest pause before a fault: it is to hit any moment between two pings.
 	jitter = time.Second
+	// mostFailed is how many runs of a cell may fail, for which the pair is then made anew.
+	mostFailed = 3
 )
 
 // matrix measures each cause with each kind of agents, load and durability.
@@ -29,8 +31,9 @@ type matrix struct {
 	theatre
 	version string
 	runs    int
-	json    string // file that gets each run; none when empty
-	used    int    // clients used so far: each run's rows have numbers of their own
+	end     time.Time // no run begins after it; never when zero
+	json    string    // file that gets each run; none when empty
+	used    int       // clients used so far: each run's rows have numbers of their own
 	stage   *stage
 	of      stageOf
 }
@@ -65,42 +68,52 @@ func (g group) String() string {
 	return fmt.Sprintf("%s, %s, agents: %s, load: %s, %s", g.Server, g.Cause, g.Agents, g.Load, g.Durability)
 }
 
-// measure runs all cells.
-func (m *matrix) measure(ctx context.Context, all []group) ([]run, error) {
+// measure runs all cells, those that share a stage in turn, so that whatever else happens on the machine happens to all.
+func (m *matrix) measure(ctx context.Context, all []group) (done []run, failures error) {
 	defer m.clear()
-	var done []run
-	var failures error
-	for _, g := range all {
-		if g.stage().hosts && m.freezer == nil {
-			fmt.Fprintf(os.Stderr, "%s: left out, hosts of their own need root\n", g)
-			continue
+	for len(all) > 0 {
+		same := len(all)
+		if i := slices.IndexFunc(all, func(g group) bool { return g.stage() != all[0].stage() }); i > 0 {
+			same = i
 		}
-		failed := 0
-		for n := 0; n < m.runs; n++ {
-			r, err := m.once(ctx, g)
-			if ctx.Err() != nil {
-				return done, ctx.Err()
-			}
-			if err != nil {
-				fmt.Fprintf(os.Stderr, "%s, run %d: %v\n", g, n+1, err)
-				m.clear()
-				if failed++; failed == 3 {
-					failures = errors.Join(failures, fmt.Errorf("%s: three runs could not be measured, the last: %w", g, err))
+		if all[0].stage().hosts && m.freezer == nil {
+			fmt.Fprintf(os.Stderr, "left out, hosts of their own need root: %v\n", all[:same])
+		} else if err := m.inTurn(ctx, all[:same], &done); err != nil {
+			failures = errors.Join(failures, err)
+		}
+		all = all[same:]
+	}
+	return done, failures
+}
+
+func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failures error) {
+	failed := map[group]int{}
+	for n := range m.runs {
+		for _, g := range cells {
+			for failed[g] < mostFailed {
+				if !m.end.IsZero() && time.Now().After(m.end) || ctx.Err() != nil {
+					return errors.Join(failures, ctx.Err())
+				}
+				r, err := m.once(ctx, g)
+				if err == nil {
+					fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", g, n+1, m.runs, r.line())
+					*done = append(*done, r)
+					if m.json != "" {
+						if err := add(m.json, r); err != nil {
+							return err
+						}
+					}
 					break
 				}
-				n--
-				continue
-			}
-			fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", g, n+1, m.runs, r.line())
-			done = append(done, r)
-			if m.json != "" {
-				if err := add(m.json, r); err != nil {
-					return done, err
+				fmt.Fprintf(os.Stderr, "%s %d/%d: %v\n", g, n+1, m.runs, err)
+				m.clear()
+				if failed[g]++; failed[g] == mostFailed {
+					failures = errors.Join(failures, fmt.Errorf("%s: %d runs could not be measured, the last: %w", g, mostFailed, err))
 				}
 			}
 		}
 	}
-	return done, failures
+	return failures
 }
 
 func (r run) line() string {
@@ -168,7 +181,8 @@ func (m *matrix) start(load string, active, passive *harness.Server) ([]*harness
 	all = append(all, harness.WriterOptions{Nodes: both[1:], Clients: 1, Every: probeEvery})
 	var writers []*harness.Writer
 	for _, o := range all {
-		o.First, o.Retry, o.At = m.used+1, probeEvery, m.stage.client
+		// Clients that connect without a pause take the processor from what they wait for.
+		o.First, o.Retry, o.At = m.used+1, o.Every, m.stage.client
 		m.used += o.Clients
 		w, err := m.lab.StartWriter(o)
 		if err != nil {
