@@ -5,7 +5,6 @@ COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 BUILT ?= $(shell git log -1 --format=%cs 2>/dev/null)
 DAEMON := github.com/mmm-manager/mmm-manager/pkg/daemon
 LDFLAGS := -X $(DAEMON).version=$(VERSION) -X $(DAEMON).commit=$(COMMIT) -X $(DAEMON).built=$(BUILT)
-RUNS ?= 20
 SECONDS ?= 60
 DB ?= mariadb
 TEST_TIMEOUT ?= 15m
@@ -55,10 +54,11 @@ demo: ## a real pair on loopback: kill the active, watch the other take over (KE
 	@$(MAKE) --no-print-directory build
 	@MMM_DB=$(DB) $(GO) run ./tests/demo -bin bin
 
-bench: ## failover times and idle cost, RUNS=20 of each kind, as a Markdown table (DB=mysql)
-	@scripts/deps.sh $(DB)
+bench: ## failovers by cause and switchovers, RUNS=30 of each: CAUSES=kill,stop,... DB=mysql; RECORD=1 adds to tests/bench/README.md; BENCH='-h' for more
+	@scripts/deps.sh $(DB) lab
 	@$(MAKE) --no-print-directory build
-	MMM_DB=$(DB) $(GO) run ./tests/bench -bin bin -runs $(RUNS)
+	@$(GO) build -o bin/bench ./tests/bench
+	MMM_DB=$(DB) bin/bench -bin bin -runs $(or $(RUNS),30) $(if $(CAUSES),-causes $(CAUSES)) $(if $(RECORD),-json tests/bench/runs.jsonl -record tests/bench) $(BENCH)
 
 sim: ## schedules of the simulated world for SECONDS=60, or those of SEEDS=1-100000; a violation names the seed to run again
 	$(GO) run ./tests/sim -seconds $(SECONDS) $(if $(SEEDS),-seeds $(SEEDS))

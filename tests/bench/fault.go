@@ -43,6 +43,9 @@ func (st *stage) inject(ctx context.Context, cause string, server *harness.Serve
 		signal := syscall.SIGKILL
 		if cause == causeTerm {
 			signal = syscall.SIGTERM
+			// MySQL would wait ten seconds for an idle session of root, which is ours.
+			server.Admin().SetMaxIdleConns(0)
+			defer server.Admin().SetMaxIdleConns(1)
 		}
 		if err := server.Process().Signal(signal); err != nil {
 			return nil, err

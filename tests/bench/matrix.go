@@ -59,10 +59,12 @@ func cells(server string, causes, agents, loads, durabilities []string, timeout 
 
 // stage is what a cell needs: one agent for both is measured on loopback where the cause allows it.
 func (g group) stage() stageOf {
-	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, durability: g.Durability, timeout: g.Timeout}
+	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, planned: g.Cause == causeSwitchover, durability: g.Durability, timeout: g.Timeout}
 }
 
-func (o stageOf) key() string { return fmt.Sprintf("%v %v %s", o.hosts, o.local, o.durability) }
+func (o stageOf) key() string {
+	return fmt.Sprintf("%v %v %v %s", o.planned, o.hosts, o.local, o.durability)
+}
 
 func (g group) String() string {
 	return fmt.Sprintf("%s, %s, agents: %s, load: %s, %s", g.Server, g.Cause, g.Agents, g.Load, g.Durability)

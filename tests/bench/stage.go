@@ -39,6 +39,7 @@ type theatre struct {
 // stageOf says what a stage has to be; cells with the same one share it.
 type stageOf struct {
 	hosts, local bool
+	planned      bool // for switchovers: no server was ever made anew
 	durability   cluster.Durability
 	timeout      float64 // connect_timeout, seconds
 }
