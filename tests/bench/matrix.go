@@ -265,11 +265,17 @@ func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, acti
 
 // configured is the floor of who does not answer: how long the configuration lets one be silent.
 func (g group) configured() float64 {
-	if g.Cause == causeCut && g.Agents == agentsLocal {
+	// Where commits wait, that nobody acknowledges any more is a proof as good as the lease.
+	if g.leased() {
 		return leaseSeconds * 1000
 	}
 	tries, _ := strconv.ParseFloat(settings["try_times"], 64)
 	return 1000 * g.Timeout * tries
+}
+
+// leased reports whether the passive is opened only when the active's lease is over.
+func (g group) leased() bool {
+	return g.Cause == causeCut && g.Agents == agentsLocal && !g.Durability.Acknowledged()
 }
 
 func (m *matrix) tally(ctx context.Context, r *run, holder *harness.Server, writers []*harness.Writer) error {

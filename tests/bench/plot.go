@@ -60,7 +60,8 @@ func plot(all []*sum) []byte {
 
 func (s *sum) draw(out *bytes.Buffer, y float64) {
 	agents := map[string]string{agentsAll: "one agent", agentsLocal: "local agents"}[s.Agents]
-	fmt.Fprintf(out, `<text x="%.0f" y="%.1f" text-anchor="end">%s, %s, %s</text>`+"\n", plotLeft-8, y+12, s.name(), agents, s.Load)
+	writes := map[string]string{loadIdle: "idle", load500: "500/s"}[s.Load]
+	fmt.Fprintf(out, `<text x="%.0f" y="%.1f" text-anchor="end">%s, %s, %s</text>`+"\n", plotLeft-8, y+12, s.name(), agents, writes)
 	middle := y + 8
 	if len(s.first) == 0 {
 		fmt.Fprintf(out, `<text x="%.0f" y="%.1f">the role stays</text>`+"\n", plotLeft+8, y+12)
@@ -76,9 +77,11 @@ func (s *sum) draw(out *bytes.Buffer, y float64) {
 	for _, x := range []float64{p95, longest} {
 		fmt.Fprintf(out, `<line class="whisker" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, middle-4, middle+4)
 	}
+	end := longest
 	if len(s.floor) > 0 {
 		x := across(quantile(s.floor, 0.5))
+		end = max(end, x)
 		fmt.Fprintf(out, `<line class="floor" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, y-1, y+17)
 	}
-	fmt.Fprintf(out, `<text x="%.1f" y="%.1f">%s</text>`+"\n", longest+6, y+12, figure(s.first, 0.5))
+	fmt.Fprintf(out, `<text x="%.1f" y="%.1f">%s</text>`+"\n", end+6, y+12, figure(s.first, 0.5))
 }

@@ -173,7 +173,7 @@ func (s *sum) bounds() []bound {
 			atMost("1000 ms", 0.5, 1000)
 		}
 	case causeCut:
-		if s.Agents == agentsLocal {
+		if s.leased() {
 			atMost(fmt.Sprintf("lease + 1 s = %.0f ms", s.configured()+1000), 0.5, s.configured()+1000)
 		} else {
 			atMost(fmt.Sprintf("connect_timeout x try_times + 300 ms = %.0f ms", s.configured()+300), 0.5, s.configured()+300)
@@ -227,7 +227,7 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
   measured under load alone: who writes now and then does not see it.
 * **floor**: what no manager can be faster than, measured in the same run as a client sees it: the port refuses and, for SIGKILL, an open connection ends.
   For a server that does not answer, what the configuration lets it be silent: connect_timeout x try_times since the *last good answer*, which is up to
-  250 ms before the fault; with local agents and a host cut off the lease.
+  250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease.
 * **host cut off**: packets from and to the active's host are dropped, clients' too; heartbeats of %g s. **host resets**: what comes to the host is rejected with a
   TCP reset, open connections and new ones. **disk frozen**: nothing is written to the active's disk any more; *stays*: no write elsewhere within %v.
 * **lost rows**: acknowledged rows that the new active does not hold.
