@@ -234,9 +234,8 @@ func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, acti
 		if err != nil {
 			return err
 		}
-		r.Proof = string(change.Record.Proof)
-		for _, moment := range change.Moments {
-			r.Steps[moment.Name] = after(moment.At)
+		if err := st.told(ctx, r, change, began, passive); err != nil {
+			return err
 		}
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -261,6 +260,31 @@ func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, acti
 		return err
 	}
 	return st.mend(ctx, active, passive)
+}
+
+// told notes what the audit trail and the agents tell of a change.
+func (st *stage) told(ctx context.Context, r *run, change harness.Change, began time.Time, active *harness.Server) error {
+	r.Proof = string(change.Record.Proof)
+	for _, moment := range change.Moments {
+		r.Steps[moment.Name] = ms(moment.At.Sub(began))
+	}
+	snap, err := st.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	r.Deeds = map[string]float64{}
+	for _, server := range st.pair.Servers() {
+		who := "old: "
+		if server == active {
+			who = "new: "
+		}
+		for _, report := range snap.Reports[server.Addr()] {
+			for _, step := range report.Steps {
+				r.Deeds[who+step.Name] += step.MS
+			}
+		}
+	}
+	return nil
 }
 
 // configured is the floor of who does not answer: how long the configuration lets one be silent.
@@ -349,10 +373,9 @@ func (m *matrix) switchover(ctx context.Context, r *run, above cluster.Epoch, pa
 	if err != nil {
 		return err
 	}
-	for _, moment := range change.Moments {
-		r.Steps[moment.Name] = ms(moment.At.Sub(began))
+	if err := m.stage.told(ctx, r, change, began, passive); err != nil {
+		return err
 	}
-	r.Proof = string(change.Record.Proof)
 	if err := writers[0].WaitMore(ctx, 10*crowd); err != nil {
 		return err
 	}

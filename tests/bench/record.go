@@ -34,9 +34,11 @@ type run struct {
 	First  float64 `json:"first,omitempty"`
 	Stayed bool    `json:"stayed,omitempty"`
 	// Client is of a switchover the longest time that one client waited.
-	Client       float64            `json:"client,omitempty"`
-	Floor        float64            `json:"floor,omitempty"`
-	Steps        map[string]float64 `json:"steps,omitempty"`
+	Client float64            `json:"client,omitempty"`
+	Floor  float64            `json:"floor,omitempty"`
+	Steps  map[string]float64 `json:"steps,omitempty"`
+	// Deeds are how long each thing took that agents did to the old and the new active.
+	Deeds        map[string]float64 `json:"deeds,omitempty"`
 	Proof        string             `json:"proof,omitempty"`
 	Acknowledged int                `json:"acknowledged"`
 	Lost         int                `json:"lost"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -28,7 +29,7 @@ type sum struct {
 	runs, stayed       int
 	first              []float64 // of the runs in which the role moved
 	client, floor      []float64
-	steps              map[string][]float64
+	steps, deeds       map[string][]float64
 	acknowledged, lost int
 	losing             int // runs that lost something
 	proofs             []string
@@ -41,7 +42,7 @@ func summarize(all []run) []*sum {
 	for _, r := range all {
 		s := by[r.group]
 		if s == nil {
-			s = &sum{group: r.group, steps: map[string][]float64{}}
+			s = &sum{group: r.group, steps: map[string][]float64{}, deeds: map[string][]float64{}}
 			by[r.group] = s
 			sums = append(sums, s)
 		}
@@ -63,6 +64,9 @@ func summarize(all []run) []*sum {
 		}
 		for name, at := range r.Steps {
 			s.steps[name] = append(s.steps[name], at)
+		}
+		for name, took := range r.Deeds {
+			s.deeds[name] = append(s.deeds[name], took)
 		}
 		if r.Proof != "" && !slices.Contains(s.proofs, r.Proof) {
 			s.proofs = append(s.proofs, r.Proof)
@@ -110,6 +114,12 @@ func writeTables(out io.Writer, all []run) {
 		for _, s := range of {
 			fmt.Fprintln(out, s.row())
 		}
+		fmt.Fprintf(out, "\n| what agents did, median ms | cause | agents | load | durability |\n|---|---|---|---|---|\n")
+		for _, s := range of {
+			if words := s.longest(); words != "" {
+				fmt.Fprintf(out, "| %s | %s | %s | %s | %s |\n", words, s.name(), s.Agents, s.Load, s.Durability)
+			}
+		}
 		fmt.Fprintf(out, "\n| bound | cause | agents | load | durability | measured | holds |\n|---|---|---|---|---|---:|---|\n")
 		for _, s := range of {
 			for _, b := range s.bounds() {
@@ -138,6 +148,27 @@ func (s *sum) row() string {
 	}
 	cells = append(cells, lost, strings.Join(s.proofs, ", "))
 	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+// mostDeeds is how many of the agents' deeds a table names.
+const mostDeeds = 6
+
+// longest names what took agents longest, of what was done in half of the runs at least.
+func (s *sum) longest() string {
+	var names []string
+	for name, took := range s.deeds {
+		if 2*len(took) >= len(s.first) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(quantile(s.deeds[b], 0.5), quantile(s.deeds[a], 0.5)), strings.Compare(a, b))
+	})
+	var words []string
+	for _, name := range names[:min(len(names), mostDeeds)] {
+		words = append(words, fmt.Sprintf("%s %s", name, figure(s.deeds[name], 0.5)))
+	}
+	return strings.Join(words, "; ")
 }
 
 // bound is something that must hold, of medians where nothing else is said.
