@@ -59,11 +59,11 @@ func cells(server string, causes, agents, loads, durabilities []string, timeout 
 
 // stage is what a cell needs: one agent for both is measured on loopback where the cause allows it.
 func (g group) stage() stageOf {
-	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, planned: g.Cause == causeSwitchover, durability: g.Durability, timeout: g.Timeout}
+	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, durability: g.Durability, timeout: g.Timeout}
 }
 
 func (o stageOf) key() string {
-	return fmt.Sprintf("%v %v %v %s", o.planned, o.hosts, o.local, o.durability)
+	return fmt.Sprintf("%v %v %s", o.hosts, o.local, o.durability)
 }
 
 func (g group) String() string {
@@ -259,7 +259,7 @@ func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, acti
 	if err := heal(ctx); err != nil {
 		return err
 	}
-	return st.mend(ctx, active, passive)
+	return m.mend(ctx, active, passive)
 }
 
 // told notes what the audit trail and the agents tell of a change.
@@ -334,8 +334,9 @@ func firstOn(ctx context.Context, writers []*harness.Writer, after time.Time, no
 	return time.Time{}, err
 }
 
-// mend waits until the old active is closed, and makes it anew where it holds transactions of its own.
-func (st *stage) mend(ctx context.Context, old, active *harness.Server) error {
+// mend waits until the old active is closed, and gives the pair up where it holds transactions of its own: one that is
+// made anew from the active may not take over for a while.
+func (m *matrix) mend(ctx context.Context, old, active *harness.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	// A woken server may still finish what it had begun before it is closed.
@@ -351,10 +352,10 @@ func (st *stage) mend(ctx context.Context, old, active *harness.Server) error {
 		return err
 	}
 	known, err := active.OwnTransactions(ctx, old)
-	if err != nil || own <= known {
-		return err
+	if err == nil && own > known {
+		m.clear()
 	}
-	return st.rebuild(ctx, old)
+	return err
 }
 
 // switchover asks for one and measures for how long nobody had a write acknowledged.

@@ -20,13 +20,12 @@ const heartbeat = 500 * time.Millisecond
 // stage is a pair with its daemons: all on loopback, or each on a host of its own.
 type stage struct {
 	harness.Trail
-	pair    *harness.Pair
-	client  harness.Place // from where applications connect; this machine when nil
-	hosts   *site.Site    // nil on loopback
-	tool    func(ctx context.Context, name string, args ...string) (harness.Output, error)
-	rebuild func(ctx context.Context, server *harness.Server) error
-	whole   func(ctx context.Context, active *harness.Server) error
-	close   func()
+	pair   *harness.Pair
+	client harness.Place // from where applications connect; this machine when nil
+	hosts  *site.Site    // nil on loopback
+	tool   func(ctx context.Context, name string, args ...string) (harness.Output, error)
+	whole  func(ctx context.Context, active *harness.Server) error
+	close  func()
 }
 
 // theatre is what stages are made with.
@@ -39,7 +38,6 @@ type theatre struct {
 // stageOf says what a stage has to be; cells with the same one share it.
 type stageOf struct {
 	hosts, local bool
-	planned      bool // for switchovers: no server was ever made anew
 	durability   cluster.Durability
 	timeout      float64 // connect_timeout, seconds
 }
@@ -57,10 +55,6 @@ func (t *theatre) raise(ctx context.Context, o stageOf) (*stage, error) {
 		return nil, err
 	}
 	st := &stage{Trail: s, pair: s.Pair, tool: s.Tool, close: s.Close}
-	st.rebuild = func(ctx context.Context, server *harness.Server) error {
-		server.Kill()
-		return server.Rebuild(ctx, s.Pair.Other(server))
-	}
 	st.whole = func(ctx context.Context, active *harness.Server) error {
 		if _, err := s.WaitWhole(ctx, active); err != nil {
 			return err
@@ -85,7 +79,6 @@ func (t *theatre) raiseHosts(ctx context.Context, o stageOf, tag map[string]stri
 			fmt.Fprintln(os.Stderr, "clean up:", err)
 		}
 	}
-	st.rebuild = func(ctx context.Context, server *harness.Server) error { return s.Rebuild(ctx, s.At(server.Addr())) }
 	st.whole = func(ctx context.Context, _ *harness.Server) error {
 		return harness.Until(ctx, "the pair is well", s.Well)
 	}
