@@ -44,7 +44,7 @@ func parse() arguments {
 	agents := list("agents", "all,local", "one agent for both servers (all), one on each server's host (local, needs root)")
 	loads := list("loads", "idle,500", "idle: one client; 500: eight write 500 rows a second")
 	durabilities := list("durability", "async,semisync", "async, semisync, semisync-strict")
-	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout of monitors, seconds")
+	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout in both files, seconds")
 	flag.Float64Var(&a.minutes, "minutes", 0, "begin no run after so many minutes; 0 is no bound")
 	flag.StringVar(&a.json, "json", "", "file to which each run is added as a line of JSON")
 	flag.StringVar(&a.record, "record", "", "folder where README.md and failover.svg are made from all lines of -json")

@@ -47,10 +47,11 @@ func (t *theatre) raise(ctx context.Context, o stageOf) (*stage, error) {
 	tag := maps.Clone(settings)
 	tag["durability"], tag["failback"] = string(o.durability), "manual"
 	tag["connect_timeout"] = strconv.FormatFloat(o.timeout, 'g', -1, 64)
+	agent := map[string]string{"connect_timeout": tag["connect_timeout"]}
 	if o.hosts {
-		return t.raiseHosts(ctx, o, tag)
+		return t.raiseHosts(ctx, o, tag, agent)
 	}
-	s, err := t.lab.NewSite(ctx, harness.SiteOptions{Programs: t.programs, Tag: tag})
+	s, err := t.lab.NewSite(ctx, harness.SiteOptions{Programs: t.programs, Tag: tag, Agent: agent})
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +65,12 @@ func (t *theatre) raise(ctx context.Context, o stageOf) (*stage, error) {
 	return st, s.StartAll()
 }
 
-func (t *theatre) raiseHosts(ctx context.Context, o stageOf, tag map[string]string) (*stage, error) {
+func (t *theatre) raiseHosts(ctx context.Context, o stageOf, tag, agent map[string]string) (*stage, error) {
 	mode := site.Classic
 	if o.local {
 		mode = site.Mode(o.durability)
 	}
-	s, err := site.New(ctx, t.lab, site.Options{Mode: mode, Programs: t.programs, Freezer: t.freezer, Single: true, Heartbeat: heartbeat, Tag: tag})
+	s, err := site.New(ctx, t.lab, site.Options{Mode: mode, Programs: t.programs, Freezer: t.freezer, Single: true, Heartbeat: heartbeat, Tag: tag, Agent: agent})
 	if err != nil {
 		return nil, err
 	}
