@@ -70,10 +70,10 @@ func workOf(t config.Tag) work {
 func service(m tags.Making) (tags.Service, error) {
 	w := workOf(m.Tag)
 	return monitor.New(monitor.Options{Tag: w.tag, Run: newRun(), Bus: m.Bus, Open: w.open, Cause: mysqlnode.CauseOf, Denied: mysqlnode.Refused,
-		Loop: m.Loop, Wall: time.Now, Runtime: clock, Log: m.Log})
+		Loop: m.Loop, Wall: time.Now, Runtime: sched.Phased(clock, m.Nth), Log: m.Log})
 }
 
-// clock is of all tags, so that one waking of the process probes for all of them.
+// clock is of all tags, so that one waking of the process probes for all of a few of them.
 var clock = sched.Real()
 
 func (w work) open(e cluster.Endpoint) (monitor.Node, error) {

@@ -165,9 +165,9 @@ func (a *Agent) now() time.Duration { return a.rt.Now() }
 const round = time.Second
 
 // nextRound is the next such instant, round from now at most.
-func (a *Agent) nextRound() time.Duration {
-	now := a.now()
-	return now - now%round + round
+func (p *pair) nextRound() time.Duration {
+	now := p.a.now() + p.phase
+	return now - now%round + round - p.phase
 }
 
 func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
@@ -300,7 +300,15 @@ func (a *Agent) ensure(ctx context.Context, u cluster.UniqSign, m [2]cluster.End
 	}
 	pctx, cancel := a.rt.Cancel(ctx)
 	work := sched.NewGroup(a.rt)
-	work.Go(func() { p.run(pctx) })
+	a.mu.Lock()
+	nth := len(a.pairs)
+	a.mu.Unlock()
+	p.phase = sched.Phase(nth)
+	work.Go(func() {
+		if sched.StartAfter(pctx, a.rt, nth) == nil {
+			p.run(pctx)
+		}
+	})
 	a.mu.Lock()
 	a.pairs[u] = &running{p, func() { cancel(); work.Wait() }}
 	a.mu.Unlock()

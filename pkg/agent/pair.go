@@ -34,7 +34,8 @@ type pair struct {
 	workers [2]*worker
 	log     zerolog.Logger
 	wake    sched.Signal
-	stale   staleReports // of the reading loop
+	phase   time.Duration // of its rounds: see sched.Phase
+	stale   staleReports  // of the reading loop
 	ledger  *ledger
 	leases  *leases // nil where the active needs none
 
@@ -164,9 +165,9 @@ func (p *pair) run(ctx context.Context) {
 		}
 		if woken == sched.Set || p.a.now() >= whole || !p.unchanged(ctx) {
 			p.read(ctx)
-			whole = p.a.nextRound() + wholeEvery - round
+			whole = p.nextRound() + wholeEvery - round
 		}
-		again = p.a.nextRound() - p.a.now()
+		again = p.nextRound() - p.a.now()
 		if safeguard.Off(safeguard.Reconciling) {
 			again = -1
 		}

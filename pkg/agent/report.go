@@ -37,7 +37,7 @@ func (r *reporter) put(report cluster.Report, tell bool) {
 func (r *reporter) run(ctx context.Context) {
 	beat, end := r.p.a.o.Loop("reporting " + string(r.p.u))
 	defer end()
-	due := r.p.a.nextRound()
+	due := r.p.nextRound()
 	seq := uint64(0)
 	for {
 		beat()
@@ -45,7 +45,7 @@ func (r *reporter) run(ctx context.Context) {
 			r.lastWord(ctx)
 			return
 		}
-		due = r.p.a.nextRound()
+		due = r.p.nextRound()
 		r.mu.Lock()
 		report, set, wake := r.newest, r.set, !r.told
 		r.told = true

@@ -74,9 +74,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	if full {
 		w.watchProcess(srv, restarted)
 		s.PosBegan, s.PosEnded = s.Began, s.Ended
-		w.fullAt = w.p.a.nextRound() + fullEvery - round
+		w.fullAt = w.p.nextRound() + fullEvery - round
 	}
-	w.sampleAt = w.p.a.nextRound()
+	w.sampleAt = w.p.nextRound()
 	if srv.ReadOnly == cluster.No {
 		w.memory.Closed = cluster.Order{} // restarted open since: it is closed anew
 	}

@@ -125,7 +125,11 @@ func ruleCommit(s *situation) (Decision, bool) {
 	s.st.mark("drained", "", s.now)
 	// What a person has written to the closed server since is not in its report.
 	want, have := from.executed, s.parse(to, ready.Executed)
-	if from.fault != "" || to.fault != "" || !have.Contains(want) || !want.Contains(have) {
+	if from.fault != "" || to.fault != "" || !want.Contains(have) {
+		return Decision{}, false
+	}
+	// Who was set up anew from a copy does not list every origin of what it has.
+	if want = want.WithoutForgotten(have); !have.Contains(want) {
 		return Decision{}, false
 	}
 	next := s.rec.Clone()

@@ -128,7 +128,7 @@ func (in *Input) switching() Plan {
 			return p.because(ReasonWaitClose)
 		}
 		p.Deed = cluster.DeedNone
-		return p.with(step(CatchUp, target, whySwitching))
+		return p.with(step(CatchUp, listed(in.Mine.Server, target), whySwitching))
 	}
 	p, _ := in.closing(Close, false, whyPassive)
 	return p

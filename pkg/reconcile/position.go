@@ -43,6 +43,20 @@ func Lacks(f cluster.Flavor, have, want string) (string, error) {
 	return w.Minus(h).String(), nil
 }
 
+// listed is target without what s does not list since it was set up anew from a copy, and
+// has: see gtid.Set.WithoutForgotten.
+func listed(s cluster.Server, target string) string {
+	want, err := gtid.Parse(s.Flavor, target)
+	if err != nil {
+		return target
+	}
+	has, err := gtid.Parse(s.Flavor, s.Executed)
+	if err != nil {
+		return target
+	}
+	return want.WithoutForgotten(has).String()
+}
+
 func join(f cluster.Flavor, a, b string) (string, error) {
 	s, err := gtid.Parse(f, a)
 	if err != nil {

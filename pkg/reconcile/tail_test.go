@@ -96,3 +96,18 @@ func TestAPassiveThatLostItsTailMustBeRebuilt(t *testing.T) {
 		t.Errorf("MariaDB that acknowledges takes it: %v, steps %v", p.Reason, p.Steps)
 	}
 }
+
+// A passive of MariaDB that was set up anew from a copy does not wait for origins that it does not list.
+func TestARebuiltPassiveCatchesUp(t *testing.T) {
+	in := given(phase(cluster.PhaseSwitching, a, b))
+	in.Mine.Server.Flavor, in.Theirs.Server.Flavor = cluster.MariaDB, cluster.MariaDB
+	in.Mine.Server.Executed = "0-2-30"
+	in.PeerReports = []cluster.Report{{Closed: in.Record.Order(), Executed: "0-1-10,0-2-35"}}
+	if p := reconcile.Decide(in); len(p.Steps) != 1 || p.Steps[0].Kind != reconcile.CatchUp || p.Steps[0].Target != "0-2-35" {
+		t.Errorf("%v, steps %v", p.Reason, p.Steps)
+	}
+	in.PeerReports[0].Executed = "0-1-40,0-2-35" // that is beyond what it has
+	if p := reconcile.Decide(in); len(p.Steps) != 1 || p.Steps[0].Target != "0-1-40,0-2-35" {
+		t.Errorf("%v, steps %v", p.Reason, p.Steps)
+	}
+}

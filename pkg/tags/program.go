@@ -30,6 +30,8 @@ type Making struct {
 	// Wake is set when something of the tag changed in Redis. It is nil without
 	// Options.Listen.
 	Wake sched.Signal
+	// Nth counts the tags that the process worked for before: see sched.Phase.
+	Nth int
 	// ID names this process among all that work for the same tags.
 	ID string
 	// Loop watches over one loop of the service: see daemon.Manager.
@@ -232,7 +234,8 @@ func (p *program) run(t config.Tag) {
 	}
 	p.place(log, t)
 	r := &running{tag: t, log: log, ended: make(chan struct{}), wake: sched.Real().NewSignal()}
-	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id, Loop: func(name string) (beat, end func()) {
+	nth := len(p.runs)
+	m := Making{Tag: t, Bus: p.bus, Log: log.Logger, ID: p.id, Nth: nth, Loop: func(name string) (beat, end func()) {
 		return p.manager.Loop(string(t.Tag)+" "+name, 0)
 	}}
 	if p.o.Listen {
@@ -249,7 +252,9 @@ func (p *program) run(t config.Tag) {
 	p.runs[t.Tag] = r
 	go func() {
 		defer close(r.ended)
-		service.Run(ctx)
+		if sched.StartAfter(ctx, sched.Real(), nth) == nil {
+			service.Run(ctx)
+		}
 	}()
 }
 
