@@ -13,7 +13,7 @@ DESTDIR ?=
 BIN ?= bin
 
 .DEFAULT_GOAL := build
-.PHONY: build install uninstall boot test race e2e lint demo bench sim mutants lab lab-mutants clean help
+.PHONY: build install uninstall boot test race e2e lint demo bench bench-many sim mutants lab lab-mutants clean help
 
 build: ## build the programs into bin/
 	@scripts/go.sh
@@ -59,6 +59,11 @@ bench: ## failovers by cause and switchovers, RUNS=30 of each: CAUSES=kill,stop,
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -o bin/bench ./tests/bench
 	MMM_DB=$(DB) bin/bench -bin bin -runs $(or $(RUNS),30) $(if $(CAUSES),-causes $(CAUSES)) $(if $(RECORD),-json tests/bench/runs.jsonl -record tests/bench) $(BENCH)
+
+bench-many: ## one process of each daemon for PAIRS=10,100,500 pairs of stand-in servers: lateness, cost, a hundred failovers within a second
+	@scripts/deps.sh
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./tests/many -bin bin $(if $(PAIRS),-pairs $(PAIRS))
 
 sim: ## schedules of the simulated world for SECONDS=60, or those of SEEDS=1-100000; a violation names the seed to run again
 	$(GO) run ./tests/sim -seconds $(SECONDS) $(if $(SEEDS),-seeds $(SEEDS))

@@ -18,7 +18,7 @@ else
   echo "WITHOUT MYSQL: it cannot be had, see above; no test runs on MySQL" >&2
 fi
 
-mapfile -t beside < <(go list ./... | grep -Ev '/tests/(harness|agent|e2e|sim/mysql)$')
+mapfile -t beside < <(go list ./... | grep -Ev '/tests/(harness|agent|e2e|many|sim/mysql|standin)$')
 # One core for each: with more, the race detector of Go 1.26 crashes now and then
 # in tests under a virtual clock. It finds races all the same, and packages run side by side.
 go test -race -cpu 1 -timeout 10m "${beside[@]}"
@@ -30,7 +30,7 @@ trap 'rm -rf "$work"' EXIT
 # minute on two cores.
 go build -o "$work/sim" ./tests/sim
 "$work/sim" -seeds "${MMM_SIM_SEEDS:-1-25000}"
-for package in harness agent e2e sim/mysql; do
+for package in harness agent e2e many sim/mysql standin; do
   go test -c -o "$work/${package//\//-}.test" "./tests/$package"
 done
 go build -o "$work/bin/" ./cmd/...
@@ -65,6 +65,9 @@ for db in "${databases[@]}"; do
   done
 done
 for db in "${databases[@]}"; do shares+=("$db agent ." "$db sim/mysql ." "$db harness ."); done
+# Stand-ins speak for MySQL alone.
+shares+=("${databases[0]} many .")
+if [[ ${#databases[@]} -gt 1 ]]; then shares+=("mysql standin ."); fi
 # shellcheck disable=SC2016
 printf '%s\0' "${shares[@]}" | xargs -0 -P "${MMM_LABS:-$(($(nproc) + 1))}" -n 1 bash -c 'share $0' ||
   { echo "some tests failed, see above" >&2 && exit 1; }

@@ -19,7 +19,7 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin", "folder with the built programs")
-	sizes := flag.String("pairs", "10,100,1000", "numbers of pairs to measure")
+	sizes := flag.String("pairs", "10,100,500", "numbers of pairs to measure")
 	idle := flag.Duration("idle", time.Minute, "for how long to look while nothing happens")
 	fail := flag.Int("fail", 100, "how many actives are killed within a second, all where there are fewer")
 	flag.Parse()
@@ -40,12 +40,16 @@ func run(ctx context.Context, bin, sizes string, idle time.Duration, fail int) (
 	if bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
-	var results []result
+	var counts []int
 	for size := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(size)
 		if err != nil || n < 1 {
 			return nil, fmt.Errorf("-pairs %s: %q is no number of pairs", sizes, size)
 		}
+		counts = append(counts, n)
+	}
+	var results []result
+	for _, n := range counts {
 		r, err := measure(ctx, options{bin: bin, pairs: n, idle: idle, fail: min(fail, n), log: os.Stderr})
 		if err != nil {
 			return nil, fmt.Errorf("%d pairs: %w", n, err)
