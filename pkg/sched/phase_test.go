@@ -46,9 +46,8 @@ func TestPhased(t *testing.T) {
 
 func TestStartAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
 		for n, want := range map[int]time.Duration{0: 0, together - 1: 0, together: startEach, 1000: 993 * startEach} {
-			began = time.Now()
+			began := time.Now()
 			if err := StartAfter(t.Context(), Real(), n); err != nil || time.Since(began) != want {
 				t.Errorf("%d: %v after %s, want %s", n, err, time.Since(began), want)
 			}
@@ -56,7 +55,7 @@ func TestStartAfter(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, n := range []int{0, 1000} {
-			began = time.Now()
+			began := time.Now()
 			if err := StartAfter(ctx, Real(), n); err == nil || time.Since(began) != 0 {
 				t.Errorf("%d, not wanted any more: %v after %s", n, err, time.Since(began))
 			}
