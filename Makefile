@@ -71,7 +71,7 @@ sim: ## schedules of the simulated world for SECONDS=60, or those of SEEDS=1-100
 mutants: ## each safeguard left out once, SECONDS=60 of schedules each: the simulator must catch every one
 	$(GO) run ./tests/sim/mutants -seconds $(SECONDS)
 
-lab: ## needs root: break a pair on hosts of its own: SEEDS=1-3 ROUNDS=10 MINUTES=30 MODE=semisync|semisync-strict|async|classic PLAN=storm|monitors|redis DB=mysql RECORD=1
+lab: ## needs root: break a pair on hosts of its own: SEEDS=1-3 ROUNDS=10 MINUTES=30 MODE=semisync|semisync-strict|async|classic PLAN=storm|monitors|redis|busy DB=mysql RECORD=1
 	@scripts/deps.sh $(DB) lab
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -o bin/lab ./tests/lab

@@ -42,9 +42,10 @@ const (
 	planStorm    = "storm"
 	planMonitors = "monitors"
 	planRedis    = "redis"
+	planBusy     = "busy"
 )
 
-var plans = []string{planStorm, planMonitors, planRedis}
+var plans = []string{planStorm, planMonitors, planRedis, planBusy}
 
 func parse(args []string) (arguments, error) {
 	a := arguments{}
@@ -56,7 +57,7 @@ func parse(args []string) (arguments, error) {
 	set.IntVar(&a.round, "round", 0, "this round of the seed alone")
 	set.Float64Var(&a.minutes, "minutes", 0, "begin no round after so many minutes; 0 is no bound")
 	mode := set.String("mode", string(site.SemiSync), "semisync, semisync-strict, async, or classic: one agent far from the servers, async")
-	set.StringVar(&a.plan, "plan", planStorm, "storm: all faults; monitors: monitors alone are cut off; redis: Redis is away for -minutes (10)")
+	set.StringVar(&a.plan, "plan", planStorm, "storm: all faults; monitors: monitors alone are cut off; redis: Redis is away for -minutes (10); busy: all processors are busy for -rounds of 150 s")
 	set.StringVar(&a.only, "only", "", "faults whose words begin with this alone, as in \"stop server\"; \"list\" lists the kinds")
 	set.DurationVar(&a.every, "every", paceOfClients, "pause of a client between two rows: more where the passive cannot keep up")
 	script := set.String("script", "", "file with what happens, a round on each line as they are printed, over and over, in place of what the seed draws")

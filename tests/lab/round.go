@@ -309,7 +309,7 @@ func (r *seedRun) judge(ctx context.Context, cast *fault.Cast, plan fault.Plan, 
 	if counted.LostUnpromised > s.Reported {
 		findings = append(findings, check.Finding{Checker: "loss", Text: fmt.Sprintf("%d acknowledged rows are lost, and %d transactions were reported as left behind", counted.LostUnpromised, s.Reported)})
 	}
-	if still := r.stoodStill(events, round.Ops); plan.SparesActive() && s.Switches > 0 && still > standsStill {
+	if still := r.stoodStill(events, round.Ops); plan.SparesActive() && s.Switches > 0 && still > standsStill && r.plan != planBusy {
 		r.note("the active had acknowledged nothing for %s when it was given up: its replica received nothing either", still.Round(time.Millisecond))
 	} else if plan.SparesActive() && s.Switches > 0 {
 		findings = append(findings, check.Finding{Checker: "false failover", Text: fmt.Sprintf("%d changes of role while a majority of the monitors reached the active, or its replica received from it", s.Switches)})

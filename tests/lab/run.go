@@ -163,6 +163,8 @@ func (r *seedRun) rounds(ctx context.Context, end time.Time) error {
 		switch {
 		case r.script != nil:
 			plan = r.script.Round(n)
+		case r.plan == planBusy:
+			plan = fault.Busy()
 		case r.plan == planStorm:
 			plan = fault.Draw(rng, fault.Setup{Sentinels: r.site.Sentinels(), Classic: r.mode == site.Classic, Previous: r.previous != ""}, r.only)
 		}

@@ -74,6 +74,8 @@ func (c *Cast) inject(ctx context.Context, f Fault) (heal, error) {
 		return c.switchovers(ctx, 2)
 	case "reload during a failover":
 		return c.reloadDuringFailover(ctx)
+	case busy:
+		return busyProcessors()
 	case "previous version":
 		return c.previousVersion(ctx, f.Target)
 	}

@@ -67,6 +67,7 @@ func (p Plan) SparesActive() bool {
 	for _, f := range p {
 		of, monitor, _ := strings.Cut(f.Target, "-")
 		switch {
+		case f.Kind == busy:
 		case !slices.Contains([]string{"cut", "cut to", "cut from", "reset"}, f.Kind):
 			return false
 		case f.Target == "active-passive":
@@ -120,6 +121,9 @@ var links = []string{"active-passive", "active-redis", "passive-redis", "active-
 
 // MonitorLinks are those that concern nobody but monitors and the servers.
 var MonitorLinks = []string{"active-mo1", "active-mo2", "active-mo3", "passive-mo1", "passive-mo2", "passive-mo3", "active-managers", "passive-managers"}
+
+// busy is that each processor has more to do than it can, which no plan but its own draws.
+const busy = "processors busy"
 
 // allRedis are all processes of Redis, which no plan but that of their absence kills.
 const allRedis = "all redis"
@@ -217,6 +221,9 @@ func draw(rng *rand.Rand, setup Setup, only string) Fault {
 	}
 	panic("weights do not add up")
 }
+
+// Busy is that all processors have other work, for so long that an hour is 24 rounds.
+func Busy() Plan { return Plan{{Kind: busy, Lasts: 150 * time.Second}} }
 
 // Cuts draws a cut of monitors alone.
 func Cuts(rng *rand.Rand) Plan {

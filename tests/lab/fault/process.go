@@ -3,6 +3,8 @@ package fault
 import (
 	"context"
 	"errors"
+	"os/exec"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -85,4 +87,24 @@ func stopped(units ...*site.Unit) (heal, error) {
 		}
 		return nil
 	}, nil
+}
+
+// busyProcessors starts one process for each processor that never rests, at the same priority as everybody else.
+func busyProcessors() (heal, error) {
+	var busy []*exec.Cmd
+	stop := func(context.Context) (all error) {
+		for _, c := range busy {
+			all = errors.Join(all, c.Process.Kill())
+			_ = c.Wait()
+		}
+		return all
+	}
+	for range runtime.NumCPU() {
+		c := exec.Command("sh", "-c", "while :; do :; done")
+		if err := c.Start(); err != nil {
+			return nil, errors.Join(err, stop(context.Background()))
+		}
+		busy = append(busy, c)
+	}
+	return stop, nil
 }
