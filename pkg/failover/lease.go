@@ -35,13 +35,42 @@ func (s *situation) leasesOf(m *member) time.Duration {
 	return longest
 }
 
+// grantSeen is the grant that Redis shows: whose, until when at most, on our clock,
+// and the newest record beside which it was seen.
+type grantSeen struct {
+	node   cluster.Endpoint
+	ends   time.Duration
+	beside cluster.Order
+}
+
+// takeGrant dates the end of the grant. The latest that was ever seen counts: of two
+// masters of Redis one may have missed the last renewal, or have another clock.
+func (st *State) takeGrant(s *cluster.Snapshot, now time.Duration) {
+	g := s.Grant
+	if g == nil || g.Left <= 0 {
+		return
+	}
+	if g.Node != st.grant.node {
+		st.grant = grantSeen{node: g.Node}
+	}
+	st.grant.ends = max(st.grant.ends, now+min(g.Left, g.TTL))
+	st.grant.beside = s.Assignment.Order()
+}
+
 // leaseLeft is how long the leases of the old active may still run. They count
-// from when this leader, in one go, has known that they are refused.
+// from when this leader, in one go, has known that they are refused; or end with the
+// grant that nobody can lengthen any more, as whoever has led for a whole lease sees it.
 func (s *situation) leaseLeft() time.Duration {
 	if safeguard.Off(safeguard.GrantAwaited) {
 		return 0
 	}
-	return time.Duration(s.rec.LeaseMS)*time.Millisecond + leaseGrace - (s.now - max(s.st.phaseIn, s.st.ledSince))
+	length := time.Duration(s.rec.LeaseMS) * time.Millisecond
+	left := length + leaseGrace - (s.now - max(s.st.phaseIn, s.st.ledSince))
+	g := s.st.grant
+	if g.node == s.rec.From && atLeast(g.beside, s.st.phaseOf) && s.st.phaseIn-s.st.ledSince >= length {
+		left = min(left, g.ends-s.now)
+	}
+	return left
 }
 
 // leaseOver reports whether the old active has closed itself for want of a lease:

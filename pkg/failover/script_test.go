@@ -30,6 +30,8 @@ type world struct {
 	saved    cluster.Assignment
 	last     Decision
 	desk     Desk
+	// grantEnds is when the grant in the view does.
+	grantEnds time.Duration
 }
 
 func newWorld() *world {
@@ -53,6 +55,11 @@ func newWorld() *world {
 }
 
 func (w *world) decide() Decision {
+	if g := w.view.Snapshot.Grant; g != nil {
+		if g.Left = w.grantEnds - w.now; g.Left <= 0 {
+			w.view.Snapshot.Grant = nil
+		}
+	}
 	alone, last := Decide(w.state, w.view, w.policy, w.now)
 	used := w.view
 	used.Desk = &w.desk
@@ -481,6 +488,11 @@ func (w *world) line(words []string) error {
 		snap.Assignment.Epoch++
 		snap.Assignment.Version = 1
 		return nil
+	case "grant": // of 10 s, as Redis shows it now
+		left, err := time.ParseDuration(args["left"])
+		snap.Grant = &cluster.Grant{Node: endpoint(plain[0]), Agent: "agent", Epoch: 1, TTL: 10 * time.Second}
+		w.grantEnds = w.now + left
+		return err
 	case "report":
 		return w.report(endpoint(plain[0]), args)
 	case "check":

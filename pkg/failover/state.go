@@ -89,6 +89,7 @@ type State struct {
 	phase     cluster.Phase
 	phaseIn   time.Duration // when the present phase was first seen
 	phaseOf   cluster.Order // the order at which it was first seen
+	grant     grantSeen
 	home      home
 	told      told
 	marks     []mark
@@ -201,6 +202,7 @@ func (st *State) take(v *View, p *Policy, now time.Duration) {
 	if s.Assignment.Phase != st.phase || s.Assignment.Epoch != st.phaseOf.Epoch {
 		st.phase, st.phaseIn, st.phaseOf = s.Assignment.Phase, now, s.Assignment.Order()
 	}
+	st.takeGrant(s, now)
 	before, heardOf := st.views, 0
 	var older []voice
 	for node, byMonitor := range s.Observations {

@@ -165,7 +165,12 @@ func (b *Bus) RunID(ctx context.Context) (string, error) {
 // run runs a script whose answer is an array of strings, the first a word that
 // says how it went. Refusals that every script shares come back as errors.
 func (b *Bus) run(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
-	answer, err := s.Run(ctx, b.client, keys, args...).StringSlice()
+	return b.answer(op, s, s.Run(ctx, b.client, keys, args...))
+}
+
+// answer is what a script has answered.
+func (b *Bus) answer(op string, s *script, said *redis.Cmd) ([]string, error) {
+	answer, err := said.StringSlice()
 	if err != nil {
 		if names := s.commands(err); names != "" && isDenied(err.Error()) {
 			err = fmt.Errorf("%s: %w", names, err)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -15,7 +17,8 @@ const LongestLease = 24 * time.Hour
 // Renew takes or lengthens the grant by which agent keeps node open: held for ttl
 // when epoch is in force and node is its active, in every phase but revoked. Else
 // it is refused and what is there stays; inForce is the order found, zero when
-// there is none that can be read. Count ttl from before the call. After an error
+// there is none that can be read. Where there are sentinels, no failover of theirs can
+// lose the grant, as Held says it of a record. Count ttl from before the call. After an error
 // the grant may have been lengthened or not: it lengthens nobody's right.
 func (b *Bus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoint, agent string, epoch cluster.Epoch, ttl time.Duration) (held bool, inForce cluster.Order, err error) {
 	op := fmt.Sprintf("renew the grant of %s by %s in epoch %d", node, agent, epoch)
@@ -27,8 +30,15 @@ func (b *Bus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoi
 		return false, cluster.Order{}, fmt.Errorf("%s: %w", op, err)
 	}
 	k := keysOf(u)
-	answer, err := b.run(ctx, op, grantScript, []string{k.grant()},
-		string(node), agent, uint64(epoch), ttl.Milliseconds(), k.assignment())
+	args := []any{string(node), agent, uint64(epoch), ttl.Milliseconds(), k.assignment()}
+	run, replicas := b.run, 0
+	if b.sentinels != nil {
+		replicas = b.sentinels.replicas()
+	}
+	if replicas > 0 {
+		run = b.runHeld(replicas)
+	}
+	answer, err := run(ctx, op, grantScript, []string{k.grant()}, args...)
 	if err != nil {
 		return false, cluster.Order{}, err
 	}
@@ -36,6 +46,31 @@ func (b *Bus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoi
 		return false, cluster.Order{}, b.wrap(op, fmt.Errorf("the script answered %q", answer))
 	}
 	return answer[0] == "held", parseOrder(answer[1], answer[2]), nil
+}
+
+// runHeld is run for what so many replicas have to have, too: the master that is asked may be one that the others have left.
+func (b *Bus) runHeld(replicas int) func(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
+	return func(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
+		var said *redis.Cmd
+		var answered *redis.IntCmd
+		// One connection, one master. A script that fails is told by its own answer.
+		_, err := b.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			said = s.Eval(ctx, p, keys, args...)
+			answered = wait(ctx, p, neededOf(replicas), heldWithin)
+			return nil
+		})
+		answer, scriptErr := b.answer(op, s, said)
+		if scriptErr != nil || answer[0] == "refused" {
+			return answer, scriptErr
+		}
+		if err != nil {
+			return nil, b.wrap(op, err)
+		}
+		if err := b.enough(ctx, int(answered.Val()), replicas); err != nil {
+			return nil, b.wrap(op, err)
+		}
+		return answer, nil
+	}
 }
 
 // DropGrant hands the grant of node back when agent has it; it is no error when

@@ -50,7 +50,7 @@ func (b *Bus) held(ctx context.Context, u cluster.UniqSign, replicas int, within
 		return inForce, fmt.Errorf("%s: %w", op, err)
 	}
 	k := keysOf(u)
-	needed := (replicas + 1) / 2
+	needed := neededOf(replicas)
 	var record *redis.SliceCmd
 	var answered *redis.IntCmd
 	cmds, err := b.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -61,22 +61,15 @@ func (b *Bus) held(ctx context.Context, u cluster.UniqSign, replicas int, within
 		// Replicas have all that was written before what they answer for, on this connection.
 		p.HSet(ctx, k.held(), "at", strconv.FormatInt(time.Now().UnixMilli(), 10))
 		p.PExpire(ctx, k.held(), heldFor)
-		answered = redis.NewIntCmd(ctx, "wait", needed, within.Milliseconds())
-		_ = p.Process(ctx, answered)
+		answered = wait(ctx, p, needed, within)
 		return nil
 	})
 	if err := b.checkCmds(op, err, cmds...); err != nil {
 		return inForce, err
 	}
-	if needed > 0 && int(answered.Val()) < needed {
-		m := &MinorityError{Answered: int(answered.Val()), Needed: needed, Replicas: replicas}
-		up := needed
-		if b.sentinels != nil {
-			m.Sentinels = len(b.sentinels.clients)
-			m.Agree, up = b.sentinels.agree(ctx)
-		}
-		if 2*m.Agree <= m.Sentinels || m.Answered < min(needed, up) {
-			return inForce, b.wrap(op, m)
+	if needed > 0 {
+		if err := b.enough(ctx, int(answered.Val()), replicas); err != nil {
+			return inForce, b.wrap(op, err)
 		}
 	}
 	text := func(i int) string {
@@ -86,4 +79,31 @@ func (b *Bus) held(ctx context.Context, u cluster.UniqSign, replicas int, within
 		return ""
 	}
 	return parseOrder(text(0), text(1)), nil
+}
+
+// neededOf is how many of the replicas make a majority of all Redis with the master.
+func neededOf(replicas int) int { return (replicas + 1) / 2 }
+
+// wait asks how many replicas have what was written before, on the same connection.
+func wait(ctx context.Context, p redis.Pipeliner, needed int, within time.Duration) *redis.IntCmd {
+	answered := redis.NewIntCmd(ctx, "wait", needed, within.Milliseconds())
+	_ = p.Process(ctx, answered)
+	return answered
+}
+
+// enough is a MinorityError unless no sentinel failover can lose what so many replicas have answered for.
+func (b *Bus) enough(ctx context.Context, answered, replicas int) error {
+	m := &MinorityError{Answered: answered, Needed: neededOf(replicas), Replicas: replicas}
+	if m.Answered >= m.Needed {
+		return nil
+	}
+	up := m.Needed
+	if b.sentinels != nil {
+		m.Sentinels = len(b.sentinels.clients)
+		m.Agree, up = b.sentinels.agree(ctx)
+	}
+	if 2*m.Agree <= m.Sentinels || m.Answered < min(m.Needed, up) {
+		return m
+	}
+	return nil
 }

@@ -39,6 +39,15 @@ func TestHeldByAMajority(t *testing.T) {
 	if in, err := b.Held(t.Context(), sign, cluster.Order{Epoch: 1}); err != nil || in {
 		t.Errorf("of another order: %v, %v", in, err)
 	}
+	// A grant is renewed as a record is held.
+	leads := lead(t, b, "one")
+	must[cluster.Assignment](t)(b.Transition(t.Context(), sign, "one", leads, cluster.Transition{Next: opening(3, 1)}))
+	if held, _ := renew(t, b, nodeB, "x", 3); !held {
+		t.Error("the grant is not renewed with a replica in step")
+	}
+	if held, at := renew(t, b, nodeB, "x", 2); held || at != order(3, 1) {
+		t.Errorf("the grant of another epoch: %v, %s", held, at)
+	}
 	two.real.signal(t, syscall.SIGSTOP)
 	// Sooner than the sentinels notice it.
 	_, err := b.held(t.Context(), sign, 1, 20*time.Millisecond)
@@ -46,19 +55,25 @@ func TestHeldByAMajority(t *testing.T) {
 		t.Errorf("with a replica that is silent: %v", err)
 	}
 	until(t, "the sentinels call the replica down", func() bool {
-		_, err := b.Held(t.Context(), sign, cluster.Order{})
+		_, err := b.Held(t.Context(), sign, order(3, 1))
 		return err == nil
 	})
+	if held, _ := renew(t, b, nodeB, "x", 3); !held {
+		t.Error("the grant is not renewed where all others are down")
+	}
 	for _, s := range sentinels[1:] {
 		s.kill()
 	}
-	_, err = b.Held(t.Context(), sign, cluster.Order{})
+	_, err = b.Held(t.Context(), sign, order(3, 1))
 	if m := (*MinorityError)(nil); !errors.As(err, &m) || m.Agree != 1 || m.Sentinels != 3 {
 		t.Errorf("on an island with one sentinel of three: %v", err)
 	}
+	if held, _, err := b.Renew(t.Context(), sign, nodeB, "x", 3, grantTTL); held || !errors.As(err, new(*MinorityError)) {
+		t.Errorf("a grant on an island: %v, %v", held, err)
+	}
 	two.real.signal(t, syscall.SIGCONT)
 	until(t, "the replica answers again", func() bool {
-		_, err := b.Held(t.Context(), sign, cluster.Order{})
+		_, err := b.Held(t.Context(), sign, order(3, 1))
 		return err == nil
 	})
 }

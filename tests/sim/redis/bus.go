@@ -220,6 +220,9 @@ func (b *Bus) Assignment(ctx context.Context, u cluster.UniqSign) (cluster.Assig
 	return r.value, nil
 }
 
+// minority is what Redis is on an island.
+var minority = &redisbus.MinorityError{Needed: 1, Replicas: 2, Agree: 1, Sentinels: 3}
+
 // Held reports whether order is in force and the other servers of Redis have it, while there are any.
 func (b *Bus) Held(ctx context.Context, u cluster.UniqSign, order cluster.Order) (inForce bool, err error) {
 	b.of(u)
@@ -228,7 +231,7 @@ func (b *Bus) Held(ctx context.Context, u cluster.UniqSign, order cluster.Order)
 	}
 	r, err := call(ctx, b, func(s *Server) (bool, []redisbus.Wake, error) {
 		if s.Island {
-			return false, nil, &redisbus.MinorityError{Needed: 1, Replicas: 2, Agree: 1, Sentinels: 3}
+			return false, nil, minority
 		}
 		return s.store.Assignment().Order() == order, nil, nil
 	})

@@ -75,6 +75,9 @@ func (b *Bus) Renew(ctx context.Context, u cluster.UniqSign, node cluster.Endpoi
 	}
 	r, err := call(ctx, b, func(s *Server) (r renewed, _ []redisbus.Wake, err error) {
 		r.held, r.inForce, err = s.store.Renew(s.Now(), node, agent, epoch, ttl)
+		if s.Forked && s.Island && r.held {
+			return renewed{}, nil, minority
+		}
 		return r, nil, err
 	})
 	if err != nil {
