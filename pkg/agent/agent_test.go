@@ -63,14 +63,18 @@ func TestFailoverAfterACrash(t *testing.T) {
 			s.Errorf("ready %s, executed %q: want 6.1 and everything received", r.Ready, r.Executed)
 		}
 		s.wantOpen(false, false)
+		dials := s.dials(hostB)
 		s.put(opening(6, 2, hostB, hostA, uuidA+":1-20"))
 		s.wantOpen(false, true)
+		if n := s.dials(hostB) - dials; n != 0 {
+			s.Errorf("%d dials to open a server to which a spare connection stands", n)
+		}
 		r = s.want(hostB, "one", cluster.DeedOpen)
 		if r.Opened != (cluster.Order{Epoch: 6, Version: 2}) {
 			s.Errorf("opened under %s, want 6.2", r.Opened)
 		}
-		if len(r.Steps) == 0 || r.Steps[0].Name != "dial" {
-			s.Errorf("steps %v do not begin with the dial", r.Steps)
+		if len(r.Steps) == 0 || r.Steps[0].Name != "read position" {
+			s.Errorf("steps %v do not begin with the position", r.Steps)
 		}
 		if got := s.w.b().stops; len(got) != 1 || got[0] != "stop io" {
 			s.Errorf("threads of the new active: %v, want its receiving one stopped and nothing else", got)

@@ -404,15 +404,9 @@ func (w *worker) endSessionsOf(ctx context.Context, list []cluster.Account) erro
 	if err != nil {
 		return err
 	}
-	for _, s := range all {
-		if s.Kind != SessionApplication || !slices.ContainsFunc(list, func(a cluster.Account) bool { return a.User == s.User }) {
-			continue
-		}
-		if err := w.links.work.Kill(ctx, s.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.links.work.Kill(ctx, idsOf(all, func(s Session) bool {
+		return s.Kind == SessionApplication && slices.ContainsFunc(list, func(a cluster.Account) bool { return a.User == s.User })
+	})...)
 }
 
 // isLost reports whether an error cost the session.

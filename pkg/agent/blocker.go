@@ -123,14 +123,13 @@ func (w *worker) killBlockers(ctx context.Context, conn Conn, all []Session, new
 		if awaits && others {
 			return true, nil
 		}
-		for _, s := range all {
-			own := s.Kind == SessionOwnUser && !w.links.owns(s.ID) && !safeguard.Off(safeguard.OwnSessions)
-			if s.Awaits != awaits || s.Killed || s.Kind != SessionApplication && !own {
-				continue
-			}
-			if err := conn.Kill(ctx, s.ID); err != nil {
-				return true, err
-			}
+		wave := slices.DeleteFunc(slices.Clone(all), func(s Session) bool {
+			return s.Awaits != awaits || s.Killed || s.Kind != SessionApplication && !w.foreign(s)
+		})
+		if err := conn.Kill(ctx, idsOf(wave, nil)...); err != nil {
+			return true, err
+		}
+		for _, s := range wave {
 			if s.ID <= newest {
 				others = others || !asked[s.ID]
 				told = told || s.Command != "Sleep"

@@ -183,49 +183,79 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 }
 
 func (w *worker) killApplications(ctx context.Context) error {
-	ctx, cancel := w.call(ctx)
-	defer cancel()
-	all, err := w.mortals(ctx, w.links.work)
+	all, err := w.listMortals(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range all {
-		if s.Kind == SessionApplication {
-			if err := w.links.work.Kill(ctx, s.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return w.killAll(ctx, idsOf(all, isApplication))
 }
 
 // endSessions kills the application's sessions and every session of our own
 // user but this worker's, and waits until the latter are gone: one of them may
 // belong to an agent that was about to open the server.
-func (w *worker) endSessions(ctx context.Context) error {
-	if err := w.killApplications(ctx); err != nil {
-		return err
-	}
-	return w.endOwnUser(ctx)
-}
+func (w *worker) endSessions(ctx context.Context) error { return w.end(ctx, isApplication) }
 
 // endOwnUser ends the sessions of our own user that are not this agent's, and waits
 // until they are gone.
 func (w *worker) endOwnUser(ctx context.Context) error {
-	killed := map[uint64]bool{}
+	return w.end(ctx, func(Session) bool { return false })
+}
+
+// end kills such sessions and those of our own user that are not this worker's, and
+// waits until the latter are gone. One that waits for an acknowledgement does nothing
+// any more, and MySQL keeps it until that has come.
+func (w *worker) end(ctx context.Context, such func(Session) bool) error {
 	deadline := w.now() + goneWithin
+	all, err := w.listMortals(ctx)
+	if err != nil {
+		return err
+	}
+	killed := idsOf(all, w.foreign)
+	if err := w.killAll(ctx, append(idsOf(all, such), killed...)); err != nil || len(killed) == 0 {
+		return err
+	}
+	alive := func(s Session) bool { return slices.Contains(killed, s.ID) && !(s.Killed && s.Awaits) }
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		alive, err := w.killOwnUser(ctx, killed)
-		if err != nil || alive == 0 {
+		if err := sched.Sleep(ctx, w.rt, pause); err != nil {
+			return err
+		}
+		all, err := w.listMortals(ctx)
+		if err != nil || !slices.ContainsFunc(all, alive) {
 			return err
 		}
 		if w.now() > deadline {
 			return errSessionsAlive
 		}
-		if err := sched.Sleep(ctx, w.rt, pause); err != nil {
-			return err
+	}
+}
+
+func isApplication(s Session) bool { return s.Kind == SessionApplication }
+
+// foreign reports whether a session is of our own user and not this worker's.
+func (w *worker) foreign(s Session) bool {
+	return s.Kind == SessionOwnUser && !w.links.owns(s.ID) && !safeguard.Off(safeguard.OwnSessions)
+}
+
+// idsOf are those of such sessions; of all when such is nil.
+func idsOf(all []Session, such func(Session) bool) (ids []uint64) {
+	for _, s := range all {
+		if such == nil || such(s) {
+			ids = append(ids, s.ID)
 		}
 	}
+	return ids
+}
+
+func (w *worker) killAll(ctx context.Context, ids []uint64) error {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	return w.links.work.Kill(ctx, ids...)
+}
+
+func (w *worker) listMortals(ctx context.Context) ([]Session, error) {
+	ctx, cancel := w.call(ctx)
+	defer cancel()
+	return w.mortals(ctx, w.links.work)
 }
 
 // mortals lists the sessions that a closing may end: all but the one with the
@@ -238,36 +268,6 @@ func (w *worker) mortals(ctx context.Context, conn Conn) ([]Session, error) {
 	}
 	lock, err := conn.Lock(ctx, LockName(w.p.u))
 	return slices.DeleteFunc(all, func(s Session) bool { return s.ID == lock.Holder }), err
-}
-
-// killOwnUser kills the sessions of our user found at the first call and
-// returns how many of them are still there. One that is killed and waits for an
-// acknowledgement does nothing any more, and MySQL keeps it until that has come.
-func (w *worker) killOwnUser(ctx context.Context, killed map[uint64]bool) (alive int, err error) {
-	if safeguard.Off(safeguard.OwnSessions) {
-		return 0, nil
-	}
-	ctx, cancel := w.call(ctx)
-	defer cancel()
-	first := len(killed) == 0
-	all, err := w.mortals(ctx, w.links.work)
-	if err != nil {
-		return 0, err
-	}
-	for _, s := range all {
-		switch {
-		case s.Kind != SessionOwnUser || w.links.owns(s.ID):
-		case first:
-			if err := w.links.work.Kill(ctx, s.ID); err != nil {
-				return 0, err
-			}
-			killed[s.ID] = true
-			alive++
-		case killed[s.ID] && !(s.Killed && s.Awaits):
-			alive++
-		}
-	}
-	return alive, nil
 }
 
 // readBack samples the closed server in full.

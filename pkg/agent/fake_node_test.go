@@ -500,7 +500,16 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 	return all, err
 }
 
-func (c *fakeConn) Kill(ctx context.Context, id uint64) error {
+func (c *fakeConn) Kill(ctx context.Context, ids ...uint64) error {
+	for _, id := range ids {
+		if err := c.kill(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *fakeConn) kill(ctx context.Context, id uint64) error {
 	return c.may(ctx, "kill", func(s *fakeServer) error {
 		if s.kept == id {
 			return nil

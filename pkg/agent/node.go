@@ -64,7 +64,7 @@ type Closer interface {
 	// the queue until done has been called, once, by anybody. done does not wait.
 	QueueReadOnly(done func(error)) error
 	Sessions(ctx context.Context) ([]Session, error)
-	Kill(ctx context.Context, id uint64) error
+	Kill(ctx context.Context, ids ...uint64) error
 	// ReleaseCommits ends the waits for a replica's acknowledgement that the end of a
 	// session does not end. For a moment no commit waits for any.
 	ReleaseCommits(ctx context.Context) error

@@ -24,22 +24,18 @@ var (
 	errNewerRow    = errors.New("the epoch row is newer than the record")
 )
 
-// open opens the server on one session that is dialled before the record is
-// checked and never again: who closes the server meanwhile ends that session,
+// open opens the server on one session that is there before the record is
+// checked and never dialled again: who closes the server meanwhile ends that session,
 // and with it whatever of this is still to come.
 func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	start := w.now()
 	learned := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, w.p.ledger.learn(ctx, w.self) })
 	theirs := w.rowOfPeer(ctx, in)
-	var conn Conn
-	err := w.timed(in, "dial", func() (err error) {
-		conn, err = w.links.node.Connect(ctx)
-		return err
-	})
+	conn, err := w.sessionToOpen(ctx, in)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer w.giveBack(conn)
 
 	began := w.p.a.nextTick()
 	srv := cluster.Server{}

@@ -64,6 +64,28 @@ func TestTheSpareIsReplacedAfterTheWorkingConnection(t *testing.T) {
 	})
 }
 
+// A spare that has ended unnoticed does not keep a server from being opened.
+func TestASpareThatHasEndedIsReplacedToOpen(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(revoked(6, hostA, hostB))
+		s.w.a().kill()
+		s.agent("one")
+		s.want(hostB, "one", cluster.DeedDrained)
+		s.pass(1500 * time.Millisecond)
+		for _, id := range s.w.b().ids() {
+			s.w.b().change(func(b *fakeServer) { b.sessions[id].onBroken = nil })
+		}
+		before := s.w.b().ids()
+		s.w.b().endSession(before[len(before)-1])
+		s.put(opening(6, 2, hostB, hostA, ""))
+		s.wantOpen(false, true)
+		r := s.want(hostB, "one", cluster.DeedOpen)
+		if len(r.Steps) == 0 || r.Steps[0].Name != "dial" {
+			s.Errorf("steps %v do not begin with the dial", r.Steps)
+		}
+	})
+}
+
 // An agent that is to close a server has asked before how that came up.
 func TestAnAgentTellsHowAServerComesUp(t *testing.T) {
 	for closed, want := range map[bool]cluster.Tri{true: cluster.Yes, false: cluster.No} {

@@ -249,6 +249,16 @@ func TestAKilledSessionIsBrokenAndNotDialledAgain(t *testing.T) {
 			t.Fatal("not noticed")
 		}
 		must(t, killer.Kill(t.Context(), victim.ID()))
+		// One that is gone keeps none behind it alive.
+		others := []*Conn{s.connect(agentUser), s.connect(agentUser)}
+		must(t, killer.Kill(t.Context(), others[0].ID(), victim.ID(), others[1].ID()))
+		for _, c := range others {
+			select {
+			case <-c.Broken():
+			case <-time.After(5 * time.Second):
+				t.Fatal("one of several was not ended")
+			}
+		}
 		for range 2 {
 			if err := victim.SetWritable(within(t, time.Second)); err == nil {
 				t.Fatal("a killed session opened the server")

@@ -42,12 +42,11 @@ func (c *Conn) endAwaitingThreads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var ids []uint64
 	for _, s := range all {
 		if s.Kind == KindSystem && s.Awaits() {
-			if err := c.Kill(ctx, s.ID); err != nil {
-				return err
-			}
+			ids = append(ids, s.ID)
 		}
 	}
-	return nil
+	return c.Kill(ctx, ids...)
 }

@@ -68,10 +68,29 @@ func (c *Conn) Sessions(ctx context.Context) ([]Session, error) {
 	return c.sessions(got[0]), nil
 }
 
-// Kill ends a session. One that is already gone is no error, and none is one
-// that MySQL 8 keeps from us because its user has SYSTEM_USER: super_read_only
-// stops its writes as everybody's.
-func (c *Conn) Kill(ctx context.Context, id uint64) error {
+// Kill ends sessions, in one round trip where none of them is an exception. One that is
+// already gone is no error, and none is one that MySQL 8 keeps from us because its user
+// has SYSTEM_USER: super_read_only stops its writes as everybody's.
+func (c *Conn) Kill(ctx context.Context, ids ...uint64) error {
+	if len(ids) > 1 {
+		all := make([]string, len(ids))
+		for i, id := range ids {
+			all[i] = "KILL " + strconv.FormatUint(id, 10)
+		}
+		// The first that fails keeps those behind it from being ended.
+		if err := c.exec(ctx, fmt.Sprintf("kill %d sessions on", len(ids)), all...); err == nil || number(err) == 0 {
+			return err
+		}
+	}
+	for _, id := range ids {
+		if err := c.kill(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) kill(ctx context.Context, id uint64) error {
 	op := fmt.Sprintf("kill session %d on", id)
 	err := c.exec(ctx, op, "KILL "+strconv.FormatUint(id, 10))
 	switch number(err) {

@@ -280,10 +280,15 @@ func (c *Conn) Sessions(ctx context.Context) ([]agent.Session, error) {
 	})
 }
 
-// Kill ends a session; one that is gone is no error.
-func (c *Conn) Kill(ctx context.Context, id uint64) error {
-	return tell(ctx, c, "kill a session on", func(now time.Duration, _ *Session, done func(error)) {
-		_ = c.n.m.KillSession(now, id)
+// Kill ends sessions; one that is gone is no error.
+func (c *Conn) Kill(ctx context.Context, ids ...uint64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return tell(ctx, c, "kill sessions on", func(now time.Duration, _ *Session, done func(error)) {
+		for _, id := range ids {
+			_ = c.n.m.KillSession(now, id)
+		}
 		done(nil)
 	})
 }
