@@ -84,6 +84,9 @@ type seedRun struct {
 // keeps up with on a machine that runs several laboratories.
 const paceOfClients = 60 * time.Millisecond
 
+// busyPace is what it keeps up with while all processors have other work.
+const busyPace = 240 * time.Millisecond
+
 // startWithin bounds the making of a site.
 const startWithin = 90 * time.Second
 
@@ -140,7 +143,11 @@ func (r *seedRun) startLoad(ctx context.Context) error {
 			return err
 		}
 	}
-	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed, Every: r.every,
+	pace := r.every
+	if r.plan == planBusy {
+		pace = max(pace, busyPace)
+	}
+	opts := workload.Options{ClientHosts: site.Clients, ServerHosts: r.serverHosts(), Seed: r.seed, Every: pace,
 		Dial: func(name string) workload.DialFunc { return r.site.Net.Host(name).Dial }}
 	for _, db := range r.site.DB {
 		opts.Nodes = append(opts.Nodes, db.Addr())
