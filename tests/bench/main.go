@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -144,13 +145,26 @@ func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 	if err != nil {
 		return err
 	}
-	m := &matrix{theatre: t, version: versions[0], runs: a.runs, json: a.json}
+	product, err := programsVersion(ctx, a.bin)
+	if err != nil {
+		return err
+	}
+	m := &matrix{theatre: t, version: versions[0], product: product, runs: a.runs, json: a.json}
 	if a.minutes > 0 {
 		m.end = time.Now().Add(time.Duration(a.minutes * float64(time.Minute)))
 	}
 	runs, err := m.measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
 	writeTables(os.Stdout, runs)
 	return err
+}
+
+// programsVersion is what the programs in a folder say of their version: a record may hold several.
+func programsVersion(ctx context.Context, dir string) (string, error) {
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "mmmctl"), "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask mmmctl for its version: %w", err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(string(out), "mmmctl ")), nil
 }
 
 // measureSignals prints each step's quantiles, and what idle daemons cost.

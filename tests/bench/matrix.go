@@ -30,6 +30,7 @@ const (
 type matrix struct {
 	theatre
 	version string
+	product string
 	runs    int
 	end     time.Time // no run begins after it; never when zero
 	json    string    // file that gets each run; none when empty
@@ -97,18 +98,28 @@ func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failur
 					return errors.Join(failures, ctx.Err())
 				}
 				r, err := m.once(ctx, g)
-				if err == nil {
-					fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", g, n+1, m.runs, r.line())
-					*done = append(*done, r)
-					if m.json != "" {
-						if err := add(m.json, r); err != nil {
-							return err
-						}
+				if ctx.Err() != nil {
+					return errors.Join(failures, ctx.Err())
+				}
+				if err != nil {
+					m.clear()
+					if !r.counted {
+						r = r.failed(err)
 					}
+				}
+				fmt.Fprintf(os.Stderr, "%s %d/%d: %s\n", g, n+1, m.runs, r.line())
+				*done = append(*done, r)
+				if m.json != "" {
+					if err := add(m.json, r); err != nil {
+						return err
+					}
+				}
+				if err != nil && r.counted {
+					fmt.Fprintf(os.Stderr, "%s %d/%d: after it: %v\n", g, n+1, m.runs, err)
+				}
+				if r.counted {
 					break
 				}
-				fmt.Fprintf(os.Stderr, "%s %d/%d: %v\n", g, n+1, m.runs, err)
-				m.clear()
 				if failed[g]++; failed[g] == mostFailed {
 					failures = errors.Join(failures, fmt.Errorf("%s: %d runs could not be measured, the last: %w", g, mostFailed, err))
 				}
@@ -118,7 +129,16 @@ func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failur
 	return failures
 }
 
+// failed is the run with nothing but why it has no result.
+func (r run) failed(err error) run {
+	reason, _, _ := strings.Cut(err.Error(), "\n")
+	return run{group: r.group, Version: r.Version, Product: r.Product, Cores: r.Cores, Memory: r.Memory, Unix: r.Unix, Failed: reason}
+}
+
 func (r run) line() string {
+	if r.Failed != "" {
+		return "failed: " + r.Failed
+	}
 	if r.Stayed {
 		return fmt.Sprintf("no write elsewhere within %s; %d of %d acknowledged rows lost", roleMoves, r.Lost, r.Acknowledged)
 	}
@@ -136,7 +156,7 @@ func (m *matrix) clear() {
 func (m *matrix) once(ctx context.Context, g group) (run, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	r := run{group: g, Version: m.version, Steps: map[string]float64{}, Unix: time.Now().Unix()}
+	r := run{group: g, Version: m.version, Product: m.product, Steps: map[string]float64{}, Unix: time.Now().Unix()}
 	r.Cores, r.Memory = machine()
 	if m.stage != nil && m.of != g.stage() {
 		m.clear()
@@ -304,7 +324,7 @@ func (g group) leased() bool {
 
 func (m *matrix) tally(ctx context.Context, r *run, holder *harness.Server, writers []*harness.Writer) error {
 	tally, err := holder.Tally(ctx, writers...)
-	r.Acknowledged, r.Lost = tally.Acknowledged, len(tally.Lost)
+	r.Acknowledged, r.Lost, r.counted = tally.Acknowledged, len(tally.Lost), err == nil
 	return err
 }
 

@@ -26,6 +26,8 @@ type group struct {
 type run struct {
 	group
 	Version string `json:"version"`
+	// Product is the version and commit of the programs that were measured.
+	Product string `json:"product"`
 	Cores   int    `json:"cores"`
 	Memory  int    `json:"memory_gb"`
 	Unix    int64  `json:"unix"`
@@ -42,6 +44,9 @@ type run struct {
 	Proof        string             `json:"proof,omitempty"`
 	Acknowledged int                `json:"acknowledged"`
 	Lost         int                `json:"lost"`
+	// Failed says why this run has no result: it counts as failed, and in nothing else.
+	Failed  string `json:"failed,omitempty"`
+	counted bool   // the rows were counted: whatever fails afterwards, the run has its result
 }
 
 // add appends a run to a file of JSON lines.

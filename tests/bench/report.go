@@ -27,6 +27,7 @@ var (
 type sum struct {
 	group
 	runs, stayed       int
+	failed             int       // runs without a result
 	first              []float64 // of the runs in which the role moved
 	client, floor      []float64
 	steps, deeds       map[string][]float64
@@ -45,6 +46,10 @@ func summarize(all []run) []*sum {
 			s = &sum{group: r.group, steps: map[string][]float64{}, deeds: map[string][]float64{}}
 			by[r.group] = s
 			sums = append(sums, s)
+		}
+		if r.Failed != "" {
+			s.failed++
+			continue
 		}
 		s.runs++
 		s.acknowledged, s.lost = s.acknowledged+r.Acknowledged, s.lost+r.Lost
@@ -130,8 +135,10 @@ func writeTables(out io.Writer, all []run) {
 }
 
 func (s *sum) row() string {
-	cells := []string{s.name(), s.Agents, s.Load, string(s.Durability), fmt.Sprint(s.runs), figure(s.floor, 0.5)}
+	cells := []string{s.name(), s.Agents, s.Load, string(s.Durability), s.count(), figure(s.floor, 0.5)}
 	switch {
+	case s.runs == 0:
+		cells = append(cells, "-", "-", "-")
 	case len(s.first) == 0:
 		cells = append(cells, "stays", "", "")
 	case s.stayed > 0:
@@ -148,6 +155,14 @@ func (s *sum) row() string {
 	}
 	cells = append(cells, lost, strings.Join(s.proofs, ", "))
 	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+// count is how many runs have a result, and how many failed.
+func (s *sum) count() string {
+	if s.failed > 0 {
+		return fmt.Sprintf("%d, %d failed", s.runs, s.failed)
+	}
+	return fmt.Sprint(s.runs)
 }
 
 // mostDeeds is how many of the agents' deeds a table names.
@@ -179,6 +194,9 @@ type bound struct {
 
 func (s *sum) bounds() []bound {
 	var all []bound
+	if s.runs == 0 {
+		return nil
+	}
 	atMost := func(text string, q, most float64) {
 		if len(s.first) == 0 {
 			all = append(all, bound{text, "the role stayed", false})
@@ -232,13 +250,16 @@ func writeRecord(dir, file string) error {
 	fmt.Fprintln(&text, "# How fast\n\nMade by `make bench RECORD=1`; "+
 		"[failover.svg](failover.svg) is the same as a picture.\n\n![time to the first acknowledged write elsewhere, by cause](failover.svg)")
 	fmt.Fprintln(&text)
-	var machines []string
+	var machines, products []string
 	for _, r := range all {
+		if !slices.Contains(products, r.Product) {
+			products = append(products, r.Product)
+		}
 		if name := fmt.Sprintf("%d cores, %d GB", r.Cores, r.Memory); !slices.Contains(machines, name) {
 			machines = append(machines, name)
 		}
 	}
-	fmt.Fprintf(&text, "Machine: %s; both servers, Redis, all daemons and all clients on it.\n%s\n", strings.Join(machines, "; "), explained)
+	fmt.Fprintf(&text, "Machine: %s; both servers, Redis, all daemons and all clients on it. mmm-manager %s.\n%s\n", strings.Join(machines, "; "), strings.Join(products, "; "), explained)
 	writeTables(&text, all)
 	if err := os.WriteFile(filepath.Join(dir, "README.md"), text.Bytes(), 0o644); err != nil {
 		return err
@@ -261,6 +282,7 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
   250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease.
 * **host cut off**: packets from and to the active's host are dropped, clients' too; heartbeats of %g s. **host resets**: what comes to the host is rejected with a
   TCP reset, open connections and new ones. **disk frozen**: nothing is written to the active's disk any more; *stays*: no write elsewhere within %v.
+* **runs**: *failed* are those without a result, mostly because the pair was not well before the fault or rolled a switchover back; the file of runs says why.
 * **lost rows**: acknowledged rows that the new active does not hold.
 * interval=%s, try_times=%s, connect_timeout=1 where nothing else is said, failover_block=%s, failback=manual, everything else as by default.`,
 	probeEvery, probeEvery, crowd, heartbeat.Seconds(), roleMoves, settings["interval"], settings["try_times"], settings["failover_block"])
@@ -282,7 +304,7 @@ func shown(sums []*sum) []*sum {
 	}
 	for _, s := range sums {
 		k := key{s.Server, s.Cause, s.Agents}
-		if s.Timeout == 1 && (best[k] == nil || rank(s) > rank(best[k])) {
+		if s.runs > 0 && s.Timeout == 1 && (best[k] == nil || rank(s) > rank(best[k])) {
 			best[k] = s
 		}
 	}

@@ -58,14 +58,14 @@ func TestGapsEndAfterTheMoment(t *testing.T) {
 func TestRunsAreKeptAndMakeARecord(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "runs.jsonl")
-	want := []run{killed(90, 30, 0), killed(110, 30, 0), {group: group{"mariadb", causeFreeze, agentsAll, load500, cluster.Async, 1}, Stayed: true}}
+	want := []run{killed(90, 30, 0), killed(110, 30, 0), killed(9999, 30, 7).failed(errors.New("the pair is not well\nfor many reasons")), {group: group{"mariadb", causeFreeze, agentsAll, load500, cluster.Async, 1}, Stayed: true}}
 	for _, r := range want {
 		if err := add(file, r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := load(file)
-	if err != nil || len(got) != 3 || got[1].First != 110 || got[0].group != want[0].group || !got[2].Stayed {
+	if err != nil || len(got) != 4 || got[1].First != 110 || got[0].group != want[0].group || got[2].Failed != "the pair is not well" || !got[3].Stayed {
 		t.Fatalf("%v, %+v", err, got)
 	}
 	if err := writeRecord(dir, file); err != nil {
@@ -73,7 +73,7 @@ func TestRunsAreKeptAndMakeARecord(t *testing.T) {
 	}
 	var table bytes.Buffer
 	writeTables(&table, got)
-	for _, words := range []string{"| SIGKILL | local | 500 | semisync | 2 | 30 | **90** | 110 | 110 |", "| disk frozen | all | 500 | async | 1 | - | stays |"} {
+	for _, words := range []string{"| SIGKILL | local | 500 | semisync | 2, 1 failed | 30 | **90** | 110 | 110 |", "| disk frozen | all | 500 | async | 1 | - | stays |"} {
 		if !strings.Contains(table.String(), words) {
 			t.Errorf("no %q in\n%s", words, table.String())
 		}
