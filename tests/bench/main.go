@@ -26,7 +26,7 @@ import (
 type arguments struct {
 	bin                                 string
 	causes, agents, loads, durabilities []string
-	timeout, minutes                    float64
+	timeout, minutes, quiet             float64
 	runs                                int
 	json, record                        string
 	kinds, returns, promises            []string
@@ -47,6 +47,7 @@ func parse() arguments {
 	durabilities := list("durability", "async,semisync", "async, semisync, semisync-strict")
 	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout in both files, seconds")
 	flag.Float64Var(&a.minutes, "minutes", 0, "begin no run after so many minutes; 0 is no bound")
+	flag.Float64Var(&a.quiet, "quiet", 0, "begin a run when others use less than so many percent of the processors (needs root); 0 is at once")
 	flag.StringVar(&a.json, "json", "", "file to which each run is added as a line of JSON")
 	flag.StringVar(&a.record, "record", "", "folder where README.md and failover.svg are made from all lines of -json")
 	kinds := list("kinds", "", "signals measured with each step's quantiles: kill, stop")
@@ -149,7 +150,7 @@ func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 	if err != nil {
 		return err
 	}
-	m := &matrix{theatre: t, version: versions[0], product: product, runs: a.runs, json: a.json}
+	m := &matrix{theatre: t, version: versions[0], product: product, runs: a.runs, json: a.json, quiet: a.quiet}
 	if a.minutes > 0 {
 		m.end = time.Now().Add(time.Duration(a.minutes * float64(time.Minute)))
 	}

@@ -32,6 +32,7 @@ type matrix struct {
 	version string
 	product string
 	runs    int
+	quiet   float64   // a run begins when others use less than so many percent of the processors; at once when zero
 	end     time.Time // no run begins after it; never when zero
 	json    string    // file that gets each run; none when empty
 	used    int       // clients used so far: each run's rows have numbers of their own
@@ -60,11 +61,11 @@ func cells(server string, causes, agents, loads, durabilities []string, timeout 
 
 // stage is what a cell needs: one agent for both is measured on loopback where the cause allows it.
 func (g group) stage() stageOf {
-	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, durability: g.Durability, timeout: g.Timeout}
+	return stageOf{hosts: g.Agents == agentsLocal || needsHosts(g.Cause), local: g.Agents == agentsLocal, planned: g.Cause == causeSwitchover, durability: g.Durability, timeout: g.Timeout}
 }
 
 func (o stageOf) key() string {
-	return fmt.Sprintf("%v %v %s", o.hosts, o.local, o.durability)
+	return fmt.Sprintf("%v %v %v %s", o.planned, o.hosts, o.local, o.durability)
 }
 
 func (g group) String() string {
@@ -96,6 +97,14 @@ func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failur
 			for failed[g] < mostFailed {
 				if !m.end.IsZero() && time.Now().After(m.end) || ctx.Err() != nil {
 					return errors.Join(failures, ctx.Err())
+				}
+				if m.quiet > 0 {
+					if err := quiet(ctx, m.quiet, m.end); err != nil {
+						return errors.Join(failures, err)
+					}
+					if !m.end.IsZero() && time.Now().After(m.end) {
+						return failures
+					}
 				}
 				r, err := m.once(ctx, g)
 				if ctx.Err() != nil {
@@ -132,7 +141,7 @@ func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failur
 // failed is the run with nothing but why it has no result.
 func (r run) failed(err error) run {
 	reason, _, _ := strings.Cut(err.Error(), "\n")
-	return run{group: r.group, Version: r.Version, Product: r.Product, Cores: r.Cores, Memory: r.Memory, Unix: r.Unix, Failed: reason}
+	return run{group: r.group, Version: r.Version, Product: r.Product, Cores: r.Cores, Memory: r.Memory, Others: r.Others, Unix: r.Unix, Failed: reason}
 }
 
 func (r run) line() string {
@@ -153,16 +162,15 @@ func (m *matrix) clear() {
 }
 
 // once has one cause happen to a pair that is well, and mends it.
-func (m *matrix) once(ctx context.Context, g group) (run, error) {
+func (m *matrix) once(ctx context.Context, g group) (r run, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	r := run{group: g, Version: m.version, Product: m.product, Steps: map[string]float64{}, Unix: time.Now().Unix()}
+	r = run{group: g, Version: m.version, Product: m.product, Steps: map[string]float64{}, Unix: time.Now().Unix()}
 	r.Cores, r.Memory = machine()
 	if m.stage != nil && m.of != g.stage() {
 		m.clear()
 	}
 	if m.stage == nil {
-		var err error
 		if m.stage, err = m.raise(ctx, g.stage()); err != nil {
 			return r, err
 		}
@@ -171,6 +179,14 @@ func (m *matrix) once(ctx context.Context, g group) (run, error) {
 	active, passive, before, err := m.stage.ready(ctx, g.Durability)
 	if err != nil {
 		return r, err
+	}
+	if used, lookErr := readTicks(); lookErr == nil {
+		defer func() {
+			if now, err := readTicks(); err == nil {
+				share := now.others(used)
+				r.Others = &share
+			}
+		}()
 	}
 	writers, err := m.start(g.Load, active, passive)
 	if err != nil {

@@ -31,6 +31,8 @@ type run struct {
 	Cores   int    `json:"cores"`
 	Memory  int    `json:"memory_gb"`
 	Unix    int64  `json:"unix"`
+	// Others is what others used of the machine's processors during the run, percent; nil where that is not known.
+	Others *float64 `json:"others,omitempty"`
 	// First is the first acknowledged write elsewhere, of a switchover the longest time in which no client had a write
 	// acknowledged. Stayed says instead that the role stayed for as long as was waited.
 	First  float64 `json:"first,omitempty"`

@@ -30,6 +30,7 @@ type sum struct {
 	failed             int       // runs without a result
 	first              []float64 // of the runs in which the role moved
 	client, floor      []float64
+	others             []float64 // percent
 	steps, deeds       map[string][]float64
 	acknowledged, lost int
 	losing             int // runs that lost something
@@ -55,6 +56,9 @@ func summarize(all []run) []*sum {
 		s.acknowledged, s.lost = s.acknowledged+r.Acknowledged, s.lost+r.Lost
 		if r.Lost > 0 {
 			s.losing++
+		}
+		if r.Others != nil {
+			s.others = append(s.others, *r.Others)
 		}
 		if r.Floor > 0 {
 			s.floor = append(s.floor, r.Floor)
@@ -114,8 +118,8 @@ func writeTables(out io.Writer, all []run) {
 		}
 		at := slices.IndexFunc(all, func(r run) bool { return r.Server == server })
 		fmt.Fprintf(out, "\n### %s\n\n%s\n\n", map[string]string{"mariadb": "MariaDB", "mysql": "MySQL"}[server], all[at].Version)
-		fmt.Fprintln(out, "| cause | agents | load | durability | runs | floor | **p50** | p95 | max | seen | decided | closed | drained | opened | lost rows | proof |")
-		fmt.Fprintln(out, "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|")
+		fmt.Fprintln(out, "| cause | agents | load | durability | runs | floor | **p50** | p95 | max | seen | decided | closed | drained | opened | lost rows | others, % | proof |")
+		fmt.Fprintln(out, "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|")
 		for _, s := range of {
 			fmt.Fprintln(out, s.row())
 		}
@@ -153,7 +157,7 @@ func (s *sum) row() string {
 	if s.lost > 0 {
 		lost += fmt.Sprintf(" (%d runs)", s.losing)
 	}
-	cells = append(cells, lost, strings.Join(s.proofs, ", "))
+	cells = append(cells, lost, figure(s.others, 0.5), strings.Join(s.proofs, ", "))
 	return "| " + strings.Join(cells, " | ") + " |"
 }
 
@@ -284,6 +288,8 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
   TCP reset, open connections and new ones. **disk frozen**: nothing is written to the active's disk any more; *stays*: no write elsewhere within %v.
 * **runs**: *failed* are those without a result, mostly because the pair was not well before the fault or rolled a switchover back; the file of runs says why.
 * **lost rows**: acknowledged rows that the new active does not hold.
+* **others**: what processes that are none of this benchmark's used of the machine while a run lasted, median. With -quiet a run begins when that is little;
+  none is left out for what came of it.
 * interval=%s, try_times=%s, connect_timeout=1 where nothing else is said, failover_block=%s, failback=manual, everything else as by default.`,
 	probeEvery, probeEvery, crowd, heartbeat.Seconds(), roleMoves, settings["interval"], settings["try_times"], settings["failover_block"])
 

@@ -38,6 +38,7 @@ type theatre struct {
 // stageOf says what a stage has to be; cells with the same one share it.
 type stageOf struct {
 	hosts, local bool
+	planned      bool // for switchovers: a pair that no fault has made anew again and again
 	durability   cluster.Durability
 	timeout      float64 // connect_timeout, seconds
 }
