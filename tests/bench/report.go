@@ -286,7 +286,7 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
   250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease.
 * **host cut off**: packets from and to the active's host are dropped, clients' too; heartbeats of %g s. **host resets**: what comes to the host is rejected with a
   TCP reset, open connections and new ones. **disk frozen**: nothing is written to the active's disk any more; *stays*: no write elsewhere within %v.
-* **runs**: *failed* are those without a result, mostly because the pair was not well before the fault or rolled a switchover back; the file of runs says why.
+* **runs**: *failed* are those without a result, mostly because the pair was not well before the fault or rolled a switchover back; the file of runs says why. Of fewer than 20 runs p95 is the longest.
 * **lost rows**: acknowledged rows that the new active does not hold.
 * **others**: what processes that are none of this benchmark's used of the machine while a run lasted, median. With -quiet a run begins when that is little;
   none is left out for what came of it.
