@@ -28,6 +28,7 @@ type arguments struct {
 	causes, agents, loads, durabilities []string
 	timeout, minutes, quiet             float64
 	runs                                int
+	fill                                bool
 	json, record                        string
 	kinds, returns, promises            []string
 	idle                                time.Duration
@@ -44,7 +45,8 @@ func parse() arguments {
 	causes := list("causes", "kill,term,stop,cut,reset,freeze,switchover", "what happens to the active; empty for nothing")
 	agents := list("agents", "all,local", "one agent for both servers (all), one on each server's host (local, needs root)")
 	loads := list("loads", "idle,500", "idle: one client; 500: eight write 500 rows a second")
-	durabilities := list("durability", "async,semisync", "async, semisync, semisync-strict")
+	durabilities := list("durability", "", "async, semisync, semisync-strict; by default async for one agent, semisync for local ones, and async, too, where a host is cut off")
+	flag.BoolVar(&a.fill, "fill", false, "measure what the file of -json lacks of -runs, the cells with fewest runs first")
 	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout in both files, seconds")
 	flag.Float64Var(&a.minutes, "minutes", 0, "begin no run after so many minutes; 0 is no bound")
 	flag.Float64Var(&a.quiet, "quiet", 0, "begin a run when others use less than so many percent of the processors (needs root); 0 is at once")
@@ -72,6 +74,10 @@ func main() {
 	if missing := harness.Missing(); len(missing) > 0 {
 		fmt.Fprintf(os.Stderr, "bench: not installed: %s; make bench gets what is missing\n", strings.Join(missing, ", "))
 		os.Exit(69)
+	}
+	if a.fill && a.json == "" {
+		fmt.Fprintln(os.Stderr, "bench: -fill needs -json, the file that is filled")
+		os.Exit(2)
 	}
 	if os.Geteuid() == 0 && len(a.causes) > 0 && !cell.Inside() {
 		code, err := outside()
@@ -154,7 +160,11 @@ func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 	if a.minutes > 0 {
 		m.end = time.Now().Add(time.Duration(a.minutes * float64(time.Minute)))
 	}
-	runs, err := m.measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
+	measure := m.measure
+	if a.fill {
+		measure = m.fill
+	}
+	runs, err := measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
 	writeTables(os.Stdout, runs)
 	return err
 }

@@ -24,6 +24,8 @@ const (
 	jitter = time.Second
 	// mostFailed is how many runs of a cell may fail, for which the pair is then made anew.
 	mostFailed = 3
+	// visit is how many runs of each of its cells a stage sees at most before another has its turn.
+	visit = 5
 )
 
 // matrix measures each cause with each kind of agents, load and durability.
@@ -40,12 +42,28 @@ type matrix struct {
 	of      stageOf
 }
 
+// usual are the durabilities that are measured when none are asked for: one agent is what the predecessor's users
+// have, agents on each host are for commits that wait, and for leases where they do not.
+func usual(agent, cause string) []string {
+	switch {
+	case agent == agentsAll:
+		return []string{string(cluster.Async)}
+	case cause == causeCut:
+		return []string{string(cluster.SemiSync), string(cluster.Async)}
+	}
+	return []string{string(cluster.SemiSync)}
+}
+
 // cells are the combinations asked for, those that share a stage side by side.
 func cells(server string, causes, agents, loads, durabilities []string, timeout float64) []group {
 	var all []group
-	for _, durability := range durabilities {
-		for _, agent := range agents {
-			for _, cause := range causes {
+	for _, agent := range agents {
+		for _, cause := range causes {
+			asked := durabilities
+			if len(asked) == 0 {
+				asked = usual(agent, cause)
+			}
+			for _, durability := range asked {
 				for _, load := range loads {
 					if cause == causeSwitchover && load != load500 {
 						continue // time without writes is seen by those who write without a pause
@@ -88,6 +106,54 @@ func (m *matrix) measure(ctx context.Context, all []group) (done []run, failures
 		all = all[same:]
 	}
 	return done, failures
+}
+
+// fill measures what the file of runs lacks: the stage with the cell of fewest runs has the next turn. It goes on where an
+// interrupted one ended, and others may fill the same file at the same time.
+func (m *matrix) fill(ctx context.Context, all []group) (done []run, failures error) {
+	defer m.clear()
+	for {
+		if !m.end.IsZero() && time.Now().After(m.end) || ctx.Err() != nil {
+			return done, errors.Join(failures, ctx.Err())
+		}
+		runs, err := load(m.json)
+		if err != nil {
+			return done, errors.Join(failures, err)
+		}
+		turn, times := lacking(all, runs, m.runs)
+		if len(turn) == 0 {
+			return done, failures
+		}
+		now := *m
+		now.runs = times
+		if err := now.inTurn(ctx, turn, &done); err != nil {
+			failures = errors.Join(failures, err)
+			all = slices.DeleteFunc(all, func(g group) bool { return slices.Contains(turn, g) }) // it fails again and again
+		}
+		m.stage, m.of, m.used = now.stage, now.of, now.used
+	}
+}
+
+// lacking are the cells that have their turn next, and how often: those of the stage with the cell of fewest runs
+// that are not ahead of it by a visit; none when all have enough.
+func lacking(all []group, runs []run, enough int) (turn []group, times int) {
+	have := map[group]int{}
+	for _, r := range runs {
+		if r.Failed == "" {
+			have[r.group]++
+		}
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(g group) bool { return have[g] >= enough })
+	if len(all) == 0 {
+		return nil, 0
+	}
+	fewest := slices.MinFunc(all, func(a, b group) int { return have[a] - have[b] })
+	for _, g := range all {
+		if g.stage() == fewest.stage() && have[g] < have[fewest]+visit {
+			turn = append(turn, g)
+		}
+	}
+	return turn, min(visit, enough-have[fewest])
 }
 
 func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failures error) {

@@ -55,6 +55,49 @@ func TestGapsEndAfterTheMoment(t *testing.T) {
 	}
 }
 
+func TestTheFewestRunsAreFilledFirst(t *testing.T) {
+	all := cells("mysql", []string{causeKill, causeStop, causeCut}, []string{agentsAll, agentsLocal}, []string{load500}, nil, 1)
+	if len(all) != 7 {
+		t.Fatalf("%d cells: %v", len(all), all)
+	}
+	count := map[group]int{}
+	var runs []run
+	for range 1000 {
+		turn, times := lacking(all, runs, 12)
+		if len(turn) == 0 {
+			break
+		}
+		for range times {
+			for i, g := range turn {
+				if g.stage() != turn[0].stage() {
+					t.Fatalf("two stages at once: %v", turn)
+				}
+				r := run{group: g}
+				if i == 0 && count[g]%3 == 1 && len(runs)%2 == 0 {
+					r.Failed = "not well"
+				} else {
+					count[g]++
+				}
+				runs = append(runs, r)
+			}
+		}
+		least := 1000
+		for _, g := range all {
+			least = min(least, count[g])
+		}
+		for _, g := range all {
+			if count[g] > least+3*visit {
+				t.Fatalf("%s has %d runs, another %d", g, count[g], least)
+			}
+		}
+	}
+	for _, g := range all {
+		if count[g] < 12 {
+			t.Errorf("%s has %d runs in the end", g, count[g])
+		}
+	}
+}
+
 func TestRunsAreKeptAndMakeARecord(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "runs.jsonl")
