@@ -31,6 +31,8 @@ const (
 	// how often it is looked whether its replica has lost it.
 	lastArrivals = 200 * time.Millisecond
 	lookAgain    = 5 * time.Millisecond
+	// writersLast is for how long servers repeat their list of transactions, and a little.
+	writersLast = 150 * time.Millisecond
 	// seeRunning is how long a started applier may take to show.
 	seeRunning = 2 * time.Second
 )
@@ -40,6 +42,7 @@ var (
 	errReceives   = errors.New("the receiving thread has not been told to stop yet")
 	errNoProgress = errors.New("the applying thread makes no progress")
 	errStopped    = errors.New("the applying thread is stopped and not everything is applied")
+	errWrites     = errors.New("something is still being written")
 	errApplier    = errors.New("the applying thread cannot apply everything: error")
 	// errWouldDiscard: MariaDB throws unapplied relay log away whenever both
 	// threads were stopped and either is started.
@@ -165,6 +168,26 @@ func (w *worker) lastArrivals(ctx context.Context, in *reconcile.Input, ch clust
 		}
 	}
 	return ch, nil
+}
+
+// settled sees that no transaction is open that was before, but for those prepared by XA, which stay.
+func (w *worker) settled(ctx context.Context) error {
+	idle := w.p.a.nextTick()
+	// A list that is asked for may be as old as that.
+	if err := sched.Sleep(ctx, w.rt, writersLast); err != nil {
+		return err
+	}
+	cctx, cancel := w.call(ctx)
+	defer cancel()
+	all, err := w.links.work.Writers(cctx)
+	if err == nil && slices.ContainsFunc(all, func(t Writer) bool { return t.ID != 0 }) {
+		err = errWrites
+	}
+	if err == nil {
+		w.memory.Idle = idle
+		w.asked.Store(true)
+	}
+	return err
 }
 
 // stopReceiver stops the receiving thread. Where the source hangs that can take

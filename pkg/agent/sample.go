@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	w.host.ended = 0
 	if full && (restarted || before.Cause != cluster.CauseNone || before.Began == 0) {
 		w.memory.Since = began
+	}
+	if restarted {
+		w.memory.Lost = ""
 	}
 	if full {
 		w.watchProcess(srv, restarted)
@@ -222,6 +226,7 @@ func (w *worker) note(ctx context.Context, in *reconcile.Input) {
 	if p.Suspect != m.Suspect {
 		m.Suspect, m.SuspectAt, m.SuspectTick = p.Suspect, w.now(), w.p.a.nextTick()
 	}
+	m.Lost = cmp.Or(p.Lost, m.Lost)
 	if p.Errant != "" && m.Errant == "" {
 		w.log.Error().Str("errant", p.Errant).Msg("quarantine: the server has transactions that the active lacks")
 	}

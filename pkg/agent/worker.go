@@ -317,6 +317,8 @@ func (w *worker) do(ctx context.Context, in *reconcile.Input, s reconcile.Step) 
 	case reconcile.Read:
 		w.read(ctx, true)
 		return nil
+	case reconcile.Settle:
+		return w.timed(in, string(s.Kind), func() error { return w.settled(ctx) })
 	case reconcile.Close, reconcile.CloseGently:
 		return w.close(ctx, in, s.Kind)
 	case reconcile.CloseAlone:

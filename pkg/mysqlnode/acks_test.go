@@ -98,6 +98,9 @@ func TestCommitsWaitUntilThePassiveHasThem(t *testing.T) {
 		if n := a.rows(2); n != "0" {
 			t.Error("others see what nobody has acknowledged")
 		}
+		if open, err := active.Writers(within(t, 5*time.Second)); err != nil || len(open) != 1 {
+			t.Errorf("a commit that waits is no open transaction: %v, %v", open, err)
+		}
 		// Neither stands in the way of the other.
 		want(t, active.SetReadOnly(within(t, 5*time.Second), time.Second), cluster.CauseOther)
 		must(t, active.AwaitCommits(within(t, time.Second)))

@@ -63,6 +63,10 @@ type Memory struct {
 	Closed, Opened, Ready, Refused cluster.Order
 	// Since is the tick of the first full sample of the server's present run.
 	Since uint64
+	// Idle is the tick after which nothing was being written that had begun before; 0 when never
+	// looked at. Lost is the newest Plan.Lost of this run.
+	Idle uint64
+	Lost string
 	// Behind is the order under which a drain was begun and not ended.
 	Behind cluster.Order
 	// Queued reports that a closing order waits on an open connection; Spare

@@ -25,7 +25,9 @@ const (
 	// Seal sets super_read_only on a server that is closed without it.
 	Seal Kind = "seal"
 	// Read samples the server in full, ReadAccounts reads its accounts.
-	Read         Kind = "read"
+	Read Kind = "read"
+	// Settle sees that nothing is being written on a closed server any more.
+	Settle       Kind = "wait for writes"
 	ReadAccounts Kind = "read accounts"
 	// Drain stops the receiving thread and waits until Target and everything
 	// received is applied.
@@ -112,6 +114,9 @@ type Plan struct {
 	Suspect string
 	// Errant is Suspect once it is confirmed.
 	Errant string
+	// Lost is what the server has surely lost of its own and the other has, in gtid text; it is
+	// Memory.Lost of the next decision.
+	Lost string
 	// Tail is what the active has lost of its own and the other server has, in gtid text.
 	Tail string
 	// Verified reports that the passive was found to have nothing that the active lacks.

@@ -55,11 +55,15 @@ func (in *Input) repairPassive(p Plan) Plan {
 	if !in.tells(&in.Mine) && in.startable(ch) {
 		return p.with(step(Read, "", ReasonComparing))
 	}
-	if tail := Tail(in.Mine.Server, in.Theirs.Server); tail != "" && !in.takesOwnBack() {
-		if in.Mine.PosBegan < in.Theirs.PosEnded { // it may have written that since it was read
-			return p.with(step(Read, "", ReasonComparing))
+	if !in.takesOwnBack() {
+		var lost string
+		var sure bool
+		if p, lost, sure = in.surelyLost(p); !sure {
+			return p
 		}
-		return p.because(reasonSkips(tail))
+		if lost != "" {
+			return p.because(reasonSkips(lost))
+		}
 	}
 	return in.start(p)
 }

@@ -39,14 +39,29 @@ func (in *Input) lostTail(p Plan) (Plan, bool) {
 		p.AskPeer = true
 		return p.because(ReasonComparing), true
 	}
+	p, lost, sure := in.surelyLost(p)
+	if sure && lost != "" {
+		p.Tail = lost
+		p = p.because(reasonTail(lost, in.Peer))
+	}
+	return p, lost != "" || !sure
+}
+
+// surelyLost is the tail once nothing that the server was still writing can be taken for it: a commit that
+// waits for its disk, or for an acknowledgement, the other may have before the server shows it as its own. Until then the
+// plan says what is looked at next.
+func (in *Input) surelyLost(p Plan) (with Plan, lost string, sure bool) {
 	switch tail := Tail(in.Mine.Server, in.Theirs.Server); {
-	case tail == "":
-		return p, false
-	case in.Mine.PosBegan < in.Theirs.PosEnded: // it may have written that since it was read
-		return p.with(step(Read, "", ReasonComparing)), true
+	case tail == "" || tail == in.Memory.Lost:
+		p.Lost = tail
+		return p, tail, true
+	case in.Memory.Idle < in.Theirs.PosEnded:
+		return p.with(step(Settle, "", ReasonComparing)), "", false
+	case in.Mine.PosBegan < in.Memory.Idle:
+		return p.with(step(Read, "", ReasonComparing)), "", false
 	default:
-		p.Tail = tail
-		return p.because(reasonTail(tail, in.Peer)), true
+		p.Lost = tail
+		return p, tail, true
 	}
 }
 

@@ -37,7 +37,7 @@ func TestTail(t *testing.T) {
 func TestAnActiveThatLostItsTailIsNotOpened(t *testing.T) {
 	closed := func(in *reconcile.Input) { // read at 20, after what is known of the other
 		in.Mine.Server.ReadOnly, in.Mine.Server.Identity = cluster.Yes, u1
-		in.Memory.Since = 5
+		in.Memory.Since, in.Memory.Idle = 5, 18
 	}
 	ahead := func(in *reconcile.Input) { in.Theirs.Server.Channel.Received = u1 + ":1-12" }
 	for _, tc := range []struct {
@@ -49,7 +49,11 @@ func TestAnActiveThatLostItsTailIsNotOpened(t *testing.T) {
 		{"nothing is lost", func(*reconcile.Input) {}, "open", ""},
 		{"the other has more", ahead, "tail", u1 + ":11-12"},
 		{"the other was read before the restart", func(in *reconcile.Input) { in.Memory.Since = 15; ahead(in) }, reconcile.ReasonComparing.Code, ""},
-		{"it was read before the other", func(in *reconcile.Input) { asked(in); ahead(in) }, "read", ""},
+		{"it may be writing what the other has", func(in *reconcile.Input) { asked(in); ahead(in) }, string(reconcile.Settle), ""},
+		{"it was not looked for writes", func(in *reconcile.Input) { in.Memory.Idle = 0; ahead(in) }, string(reconcile.Settle), ""},
+		{"it was read before it wrote nothing any more", func(in *reconcile.Input) { asked(in); in.Memory.Idle = 35; ahead(in) }, "read", ""},
+		{"it was found before", func(in *reconcile.Input) { asked(in); in.Memory.Lost = u1 + ":11-12"; ahead(in) }, "tail", u1 + ":11-12"},
+		{"something else was found before", func(in *reconcile.Input) { asked(in); in.Memory.Lost = u1 + ":11"; ahead(in) }, string(reconcile.Settle), ""},
 		{"the other does not answer", func(in *reconcile.Input) { ahead(in); in.Theirs.Cause = cluster.CauseRefused }, "open", ""},
 		{"who takes over has a target instead", func(in *reconcile.Input) {
 			ahead(in)
@@ -73,6 +77,7 @@ func TestAPassiveThatLostItsTailMustBeRebuilt(t *testing.T) {
 	lost := func(in *reconcile.Input) { // it is read at 30, the active was at 20
 		in.Mine.Server.Identity = u2
 		in.Mine.Began, in.Mine.PosBegan, in.Mine.PosEnded = 30, 30, 31
+		in.Memory.Idle = 25
 		in.Theirs.Server.Executed = u1 + ":1-10," + u2 + ":1-3"
 		threads(cluster.ThreadNo, cluster.ThreadNo)(in)
 	}
@@ -82,6 +87,10 @@ func TestAPassiveThatLostItsTailMustBeRebuilt(t *testing.T) {
 	stale := func(in *reconcile.Input) { in.Mine.PosBegan, in.Mine.Began = 10, 10 }
 	if p := reconcile.Decide(given(lost, stale)); len(p.Steps) != 1 || p.Steps[0].Kind != reconcile.Read {
 		t.Errorf("read before the active: %v, steps %v", p.Reason, p.Steps)
+	}
+	busy := func(in *reconcile.Input) { in.Memory.Idle = 0 }
+	if p := reconcile.Decide(given(lost, busy)); len(p.Steps) != 1 || p.Steps[0].Kind != reconcile.Settle {
+		t.Errorf("not looked for writes: %v, steps %v", p.Reason, p.Steps)
 	}
 	whole := func(in *reconcile.Input) { in.Mine.Server.Executed += "," + u2 + ":1-3" }
 	if p := reconcile.Decide(given(lost, whole)); len(p.Steps) != 1 || p.Steps[0].Kind != reconcile.StartReplication {
