@@ -372,6 +372,7 @@ func (w *worker) await(ctx context.Context, target string) error {
 // catchUp waits until everything of the closed old active is applied.
 func (w *worker) catchUp(ctx context.Context, in *reconcile.Input, s reconcile.Step) error {
 	began := w.now()
+	w.reachPeer(ctx, in)
 	if err := w.timed(in, "apply", func() error { return w.applied(ctx, in, s.Target, false) }); err != nil {
 		return err
 	}

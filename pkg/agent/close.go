@@ -32,7 +32,7 @@ var (
 
 // close closes the server: accounts first, so that nobody comes in whose session
 // is not ended below (in a switchover after read_only), then read_only, so that nothing new is written, then every session that may still hold a way to open or write it is ended,
-// and only what reads back closed is acknowledged.
+// and only what reads back closed is acknowledged. Sessions that hold no such way are ended after that.
 func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.Kind) error {
 	began := w.now()
 	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
@@ -79,12 +79,25 @@ func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.
 		return err
 	}
 	w.memory.Ready = cluster.Order{}
-	if err := w.timed(in, "kill sessions", func() error { return w.endSessions(ctx) }); err != nil {
+	// Nobody writes to a server with super_read_only: there applications lose their sessions when the
+	// other server may open already.
+	end, super := w.endSessions, w.sample.Server.SuperReadOnly != cluster.Unknown
+	if super {
+		end = w.endOwnUser
+	}
+	if err := w.timed(in, "kill sessions", func() error { return end(ctx) }); err != nil {
 		return err
 	}
 	if err := w.timed(in, "read back", func() error { return w.readBack(ctx) }); err != nil {
 		return err
 	}
+	if super && w.sample.Server.SuperReadOnly != cluster.Yes {
+		if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
+			return err
+		}
+		super = false
+	}
+	w.crowded = super
 	w.keep(ctx, in)
 	w.memory.Closed = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
@@ -180,6 +193,18 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 	defer cancel()
 	readOnly, super, err := w.links.work.ReadOnly(ctx)
 	return err == nil && readOnly == cluster.Yes && super != cluster.No
+}
+
+// disperse ends the sessions that a closing has left to be ended once it was acknowledged.
+func (w *worker) disperse(ctx context.Context, in *reconcile.Input) {
+	if !w.crowded || w.links.work == nil {
+		return
+	}
+	w.crowded = false
+	if err := w.timed(in, "end sessions", func() error { return w.killApplications(ctx) }); err != nil {
+		w.log.Info().Err(err).Msg("sessions of applications stay on the closed server")
+		w.lost(err)
+	}
 }
 
 func (w *worker) killApplications(ctx context.Context) error {

@@ -264,16 +264,52 @@ func (w *worker) rowOfPeer(ctx context.Context, in *reconcile.Input) *sched.Resu
 	if rec.Phase != cluster.PhaseSteady && rec.Proof != cluster.ProofFenced || rec.EpochTable == "" || !in.Theirs.Answers() || safeguard.Off(safeguard.NewerRow) {
 		return nil
 	}
-	table := rec.EpochTable // the function may outlive the step, and must not keep all of in on the heap
+	table, dialled := rec.EpochTable, w.toPeer // the function may outlive the step, and must not keep all of in on the heap
+	w.toPeer = nil
 	return sched.Begin(w.rt, func() (cluster.Mark, error) {
 		ctx, cancel := w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
 		defer cancel()
+		if dialled != nil {
+			if conn, err := dialled.Get(ctx, -1); err == nil {
+				defer conn.Close()
+				if row, err := conn.Mark(ctx, table, w.p.u); err == nil {
+					return row, nil
+				}
+			}
+		}
 		conn, err := w.other.links.node.Connect(ctx)
 		if err != nil {
 			return cluster.Mark{}, err
 		}
 		defer conn.Close()
 		return conn.Mark(ctx, table, w.p.u)
+	})
+}
+
+// reachPeer dials the closed other server while this one catches up with it: its row will be read before
+// this one is opened.
+func (w *worker) reachPeer(ctx context.Context, in *reconcile.Input) {
+	if w.toPeer != nil || in.Record.EpochTable == "" || !in.Theirs.Answers() {
+		return
+	}
+	w.toPeer = sched.Begin(w.rt, func() (Conn, error) {
+		ctx, cancel := w.rt.Timeout(ctx, w.p.a.o.ConnectTimeout)
+		defer cancel()
+		return w.other.links.node.Connect(ctx)
+	})
+}
+
+// leavePeer gives up a connection to the other server that nobody needs any more.
+func (w *worker) leavePeer() {
+	dialled := w.toPeer
+	if dialled == nil {
+		return
+	}
+	w.toPeer = nil
+	w.rt.Go(func() {
+		if conn, err := dialled.Get(context.Background(), -1); err == nil {
+			_ = conn.Close()
+		}
 	})
 }
 

@@ -91,7 +91,9 @@ type worker struct {
 	sampleAt, fullAt, retryAt time.Duration
 	grantsAt                  time.Duration
 	retries                   int
-	starts                    int // starts of replication in a row that did not hold
+	starts                    int                 // starts of replication in a row that did not hold
+	toPeer                    *sched.Result[Conn] // dialled ahead of an opening
+	crowded                   bool                // a closing was acknowledged before sessions of applications were ended
 	logged                    string
 }
 
@@ -121,6 +123,7 @@ func (w *worker) run(ctx context.Context) {
 	w.beat, end = w.p.a.o.Loop("serving " + string(w.self))
 	defer end()
 	defer w.links.shut()
+	defer w.leavePeer()
 	defer w.host.drop()
 	pause := time.Duration(0)
 	for {
@@ -174,8 +177,9 @@ func (w *worker) cycle(ctx context.Context) {
 		w.links.dial(ctx, w.now())
 		return
 	}
+	var in reconcile.Input
 	for range roundsAtOnce {
-		in := w.input()
+		in = w.input()
 		if in.OrderTick != w.orderTick {
 			w.orderTick, w.retries, w.retryAt, w.failure = in.OrderTick, 0, 0, cluster.Reason{}
 			w.openTries, w.memory.MarkAfter = 0, 0
@@ -192,6 +196,10 @@ func (w *worker) cycle(ctx context.Context) {
 		if len(w.plan.Steps) == 0 || w.now() < w.retryAt || !w.carryOut(ctx, &in) || ctx.Err() != nil {
 			break
 		}
+	}
+	w.disperse(ctx, &in)
+	if in.Record.Phase != cluster.PhaseSwitching && in.Record.Phase != cluster.PhaseOpening {
+		w.leavePeer()
 	}
 	w.readGrants(ctx)
 	w.links.dial(ctx, w.now())

@@ -73,7 +73,7 @@ const (
 	statusQuery  = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Slave_received_heartbeats', 'Slave_heartbeat_period', " + acksStatus + ")"
 	processQuery = "SHOW PROCESSLIST"
 	// What shows the other list of dialect.twoLists, and the list that does tell.
-	otherListQuery = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'performance_schema_show_processlist' AND Value = 'ON'"
+	otherListQuery = "SELECT 1 AS other FROM DUAL WHERE @@GLOBAL.performance_schema_show_processlist = 1"
 	tellingQuery   = "SELECT ID AS Id, USER AS User, HOST AS Host, DB AS db, COMMAND AS Command, STATE AS State FROM information_schema.PROCESSLIST"
 	accountQuery   = "SELECT CURRENT_USER() AS account"
 	variableQuery  = "SHOW GLOBAL VARIABLES"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -35,21 +36,28 @@ func (c *Conn) TakeLock(ctx context.Context, name string, idle time.Duration) (L
 	quoted := literal(lockName(name))
 	return c.lock(ctx, "take lock "+name+" on",
 		fmt.Sprintf("SET SESSION wait_timeout = %d", wholeSeconds(idle)),
-		fmt.Sprintf("SELECT GET_LOCK(%s, 0) AS taken, IS_USED_LOCK(%s) AS holder", quoted, quoted))
+		fmt.Sprintf("SELECT GET_LOCK(%s, 0) AS taken, IS_USED_LOCK(%s) AS holder", quoted, quoted), processQuery)
 }
 
 // Lock tells who has a named lock. Idle needs PROCESS when the holder is another
 // user, is 0 without, and on MySQL trusts that nobody sets the server's clock.
 func (c *Conn) Lock(ctx context.Context, name string) (Lock, error) {
-	return c.lock(ctx, "look at lock "+name+" on", fmt.Sprintf("SELECT 1 AS taken, IS_USED_LOCK(%s) AS holder", literal(lockName(name))))
+	op, ask := "look at lock "+name+" on", fmt.Sprintf("SELECT 1 AS taken, IS_USED_LOCK(%s) AS holder", literal(lockName(name)))
+	l, err := c.lock(ctx, op, ask)
+	if err != nil || l.Holder == 0 {
+		return l, err // on a busy server the list of sessions takes milliseconds
+	}
+	return c.lock(ctx, op, ask, processQuery)
 }
 
+// lock is the answer to statements of which the first with rows tells who has the lock, and the
+// second, if there is one, for how long sessions have asked nothing.
 func (c *Conn) lock(ctx context.Context, op string, statements ...string) (Lock, error) {
-	got, err := c.query(ctx, op, append(statements, processQuery)...)
+	got, err := c.query(ctx, op, statements...)
 	if err != nil {
 		return Lock{}, err
 	}
-	if len(got) != 2 || len(got[0].rows) != 1 {
+	if len(got) == 0 || len(got[0].rows) != 1 || len(got) == 1 && slices.Contains(statements, processQuery) {
 		return Lock{}, c.fault(op, errors.New("the server left statements unanswered"))
 	}
 	r := got[0].row(0)
@@ -58,6 +66,9 @@ func (c *Conn) lock(ctx context.Context, op string, statements ...string) (Lock,
 	}
 	holder, _ := r.integer("holder")
 	l := Lock{Mine: uint64(holder) == c.id, Holder: uint64(holder)}
+	if len(got) == 1 {
+		return l, nil
+	}
 	for i := range got[1].rows {
 		s := got[1].row(i)
 		if id, _ := s.integer("Id"); id != holder {

@@ -55,6 +55,9 @@ func (c *Conn) Sessions(ctx context.Context) ([]Session, error) {
 		ask = append(ask, otherListQuery)
 	}
 	got, err := c.query(ctx, op, ask...)
+	if len(ask) == 2 && len(got) == 1 && number(err) == errUnknownVariable {
+		ask, err = ask[:1], nil // a release that has one list again
+	}
 	if err == nil && len(got) == 2 && len(got[1].rows) > 0 {
 		ask = []string{tellingQuery}
 		got, err = c.query(ctx, op, ask...)
