@@ -92,11 +92,18 @@ func TestWatch(t *testing.T) {
 			w.Saw(112*second, 8*second)
 			w.Took(114 * second)
 		}, 114 * second},
-		{"an earlier look that says more stays", func(w *Watch) {
+		{"of one silence the look counts that tells most", func(w *Watch) {
 			w.Saw(112*second, 8*second)
 			w.Saw(113*second, 10*second)
-			w.Took(114 * second)
-		}, 114 * second},
+			w.Saw(114*second, 10*second)
+			w.Took(115 * second)
+		}, 113 * second},
+		{"it may have asked between two looks", func(w *Watch) {
+			w.Saw(100*second, 2*second)
+			w.Saw(101*second, 2*second)
+			w.Saw(107*second, 7*second)
+			w.Took(108 * second)
+		}, 110 * second},
 		{"its session was ended, and it may have asked since", func(w *Watch) { w.Saw(100*second, second); w.Took(101 * second) }, 111 * second},
 		{"whoever has lost it has nothing", func(w *Watch) { w.Took(100 * second); w.Lost() }, 0},
 		{"and begins anew", func(w *Watch) {

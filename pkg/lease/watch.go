@@ -18,19 +18,33 @@ type Watch struct {
 	held bool
 	// over is when the holders seen up to now have no right left.
 	over time.Duration
+	// took is what over is at least, for those who had the lock before it was taken last.
+	took time.Duration
 	// Of the newest look at a holder since the lock was taken last.
 	seen      bool
+	looked    time.Duration
 	idleSince time.Duration // at the latest
 }
+
+// Two looks that come within lookSoon of each other see one silence of the holder when the second
+// finds it idle for longSince: longer than both and their answers took.
+const (
+	lookSoon  = time.Second
+	longSince = 3 * time.Second
+)
 
 // NewWatch begins a watch over leases of length ttl.
 func NewWatch(ttl time.Duration) Watch { return Watch{ttl: ttl} }
 
-// Saw takes a look, answered by answered, at a holder that was idle for at least idle.
+// Saw takes a look, answered by answered, at a holder that was idle for at least idle. Servers
+// round by up to two seconds: the look that tells most of one silence counts.
 func (w *Watch) Saw(answered, idle time.Duration) {
-	w.held, w.seen = false, true
-	w.idleSince = answered - idle
-	w.over = max(w.over, w.idleSince+w.ttl)
+	since := answered - idle
+	if w.seen && answered-w.looked <= lookSoon && idle >= longSince {
+		since = min(since, w.idleSince)
+	}
+	w.held, w.seen, w.looked, w.idleSince = false, true, answered, since
+	w.over = max(w.took, since+w.ttl)
 }
 
 // Took takes that the lock was got by answered. Where the last holder seen was not
@@ -38,8 +52,9 @@ func (w *Watch) Saw(answered, idle time.Duration) {
 func (w *Watch) Took(answered time.Duration) {
 	timedOut := w.seen && answered-w.idleSince+idleError >= w.ttl
 	if !timedOut {
-		w.over = max(w.over, answered+w.ttl)
+		w.took = answered + w.ttl
 	}
+	w.over = max(w.over, w.took)
 	w.held, w.seen = true, false
 }
 
