@@ -81,6 +81,10 @@ func (c *connOf) WriteMark(ctx context.Context, table string, u cluster.UniqSign
 	return c.Conn.WriteMark(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u}, m)
 }
 
+func (c *connOf) WriteBeat(ctx context.Context, table string, u cluster.UniqSign, node cluster.Endpoint) error {
+	return c.Conn.WriteBeat(ctx, mysqlnode.EpochAt{Table: table, UniqSign: u}, node)
+}
+
 func (c *connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 	found, err := c.Conn.Sessions(ctx)
 	all := make([]agent.Session, 0, len(found))
@@ -93,7 +97,7 @@ func (c *connOf) Sessions(ctx context.Context) ([]agent.Session, error) {
 			kind = agent.SessionOwnUser
 		}
 		all = append(all, agent.Session{ID: s.ID, User: s.User, Command: s.Command, Kind: kind, Stopping: s.Stopping(),
-			Killed: s.Killed(), Awaits: s.Awaits(), Queues: s.Queues()})
+			Killed: s.Killed(), Awaits: s.Awaits(), Queues: s.Queues(), Held: s.Held()})
 	}
 	return all, err
 }

@@ -59,7 +59,7 @@ func policyOf(t config.Tag) failover.Policy {
 		Pair: t.Pair, Interval: t.Interval, ConnectTimeout: t.ConnectTimeout, TryTimes: t.TryTimes,
 		Unfenced: failover.Unfenced(t.Unfenced), FailoverBlock: t.FailoverBlock, MaxLoss: t.LossLimit(), MaxLossAge: t.LossAge(),
 		Failback: failover.Failback(t.Failback), FailbackAfter: t.FailbackAfter, EpochTable: t.EpochTable,
-		Monitors: t.Monitors, Durability: t.Durability, RestartGrace: t.RestartGrace,
+		Monitors: t.Monitors, Durability: t.Durability, RestartGrace: t.RestartGrace, WriteProbe: t.WriteProbe,
 	}
 }
 

@@ -56,6 +56,11 @@ type Options struct {
 	TryOnFailure int
 	// Refused reports whether an error of a Conn is the want of a privilege.
 	Refused func(error) bool
+	// NoRoom reports whether an error of a Conn says that the server's disk is full.
+	NoRoom func(error) bool
+	// Room reports whether any room is left in a folder of this host; nil where none is looked at. It counts
+	// only for a server whose Process is found.
+	Room func(folder string) (bool, error)
 	// User is the user that the agent logs in as: it is never locked.
 	User string
 	// BlockUser and BlockHost match the accounts that may log in on the active
@@ -118,6 +123,9 @@ func New(o Options) (*Agent, error) {
 	}
 	if o.Refused == nil {
 		o.Refused = func(error) bool { return false }
+	}
+	if o.NoRoom == nil {
+		o.NoRoom = func(error) bool { return false }
 	}
 	if o.Runtime == nil {
 		o.Runtime = sched.Real()

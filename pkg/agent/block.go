@@ -39,6 +39,8 @@ const (
 	noteSeal     = "seal"
 	noteGrants   = "grants"
 	noteScope    = "scope"
+	noteWrites   = "writes"
+	noteRoom     = "room"
 )
 
 // NoteScope is the code of the note that an agent for the servers of its host finds

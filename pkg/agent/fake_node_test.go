@@ -101,6 +101,13 @@ type fakeServer struct {
 	beforeWritable func()
 	// slowStop: the receiving thread ends 22 s after it was told to.
 	slowStop bool
+	// Of the row by which writes are tried: how many were written, and what they come to: nothing where
+	// beatErr is set, never an answer while stalls is not nil.
+	beats   int
+	beatErr error
+	stalls  chan struct{}
+	beating map[uint64]agent.Session // what the sessions that write it show
+	shows   agent.Session            // what the next one shows
 	// listings is how many more listings of the sessions another agent cuts short.
 	listings int
 }
@@ -109,6 +116,7 @@ func newWorld() *world {
 	w := &world{servers: map[cluster.Endpoint]*fakeServer{}, dials: map[cluster.Endpoint]int{}, nextID: 100}
 	for e, peer := range peerOf {
 		w.servers[e] = &fakeServer{w: w, addr: e, flavor: cluster.MySQL, up: true, readOnly: true, started: time.Now().Add(-time.Hour),
+			beating: map[uint64]agent.Session{}, shows: agent.Session{Command: "Query"},
 			super: true, accounts: map[cluster.Account]*fakeAccount{},
 			denied: map[string]bool{}, broken: map[string]bool{}, stuck: map[string]bool{},
 			executed: uuidA + ":1-10", sessions: map[uint64]*fakeConn{}, clients: map[uint64]agent.Session{},
@@ -484,6 +492,9 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 		for id, x := range s.sessions {
 			if id != c.id {
 				one := agent.Session{ID: id, User: "mmm", Kind: agent.SessionOwnUser, Stopping: x.stopping, Queues: x.queues}
+				if b, ok := s.beating[id]; ok {
+					one.Command, one.Held, one.Queues, one.Awaits = b.Command, b.Held, b.Queues, b.Awaits
+				}
 				if x.user != "" {
 					one.User, one.Kind = x.user, agent.SessionApplication
 				}
@@ -498,6 +509,36 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 		return nil
 	})
 	return all, err
+}
+
+// WriteBeat takes as long as writes stall.
+func (c *fakeConn) WriteBeat(ctx context.Context, _ string, _ cluster.UniqSign, _ cluster.Endpoint) error {
+	var wait chan struct{}
+	err := c.do(ctx, func(s *fakeServer) error {
+		if wait = s.stalls; wait == nil && s.beatErr == nil && !s.readOnly {
+			s.beats++
+		}
+		if wait != nil {
+			s.beating[c.id] = s.shows
+		}
+		return s.beatErr
+	})
+	if err != nil || wait == nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-c.broken:
+		err = causeError{cluster.CauseReset}
+	case <-wait:
+	}
+	c.s.change(func(s *fakeServer) { delete(s.beating, c.id) })
+	return err
+}
+
+func (c *fakeConn) Folders(ctx context.Context) (all []string, err error) {
+	return []string{"/var/lib/mysql"}, c.do(ctx, func(*fakeServer) error { return nil })
 }
 
 func (c *fakeConn) Kill(ctx context.Context, ids ...uint64) error {

@@ -51,6 +51,8 @@ type Reader interface {
 	ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error)
 	// StartsClosed tells how the server comes up, as far as it says.
 	StartsClosed(ctx context.Context) (cluster.Tri, error)
+	// Folders are where it keeps its data and its binary log.
+	Folders(ctx context.Context) ([]string, error)
 	// Missing names the privileges that our account needs and is not granted now,
 	// whatever this session may still do. With an error nothing is known of them.
 	Missing(ctx context.Context) ([]string, error)
@@ -104,6 +106,9 @@ type Marker interface {
 	Mark(ctx context.Context, table string, u cluster.UniqSign) (cluster.Mark, error)
 	// WriteMark raises the row, and never lowers it; it makes what is missing.
 	WriteMark(ctx context.Context, table string, u cluster.UniqSign, m cluster.Mark) error
+	// WriteBeat changes the row of node in a table beside that, where the server is open. It makes what is
+	// missing and takes as long as a commit there takes; Options.NoRoom tells of a full disk.
+	WriteBeat(ctx context.Context, table string, u cluster.UniqSign, node cluster.Endpoint) error
 }
 
 // Locker holds a named lock of the server, which ends with the session.
@@ -162,6 +167,8 @@ type Session struct {
 	// replica's acknowledgement of what it and others have committed, and Queues that it
 	// waits for a lock of the whole server, as one does that sets read_only.
 	Killed, Awaits, Queues bool
+	// Held reports that it waits for what another session holds, such as a lock of the server, a table or its definition.
+	Held bool
 }
 
 // Writer is a session that would lose work if the server were closed now.

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
@@ -29,13 +31,67 @@ type hostProcess struct {
 	upAt  time.Duration // when the server was started, at the latest
 	again time.Duration // not before this one that was not found is looked for
 	ended int64         // what Report.EndedUptimeS says
+	// folders are those of the server; full: as was found last, one of them is.
+	folders  []string
+	full     bool
+	rooms    *rooms // nil while nobody looks
+	roomNext time.Duration
 }
 
 func (h *hostProcess) drop() {
 	if h.p != nil {
 		_ = h.p.Close()
 	}
-	h.p, h.over = nil, nil
+	h.p, h.over, h.folders, h.full = nil, nil, nil, false
+}
+
+// rooms is a look at the folders of a server.
+type rooms struct {
+	over outcome
+	full bool
+}
+
+// lookForRoom looks every second, beside the worker, whether the disks of the server are full: the disk of
+// another machine may not answer. It decides nothing by itself: what the server needs most it may have laid by.
+func (w *worker) lookForRoom(ctx context.Context) {
+	h := &w.host
+	room := w.p.a.o.Room
+	if over := h.rooms != nil; over {
+		if over, _ = h.rooms.over.is(); !over {
+			return
+		}
+		h.full, h.rooms = h.rooms.full, nil
+		if h.full {
+			w.setNote(noteRoom, cluster.NoteDiskFull, "no room is left in "+strings.Join(h.folders, " or "))
+		} else {
+			w.clear(noteRoom)
+		}
+	}
+	if room == nil || h.p == nil || w.links.work == nil || w.now() < h.roomNext {
+		return
+	}
+	h.roomNext = w.p.nextRound()
+	if h.folders == nil {
+		cctx, cancel := w.call(ctx)
+		defer cancel()
+		folders, err := w.links.work.Folders(cctx)
+		if err != nil {
+			h.roomNext = w.now() + findEvery
+			w.lost(err)
+			return
+		}
+		h.folders = folders
+	}
+	found, folders := &rooms{}, h.folders
+	h.rooms = found
+	w.rt.Go(func() {
+		for _, f := range folders {
+			if some, err := room(f); err == nil && !some {
+				found.full = true
+			}
+		}
+		found.over.set(nil)
+	})
 }
 
 // watchProcess looks for the process of srv, a full sample of now.

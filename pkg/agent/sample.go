@@ -278,6 +278,8 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	r.StartsClosed = w.sample.Server.StartsClosed
 	r.EndedUptimeS, r.Tail = w.host.ended, p.Tail
+	r.Writes, r.WritesMS = w.writes.say(w.now())
+	r.NoRoom = w.host.full
 	w.tellLeases(&r)
 	r.Locked, _ = w.p.ledger.ours(w.self)
 	if p.Deed == cluster.DeedRefused && w.refusal != "" {
@@ -300,7 +302,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Tail != r.Tail ||
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Writes != r.Writes || old.NoRoom != r.NoRoom || old.Tail != r.Tail ||
 		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)

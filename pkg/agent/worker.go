@@ -66,6 +66,7 @@ type worker struct {
 	closing    bool          // we have told the server to close since it was seen open last
 	cut        cluster.Order // under which our session was ended, until the server has answered
 	host       hostProcess
+	writes     writes
 
 	accounts reconcile.Accounts
 	spared   [3]string // who is never locked, as found last
@@ -125,6 +126,7 @@ func (w *worker) run(ctx context.Context) {
 	defer w.links.shut()
 	defer w.leavePeer()
 	defer w.host.drop()
+	defer w.writes.shut(w)
 	pause := time.Duration(0)
 	for {
 		w.beat()
@@ -177,6 +179,8 @@ func (w *worker) cycle(ctx context.Context) {
 		w.links.dial(ctx, w.now())
 		return
 	}
+	w.lookForRoom(ctx)
+	w.tryWrites(ctx)
 	var in reconcile.Input
 	for range roundsAtOnce {
 		in = w.input()
@@ -239,6 +243,9 @@ func (w *worker) pause() time.Duration {
 	}
 	if closeIn := w.leases.state().closeIn; closeIn > 0 && w.sample.Open() {
 		d = min(d, closeIn)
+	}
+	if at := w.writes.due(); at > 0 {
+		d = min(d, at-now)
 	}
 	return max(d, time.Millisecond)
 }

@@ -93,6 +93,12 @@ const CauseDeath = "failover: "
 // CauseTail is the cause of a failover from an active that has lost transactions of its own in a crash.
 const CauseTail = CauseDeath + "it lost transactions that the other has"
 
+// Causes of a failover from an active that answers and takes no writes, as its agent saw.
+const (
+	CauseWritesStalled  = CauseDeath + "its writes stall"
+	CauseWritesDiskFull = CauseDeath + "its disk is full"
+)
+
 // CauseFailover is the cause of an assignment by which the role was taken from a server that
 // is dead by c.
 func CauseFailover(c Cause) string { return CauseDeath + string(c) }
@@ -158,6 +164,9 @@ type Assignment struct {
 	// EpochTable is the replicated table, schema.table, in which the active
 	// remembers its epoch before it is opened; empty for none.
 	EpochTable string `json:"epoch_table,omitempty"`
+	// WriteLimitMS is how long, in milliseconds, a row that an agent writes beside that may be under
+	// way before it is told that the active takes no writes; 0: none is written.
+	WriteLimitMS int64 `json:"write_limit_ms,omitempty"`
 	// LeaseMS is, while revoked, how long the old active may stay open by leases of
 	// its own, in milliseconds counted from the revocation; 0 when none was in force.
 	LeaseMS int64 `json:"lease_ms,omitempty"`
@@ -181,7 +190,7 @@ func (a Assignment) Same(b Assignment) bool {
 	return a.Order() == b.Order() && a.SameRoles(b) && a.Target == b.Target && slices.Equal(a.Eligible, b.Eligible) &&
 		a.Durability == b.Durability && a.Configured == b.Configured && a.Waits == b.Waits && a.Blocked == b.Blocked && a.SinceMS == b.SinceMS && a.Cause == b.Cause &&
 		a.Proof == b.Proof && a.Reason == b.Reason && a.Actor == b.Actor && a.Loss == b.Loss && a.Left == b.Left && a.Estimated == b.Estimated &&
-		a.EpochTable == b.EpochTable && a.LeaseMS == b.LeaseMS && maps.Equal(a.Known, b.Known) && maps.Equal(a.Replaced, b.Replaced)
+		a.EpochTable == b.EpochTable && a.WriteLimitMS == b.WriteLimitMS && a.LeaseMS == b.LeaseMS && maps.Equal(a.Known, b.Known) && maps.Equal(a.Replaced, b.Replaced)
 }
 
 // SameRoles reports whether a and b give the servers the same roles in the same phase.

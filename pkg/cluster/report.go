@@ -26,12 +26,15 @@ type Step struct {
 
 // Codes of an agent's notes.
 const (
-	NoteGrants    = "grants-missing" // the agent's account lacks a privilege that a step or the sampling needs
-	NoteStateFile = "state-file"     // the agent cannot keep its memory on disk
-	NoteEpochRow  = "epoch-row"      // the epoch could not be written to the server
-	NoteAcks      = "acks"           // commits could not be made to wait for the passive, or be let go
-	NoteAccounts  = "accounts"       // accounts could not be locked or released
-	NoteMail      = "mail"           // the agent cannot send the mail that its configuration asks for
+	NoteGrants     = "grants-missing" // the agent's account lacks a privilege that a step or the sampling needs
+	NoteStateFile  = "state-file"     // the agent cannot keep its memory on disk
+	NoteEpochRow   = "epoch-row"      // the epoch could not be written to the server
+	NoteAcks       = "acks"           // commits could not be made to wait for the passive, or be let go
+	NoteAccounts   = "accounts"       // accounts could not be locked or released
+	NoteWrites     = "writes"         // the row that tells whether the active takes writes is not written, or waits
+	NoteWritesFail = "writes-fail"    // the active takes no writes
+	NoteDiskFull   = "disk-full"      // no room is left where the server keeps its data or binary log
+	NoteMail       = "mail"           // the agent cannot send the mail that its configuration asks for
 )
 
 // Lease names the leases by which an agent keeps the active open.
@@ -45,6 +48,20 @@ const (
 	LeaseLock   Lease = "lock"  // the lock on the passive
 	LeaseBoth   Lease = "redis and lock"
 )
+
+// Writes is what became of the row that an agent writes on the active every second.
+type Writes string
+
+// What may become of it.
+const (
+	WritesUnknown  Writes = ""
+	WritesTaken    Writes = "taken"
+	WritesStalled  Writes = "stalled"   // one has been under way for Assignment.WriteLimitMS, and waits for nobody
+	WritesDiskFull Writes = "disk full" // they fail, or stall, for want of room
+)
+
+// Fail reports whether the server takes no writes, for a reason of its own.
+func (w Writes) Fail() bool { return w == WritesStalled || w == WritesDiskFull }
 
 // Report is what one agent last did to and saw of one node. Each agent has its
 // own report of each node; nobody overwrites another's.
@@ -93,6 +110,12 @@ type Report struct {
 	// that every commit waits for the passive's acknowledgement, and read it back; zero
 	// when never, or since it has let them go.
 	Waits Order `json:"waits,omitzero"`
+	// Writes, of the active, says what became of the row that this agent writes there, and WritesMS
+	// for how long it has been so when writes fail, in milliseconds.
+	Writes   Writes `json:"writes,omitempty"`
+	WritesMS int64  `json:"writes_ms,omitempty"`
+	// NoRoom, of a node on the agent's own host: no room is left for its data or its binary log.
+	NoRoom bool `json:"no_room,omitempty"`
 	// StartsClosed is what read_only will be at the node's next start, as far as this
 	// agent was told.
 	StartsClosed Tri `json:"starts_closed,omitempty"`

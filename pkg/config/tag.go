@@ -51,6 +51,10 @@ type Tag struct {
 	// RestartGrace is how long a server whose process has ended is waited for; 0 for not at all.
 	RestartGrace time.Duration
 
+	// WriteProbe is how long a row that the agent writes on the active may take to be written, but for
+	// TryTimes x ConnectTimeout where that is longer; 0: none is written.
+	WriteProbe time.Duration
+
 	// Not in force yet.
 	ReplUser     string
 	ReplPassword cluster.Secret
@@ -112,6 +116,10 @@ func (r *reader) tag(signals Signals, host string) Tag {
 	t.Failback = Failback(r.choice("failback", string(FailbackFollow), string(FailbackFollow), string(FailbackAuto), string(FailbackManual)))
 	t.FailbackAfter = r.seconds("failback_after", time.Minute, 0, longest, "seconds, for example 60")
 	t.EpochTable = r.epochTable()
+	t.WriteProbe = r.seconds("write_probe", 0, 0, time.Hour, "seconds that a write may take, for example 5; 0 is off")
+	if t.WriteProbe > 0 && t.EpochTable == "" {
+		r.fault("write_probe", "needs a schema for its table, and epoch_table is off", "0, or a table for epoch_table")
+	}
 	r.monitors(&t, host)
 	if signals == "" {
 		signals = SignalsPredecessor

@@ -213,13 +213,18 @@ func ruleFailover(s *situation) (Decision, bool) {
 	}
 	s.st.marks = nil
 	s.st.mark("seen", string(active.cause), s.now-active.unanswered)
-	s.st.mark("decided", "", s.now)
 	cause := cluster.CauseFailover(active.cause)
 	if because.Code == LostTail {
 		cause = cluster.CauseTail
 	}
+	return s.revoke(active, candidate, cause, because), true
+}
+
+// revoke takes the role from active for candidate.
+func (s *situation) revoke(active, candidate *member, cause string, because cluster.Reason) Decision {
+	s.st.mark("decided", "", s.now)
 	next := cluster.Assignment{Epoch: s.rec.Epoch + 1, Version: 1, Phase: cluster.PhaseRevoked,
-		From: from, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
+		From: active.node, To: candidate.node, Target: candidate.received.String(), Durability: s.rec.Durability, Waits: s.acknowledging(candidate.node),
 		Cause: cause, LeaseMS: s.leasesOf(active).Milliseconds()}
 	if safeguard.Off(safeguard.Target) {
 		next.Target = ""
@@ -228,11 +233,11 @@ func ruleFailover(s *situation) (Decision, bool) {
 		next.Epoch, next.Version = s.rec.Epoch, s.rec.Version+1
 	}
 	if s.predecessors() {
-		return s.legacyFailover(next, active, candidate), true
+		return s.legacyFailover(next, active, candidate)
 	}
 	d := s.change("revoked", next, because, false)
 	s.endRequest(&d, cluster.RequestFailed, because.Text)
-	return d, true
+	return d
 }
 
 // predecessors reports whether the pair has the predecessor's agents only: none of

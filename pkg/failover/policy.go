@@ -81,6 +81,9 @@ type Policy struct {
 	FailbackAfter time.Duration
 	// EpochTable is schema.table of the epoch row; empty for none.
 	EpochTable string
+	// WriteProbe is how long a row may take to be written on the active, but for Silence where
+	// that is longer; 0: none is written.
+	WriteProbe time.Duration
 	// Durability is what mmm.conf promises for acknowledged writes; empty means async.
 	Durability cluster.Durability
 	// Monitors are the names whose majority decides; empty means one, of any name.
@@ -91,6 +94,14 @@ type Policy struct {
 // nothing faster tells: TryTimes times ConnectTimeout.
 func (p Policy) Silence() time.Duration {
 	return time.Duration(max(1, p.TryTimes)) * p.ConnectTimeout
+}
+
+// writeLimit is Assignment.WriteLimitMS.
+func (p Policy) writeLimit() int64 {
+	if p.WriteProbe <= 0 || p.EpochTable == "" {
+		return 0
+	}
+	return max(p.WriteProbe, p.Silence()).Milliseconds()
 }
 
 // ageOf is how old a view is of which left remains before it expires: monitors

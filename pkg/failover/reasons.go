@@ -53,6 +53,9 @@ const (
 	Breaker           = "breaker"
 	RestartGrace      = "restart-grace"
 	LostTail          = "lost-tail"
+	WritesFail        = "writes-fail"
+	NoRoom            = "no-room"
+	NotClosable       = "not-closable"
 )
 
 // plural counts things: "1 second", "2 seconds".

@@ -61,9 +61,10 @@ func init() {
 		{cluster.PhaseSteady, "wait", "semisync or semisync-strict, and no commit waits: the passive is seen replicating from the active and acknowledging, and has received all that it had when that began; who had acknowledged nothing: more than then, unless a minute has passed", "steady, commits wait for the passive", ruleAwait},
 		{cluster.PhaseSteady, "eligible", "the passive is seen replicating from the active, and has received all that it had when that began; where commits wait: when an agent had just seen to that", "steady, the passive eligible", ruleEligible},
 		{cluster.PhaseSteady, "ineligible", "the passive is away while the active answers", "steady, the passive no longer eligible", ruleIneligible},
+		{cluster.PhaseSteady, "writes", "an agent tells that the active takes no writes (write_probe): its disk is full or stands still; the passive may take over and has room, and the active can be closed, or acknowledges nothing that the passive has not", "revoked, epoch+1", ruleWrites},
 		{cluster.PhaseSteady, "whole", "the pair was whole for failover_block", "steady, block lifted", ruleWhole},
 		{cluster.PhaseSteady, "fail-back", "the primary host is the passive, well, and asked for (follow: by a client of the active) in every sample of failback_after", "switching", ruleFailback},
-		{cluster.PhaseSteady, "epoch-table", "epoch_table was changed in mmm.conf", "steady, with the new one", ruleEpochTable},
+		{cluster.PhaseSteady, "epoch-table", "epoch_table or write_probe was changed in mmm.conf", "steady, with the new one", ruleEpochTable},
 		{cluster.PhaseSteady, "remind", "no agent of ours has ever reported, and the servers are not as assigned", "steady, the message again", ruleRemind},
 		{cluster.PhaseSteady, "hold", "otherwise", "hold, with the reason", ruleSteady},
 
@@ -148,7 +149,7 @@ func (s *situation) change(kind string, next cluster.Assignment, r cluster.Reaso
 	if next.Actor == "" {
 		next.Actor = "identify " + s.v.ID
 	}
-	next.EpochTable = s.p.EpochTable
+	next.EpochTable, next.WriteLimitMS = s.p.EpochTable, s.p.writeLimit()
 	if next.Known == nil {
 		next.Known, next.Replaced = s.rec.Known, s.rec.Replaced
 	}

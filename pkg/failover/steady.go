@@ -166,10 +166,15 @@ func ruleWhole(s *situation) (Decision, bool) {
 	return d, true
 }
 
-// ruleEpochTable writes a changed epoch_table into the record, from which agents take it.
+// ruleEpochTable writes a changed epoch_table or write_probe into the record, from which agents take it.
 func ruleEpochTable(s *situation) (Decision, bool) {
 	if s.rec.EpochTable == s.p.EpochTable {
-		return Decision{}, false
+		if s.rec.WriteLimitMS == s.p.writeLimit() {
+			return Decision{}, false
+		}
+		next := s.rec.Clone()
+		next.Version++
+		return s.quietly("configured", next, why(Steady, "write_probe was changed: a write may take %d ms now, and %d before (0: none is tried)", s.p.writeLimit(), s.rec.WriteLimitMS)), true
 	}
 	next := s.rec.Clone()
 	next.Version++
@@ -212,9 +217,15 @@ func ruleSteady(s *situation) (Decision, bool) {
 		no = append(no, few)
 	}
 	var r cluster.Reason
-	switch {
+	switch said, failing := s.writesFail(active); {
 	case active.life != alive:
 		r = active.reason
+	case failing:
+		no = s.writesBlockers(active, passive, said)
+		r = writesBecause(active, said)
+		if len(no) > 0 {
+			r.Text += "; held: " + no[0].Text
+		}
 	case len(no) > 0:
 		r = plainly(Steady, string(active.node)+" is active and well")
 	default:

@@ -56,6 +56,7 @@ func encodeAssignment(a cluster.Assignment) []any {
 		"left", a.Left,
 		"estimated", flag(a.Estimated),
 		"epoch_table", a.EpochTable,
+		"write_limit_ms", strconv.FormatInt(a.WriteLimitMS, 10),
 		"lease_ms", strconv.FormatInt(a.LeaseMS, 10),
 		"known", encodeKnown(a.Known),
 		"replaced", encodeKnown(a.Replaced),
@@ -129,6 +130,9 @@ func decodeAssignment(h map[string]string) (cluster.Assignment, error) {
 	}
 	if h["since_ms"] != "" {
 		a.SinceMS = int64(d.number("since_ms"))
+	}
+	if h["write_limit_ms"] != "" {
+		a.WriteLimitMS = int64(d.number("write_limit_ms"))
 	}
 	if h["lease_ms"] != "" {
 		a.LeaseMS = int64(d.number("lease_ms"))

@@ -252,7 +252,12 @@ func (f *findings) daemons(p cluster.Pair, s cluster.Snapshot) {
 			current++
 			f.agent(srv.Node, a)
 			for _, n := range a.Notes {
-				f.noteOnce(n.Code, fmt.Sprintf("%s: %s", srv.Node, n.Text))
+				text := fmt.Sprintf("%s: %s", srv.Node, n.Text)
+				if n.Code == cluster.NoteDiskFull || n.Code == cluster.NoteWritesFail {
+					f.once(n.Code, text)
+				} else {
+					f.noteOnce(n.Code, text)
+				}
 			}
 		}
 		if len(srv.Agents) > 0 && current == 0 && t.refused == nil {

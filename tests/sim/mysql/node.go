@@ -271,7 +271,7 @@ func (c *Conn) Sessions(ctx context.Context) ([]agent.Session, error) {
 				command = "Query"
 			}
 			all = append(all, agent.Session{ID: x.id, User: x.user, Command: command, Kind: kind, Stopping: x.stops,
-				Killed: x.killed, Awaits: x.waits(acking), Queues: x.waits(closing, queued)})
+				Killed: x.killed, Awaits: x.waits(acking), Queues: x.waits(closing, queued), Held: x.waits(closing, queued)})
 		}
 		if id, awaits := c.n.m.Applier(); awaits {
 			all = append(all, agent.Session{ID: id, User: "system user", Command: "Connect", Kind: agent.SessionOther, Awaits: true})
@@ -405,6 +405,16 @@ func (c *Conn) WriteMark(ctx context.Context, table string, u cluster.UniqSign, 
 		x.WriteMark(now, table, u, m, done)
 	})
 }
+
+// WriteBeat changes a row beside the epoch row.
+func (c *Conn) WriteBeat(ctx context.Context, table string, _ cluster.UniqSign, _ cluster.Endpoint) error {
+	return tell(ctx, c, "write a row on", func(now time.Duration, x *Session, done func(error)) {
+		x.WriteBeat(now, table, done)
+	})
+}
+
+// Folders are no machine's here.
+func (c *Conn) Folders(context.Context) ([]string, error) { return nil, nil }
 
 var (
 	_ agent.Node = (*Node)(nil)

@@ -102,6 +102,7 @@ type Server struct {
 	relaxed  bool // for a moment commits wait for no acknowledgement
 	degraded bool // a commit has waited for its acknowledgement in vain
 	acks     acks
+	stalls   Stall
 
 	sample sample
 }

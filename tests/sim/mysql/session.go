@@ -129,7 +129,7 @@ func (s *Server) end(now time.Duration, x *Session) {
 // had gone was seen to wait on for 31 s on 10.11); MySQL finishes the statement first.
 func (s *Server) Hangup(now time.Duration, x *Session) {
 	x.onEnd = nil
-	if x.busy && (s.opt.Flavor == cluster.MySQL || x.waits(acking)) {
+	if x.busy && (s.opt.Flavor == cluster.MySQL || x.waits(acking, stalling)) {
 		x.left = true
 		return
 	}
@@ -149,7 +149,7 @@ func (s *Server) KillSession(now time.Duration, id uint64) error {
 	}
 	for _, x := range s.sessions {
 		if x.id == id {
-			if s.opt.Flavor == cluster.MySQL && x.waits(acking) {
+			if s.opt.Flavor == cluster.MySQL && x.waits(acking) || x.waits(stalling) && !s.endsStalled() {
 				s.cutOff(now, x)
 				return nil
 			}
@@ -166,7 +166,9 @@ func (s *Server) cutOff(now time.Duration, x *Session) {
 		return
 	}
 	for _, w := range s.waits {
-		if w.x == x {
+		if w.x == x && w.kind == stalling {
+			w.end(now, orphaned)
+		} else if w.x == x {
 			w.end(now, orphaned)
 			w.end = func(now time.Duration, how ending) {
 				s.degraded = s.degraded || how == late
@@ -297,6 +299,10 @@ func (x *Session) Commit(now time.Duration, done func(Outcome)) {
 // waited for. Whoever waits for it and is cut has committed all the same.
 func (x *Session) commit(now time.Duration, t *Txn, done func(Outcome)) {
 	s := x.s
+	if s.stalls != Flows {
+		x.stall(t, done)
+		return
+	}
 	s.write(now, t)
 	if !s.Awaits() {
 		x.answer(now, Outcome{}, done)

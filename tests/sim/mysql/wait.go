@@ -23,6 +23,7 @@ const (
 	acking              // a commit that waits for the replica's acknowledgement
 	closing             // SET read_only=1
 	queued              // a write behind a closing order
+	stalling            // a commit that cannot be written to the disk
 	polling             // anything else
 )
 
@@ -108,7 +109,7 @@ func (s *Server) ready() *wait {
 			if s.entered(w.x) {
 				return w
 			}
-		case polling, acking:
+		case polling, acking, stalling:
 			if w.met() {
 				return w
 			}
@@ -118,10 +119,10 @@ func (s *Server) ready() *wait {
 }
 
 // blocked reports whether something keeps read_only from being set: a write
-// that runs, a commit that waits for its acknowledgement, LOCK TABLES ... WRITE.
+// that runs, a commit that waits for its acknowledgement or for the disk, LOCK TABLES ... WRITE.
 func (s *Server) blocked() bool {
 	for _, w := range s.waits {
-		if w.kind == running || w.kind == acking {
+		if w.kind == running || w.kind == acking || w.kind == stalling {
 			return true
 		}
 	}
