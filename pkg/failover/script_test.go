@@ -208,6 +208,13 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.Queued = value == "yes"
 		case "tail":
 			r.Tail = value
+		case "writes": // what became of the row written on it, and when that failed for 3 s
+			r.Writes, r.WritesMS = cluster.Writes(strings.ReplaceAll(value, "_", " ")), 0
+			if r.Writes.Fail() {
+				r.WritesMS = 3000
+			}
+		case "full": // its disk, as the agent of its host sees
+			r.NoRoom = value == "yes"
 		case "ended": // its process, when it had been up for so many seconds
 			r.EndedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed-uptime": // seconds
@@ -440,6 +447,8 @@ func (w *world) line(words []string) error {
 				w.policy.Durability = cluster.Durability(value)
 			case "epoch_table":
 				w.policy.EpochTable = value
+			case "write_probe":
+				w.policy.WriteProbe, _ = time.ParseDuration(value)
 			case "failback":
 				w.policy.Failback = Failback(value)
 			case "failback_after":

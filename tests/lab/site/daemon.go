@@ -134,6 +134,7 @@ func (s *Site) writeFiles(dir string) error {
 		{Name: "failback", Value: "manual"},
 		{Name: "failover_block", Value: "3"},
 		{Name: "durability", Value: string(s.opts.Mode.Durability())},
+		{Name: "write_probe", Value: "1"},
 		{Name: "monitor_logfile", Value: filepath.Join(dir, "mmm-monitor.log")},
 		{Name: "identify_logfile", Value: filepath.Join(dir, "mmm-identify.log")},
 	}}

@@ -413,8 +413,10 @@ func (c *Conn) WriteBeat(ctx context.Context, table string, _ cluster.UniqSign, 
 	})
 }
 
-// Folders are no machine's here.
-func (c *Conn) Folders(context.Context) ([]string, error) { return nil, nil }
+// Folders is the address of the server, whose disk has no other name.
+func (c *Conn) Folders(ctx context.Context) ([]string, error) {
+	return read(ctx, c, "read the folders of", func(time.Duration) []string { return []string{string(c.n.m.Addr())} })
+}
 
 var (
 	_ agent.Node = (*Node)(nil)

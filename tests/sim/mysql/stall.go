@@ -26,6 +26,9 @@ func (s *Server) Stall(now time.Duration, how Stall) {
 // Stalls reports whether commits wait for the disk.
 func (s *Server) Stalls() bool { return s.stalls != Flows }
 
+// Full reports whether the disk has no room.
+func (s *Server) Full() bool { return s.stalls == Full }
+
 // endsStalled reports whether a session that waits for the disk can be ended.
 func (s *Server) endsStalled() bool { return s.stalls == Full && s.opt.Flavor == cluster.MySQL }
 
@@ -41,6 +44,10 @@ func (x *Session) stall(t *Txn, done func(Outcome)) {
 			case cut:
 				x.answer(now, Outcome{Result: Unknown}, done)
 			default:
+				if t.mark != nil && t.mark.first { // whoever came to the row first has made it
+					_, there := x.s.marks[t.mark.markKey]
+					t.mark.first = !there
+				}
 				x.commit(now, t, done)
 			}
 		}})

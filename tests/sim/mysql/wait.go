@@ -19,12 +19,12 @@ type wait struct {
 type kind int
 
 const (
-	running kind = iota // a write that takes its time
-	acking              // a commit that waits for the replica's acknowledgement
-	closing             // SET read_only=1
-	queued              // a write behind a closing order
-	stalling            // a commit that cannot be written to the disk
-	polling             // anything else
+	running  kind = iota // a write that takes its time
+	acking               // a commit that waits for the replica's acknowledgement
+	closing              // SET read_only=1
+	queued               // a write behind a closing order
+	stalling             // a commit that cannot be written to the disk
+	polling              // anything else
 )
 
 type ending int

@@ -17,6 +17,8 @@ const (
 	SawAcksOver
 	SawProcessEnded
 	SawFailoverEnded
+	SawFailoverStalled
+	SawFailoverFull
 	SawRelaxed
 	SawAwaited
 	SawDurabilityAsked
@@ -113,6 +115,8 @@ var counterNames = [countersEnd]string{
 	SawFailoverFenced:          "a failover had the proof that the old active was closed",
 	SawAcksOver:                "a failover had the proof that the old active can acknowledge nothing",
 	SawProcessEnded:            "a failover had the proof that the old active's process had ended and starts closed",
+	SawFailoverStalled:         "a failover from an active whose writes stall",
+	SawFailoverFull:            "a failover from an active whose disk is full",
 	SawFailoverEnded:           "a failover took the risk of an old active whose process had ended and may start open",
 	SawRelaxed:                 "commits were let go since the passive acknowledged nothing",
 	SawAwaited:                 "a passive became eligible for which commits wait",

@@ -89,7 +89,7 @@ func (w *world) policy() failover.Policy {
 	p := w.spec.Policy
 	policy := failover.Policy{Pair: w.pair, Interval: p.Interval, ConnectTimeout: p.ConnectTimeout, TryTimes: p.TryTimes,
 		Unfenced: p.Unfenced, FailoverBlock: p.FailoverBlock, MaxLoss: p.MaxLoss, MaxLossAge: p.MaxLossAge, Failback: p.Failback, FailbackAfter: p.FailbackAfter,
-		EpochTable: epochTable, Durability: w.conf}
+		EpochTable: epochTable, Durability: w.conf, WriteProbe: w.spec.WriteProbe}
 	if w.spec.Monitors > 1 {
 		for i := range w.spec.Monitors {
 			policy.Monitors = append(policy.Monitors, monitorName(i))
@@ -247,6 +247,7 @@ func agentOf(d *daemon, ctx context.Context) {
 			}
 			return nil, process.ErrNone
 		}
+		o.Room = func(folder string) (bool, error) { return !d.w.server(cluster.Endpoint(folder)).Server.Full(), nil }
 	}
 	if d.w.spec.Blocks {
 		o.BlockUser, o.BlockHost = application, anywhere

@@ -92,6 +92,9 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(4) == 0 {
 		s.repromise(r)
 	}
+	if r := rand.New(rand.NewPCG(seed, 0xa0761d6478bd642f)); r.IntN(40) == 0 {
+		s.probe(r)
+	}
 	// A minute may pass until a promise is kept again: one world in four that has one waits for it.
 	s.Lasts = rand.New(rand.NewPCG(seed, 0xda942042e4dd58b5)).IntN(4) == 0
 	return s
@@ -106,6 +109,32 @@ func (s *Spec) repromise(r *rand.Rand) {
 				At: time.Duration(r.Int64N(int64(round.Until))), Verb: pick(r, AskDurability, AskDurability, Configure),
 				Durability: pick(r, cluster.Async, cluster.SemiSync, cluster.SemiSyncStrict, cluster.SemiSyncStrict),
 			})
+		}
+	}
+}
+
+// probe has agents try whether the active takes writes; in most such worlds it ceases to for some seconds.
+func (s *Spec) probe(r *rand.Rand) {
+	s.WriteProbe = pick(r, time.Millisecond, time.Millisecond, 3*time.Second)
+	if r.IntN(3) == 0 && s.Durability == "" {
+		s.Durability, s.AckWait = cluster.SemiSync, 0
+	}
+	if r.IntN(5) == 0 {
+		return
+	}
+	for n := 1; n <= min(2, s.rounds()); n++ {
+		round := s.at(n)
+		f := Fault{Kind: writesStall, On: pick(r, TheActive, TheActive, TheActive, ThePassive), N: r.IntN(2),
+			At: time.Duration(r.Int64N(int64(round.Until))), For: time.Duration(500+r.IntN(7000)) * time.Millisecond}
+		round.Until = max(round.Until, f.At+f.For+time.Duration(r.Int64N(int64(time.Second))))
+		if r.IntN(2) == 0 { // nothing else happens
+			round.Faults, round.Operator = nil, nil
+		}
+		round.Faults = append(round.Faults, f)
+		if r.IntN(4) == 0 { // the other one stalls too
+			f.On = pick(r, TheActive, ThePassive)
+			f.At += time.Duration(r.Int64N(int64(f.For)))
+			round.Faults = append(round.Faults, f)
 		}
 	}
 }
@@ -172,7 +201,7 @@ func (d drawer) round(begin, until, settles time.Duration, long bool) Round {
 	// Few kinds at once go together more often than all.
 	some := make([]*kind, 1+d.IntN(6))
 	for i := range some {
-		some[i] = &kinds[d.IntN(len(kinds))]
+		some[i] = &kinds[d.IntN(drawn)]
 		if some[i].name == errantWrite && !s.Steady {
 			some[i] = &kinds[0] // it may have no way to begin, see apart
 		}

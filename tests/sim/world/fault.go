@@ -33,6 +33,7 @@ const (
 	daemonPaused    = "the daemon is paused:"
 	diskHangs       = "the disk hangs of"
 	firewall        = "a firewall is before"
+	writesStall     = "writes stall on"
 )
 
 // harmless are the kinds of which a server neither dies nor falls silent.
@@ -208,4 +209,8 @@ var kinds = []kind{
 	{"a message is forged", onNumber(8), forgeMessage, false, false},
 	{"the disk fails of", onAgent, failDisk(false), false, true},
 	{diskHangs, onAgent, failDisk(true), false, true},
+	{writesStall, onServer, stallWrites, true, false},
 }
+
+// drawn is how many of kinds are drawn for any world; the others are for some, by a chance of their own.
+var drawn = len(kinds) - 1

@@ -18,6 +18,17 @@ func slowApplier(w *world, f Fault) func() {
 	return func() { s.setApply(0) }
 }
 
+// stallWrites has commits stand still, by a disk that does or one that is full.
+func stallWrites(w *world, f Fault) func() {
+	s := w.on(f)
+	how := mysql.Frozen
+	if f.N > 0 {
+		how = mysql.Full
+	}
+	s.stall(how)
+	return func() { s.stall(mysql.Flows) }
+}
+
 // stopThreads has a person stop the applier, the receiver, or both.
 func stopThreads(w *world, f Fault) func() {
 	s := w.on(f)

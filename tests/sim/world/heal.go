@@ -44,6 +44,9 @@ func (w *world) heal() {
 	for _, s := range w.db {
 		s.Process().Resume()
 		s.start()
+		if s.Server.Stalls() {
+			s.stall(mysql.Flows)
+		}
 		s.setApply(0)
 	}
 	for _, d := range w.daemons {

@@ -91,7 +91,7 @@ func (v *Violation) String() string {
 //	    written to both servers what the other lacks
 //	I5  after the heal the servers are as the record says
 //	I6  nothing but trouble with a server moves the role by itself, and not while a
-//	    majority of the monitors has its answers
+//	    majority of the monitors has its answers, but for one whose writes stand still
 //	I7  a server is opened only as a record with a proof says, whose epoch is in its
 //	    epoch row and on the disk of an agent
 //	I8  a server with rows of its own replicates neither from nor to the active
@@ -255,6 +255,12 @@ func (j *Judge) RedisFault(now time.Duration, forked bool) {
 // server, of its host, or of a link to one of them. Deaths and pauses of daemons and
 // faults of Redis are none.
 func (j *Judge) Trouble(now time.Duration) { j.trouble, j.disturbed = true, now }
+
+// Stalls tells whether commits on e stand still from now on, for the disk's sake.
+func (j *Judge) Stalls(now time.Duration, e cluster.Endpoint, is bool) {
+	m := j.at(e)
+	m.stalls, m.stalledTo = is, now
+}
 
 // Disturbed tells of a fault that justifies no automatic change of role.
 func (j *Judge) Disturbed(now time.Duration) { j.disturbed = now }

@@ -64,6 +64,12 @@ func (j *Judge) countPromotion(after cluster.Assignment) {
 		saw(SawOverridden)
 		return
 	}
+	switch after.Cause {
+	case cluster.CauseWritesStalled:
+		saw(SawFailoverStalled)
+	case cluster.CauseWritesDiskFull:
+		saw(SawFailoverFull)
+	}
 	switch after.Proof {
 	case cluster.ProofFenced:
 		saw(SawFailoverFenced)

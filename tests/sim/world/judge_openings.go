@@ -27,6 +27,8 @@ type member struct {
 	// startedAt is when it was last started.
 	startedAt time.Duration
 	acked     bool // since it was opened
+	stalls    bool // its commits stand still, or did until stalledTo
+	stalledTo time.Duration
 	adopted   bool // it was named while its option file had it open, and no agent has opened it since
 	// risked: it was open when a record said risk and named the other; riskEnded is
 	// when it was closed after that.

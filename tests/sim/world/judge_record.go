@@ -192,7 +192,8 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 		}
 		j.fail(now, invariant, "%s takes the role from %s (%s), and nothing has happened to a server", after.Order(), after.From, after.Cause)
 	}
-	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost && !j.fell(now, after) {
+	stood := j.stood(now, after)
+	if n := j.answered(now, after.From); n > max(1, j.p.Monitors)/2 && !j.lost && !j.fell(now, after) && !stood {
 		j.fail(now, "I6", "%s takes the role from %s (%s), and %d of %d monitors have its answers", after.Order(), after.From, after.Cause, n, j.p.Monitors)
 	}
 	if after.Target == "" && !j.lost && j.god.Shown(after.To) {
@@ -202,6 +203,21 @@ func (j *Judge) revoked(now time.Duration, before, after cluster.Assignment) {
 		j.fail(now, "I4", "%s takes the role to %s, which was not eligible in %s", after.Order(), after.To, before.Order())
 	}
 }
+
+// stood judges that the role is taken from who takes no writes: they stood still, or did a moment ago.
+func (j *Judge) stood(now time.Duration, after cluster.Assignment) bool {
+	if after.Cause != cluster.CauseWritesStalled && after.Cause != cluster.CauseWritesDiskFull {
+		return false
+	}
+	m := j.at(after.From)
+	if !m.stalls && (m.stalledTo == 0 || now-m.stalledTo > lateWord) {
+		j.fail(now, "I6", "%s takes the role from %s (%s), whose writes go on", after.Order(), after.From, after.Cause)
+	}
+	return true
+}
+
+// lateWord is how old an agent's word may be that identify believes, and be late itself.
+const lateWord = 6 * time.Second
 
 // fell reports whether the role is taken for the end of a process that no monitor can have seen yet.
 func (j *Judge) fell(now time.Duration, after cluster.Assignment) bool {

@@ -134,6 +134,16 @@ func (s *server) setApply(slow time.Duration) {
 	s.Slow(func() time.Duration { return s.w.e.Between(slow, most) })
 }
 
+// stall says what becomes of its commits from now on.
+func (s *server) stall(how mysql.Stall) {
+	if s.Up() {
+		s.person(func(_ *mysql.Session, now time.Duration) { s.Stall(now, how) })
+	} else {
+		s.Stall(s.w.e.Now(), how)
+	}
+	s.w.judge.Stalls(s.w.e.Now(), s.Addr(), s.Server.Stalls())
+}
+
 // answers tells the judge when the server acknowledges the row.
 func (s *server) answers(row uint64) func(mysql.Outcome) {
 	return func(o mysql.Outcome) {

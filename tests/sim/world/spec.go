@@ -53,6 +53,9 @@ type Spec struct {
 	AckWait time.Duration `json:",omitempty"`
 	// Durability is what is promised for acknowledged writes; empty means async.
 	Durability cluster.Durability `json:",omitempty"`
+	// WriteProbe is how long a row of the agents' may take to be written on the active, but for the silence of
+	// death where that is longer; 0: none is written.
+	WriteProbe time.Duration `json:",omitempty"`
 	// Lasts: the world lasts until the pair does again what it promises for acknowledged writes.
 	Lasts bool `json:",omitempty"`
 	// Clients write every WriteEvery each.
