@@ -56,11 +56,24 @@ func (s *situation) writesBlockers(active, candidate *member, r cluster.Report) 
 	}
 	// Whoever waits for room can be ended. What stands in the kernel cannot: it would keep the server from
 	// being closed for as long as it stands, with nobody active.
-	if r.Writes != cluster.WritesDiskFull && !s.nobodyTold(active, candidate) {
-		no = append(no, why(NotClosable, "%s could not be closed while its writes stand still, and commits do not wait for %s (durability=%s) so that it may acknowledge some when it goes on: mend its disk, or decide by mmmctl failover once it is stopped",
-			active.node, candidate.node, s.rec.Durability))
+	if may := s.mayAcknowledge(active, candidate); may != "" && r.Writes != cluster.WritesDiskFull {
+		no = append(no, why(NotClosable, "%s could not be closed while its writes stand still, and may acknowledge some when they go on: %s; mend its disk, or stop it and decide (mmmctl failover)", active.node, may))
 	}
 	return no
+}
+
+// mayAcknowledge is why active may tell a client of a success of what candidate has not received, though it takes
+// no writes now; empty where it cannot: see nobodyTold.
+func (s *situation) mayAcknowledge(active, candidate *member) string {
+	switch {
+	case !s.rec.Durability.Acknowledged():
+		return "its commits wait for nobody (durability=" + string(s.rec.Durability) + ")"
+	case !s.acknowledging(candidate.node):
+		return "its commits do not wait for " + string(candidate.node) + " yet"
+	case !s.startsClosed(active):
+		return "it is not known to start with read_only=1"
+	}
+	return active.elsewhere()
 }
 
 // ruleWrites takes the role from an active that answers and takes no writes. All that follows is as in any failover:

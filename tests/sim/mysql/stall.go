@@ -48,6 +48,11 @@ func (x *Session) stall(t *Txn, done func(Outcome)) {
 					_, there := x.s.marks[t.mark.markKey]
 					t.mark.first = !there
 				}
+				if x.killed && x.s.opt.Flavor == cluster.MariaDB { // it does not begin to wait for an acknowledgement
+					x.s.write(now, t)
+					x.answer(now, Outcome{Result: Unknown}, done)
+					return
+				}
 				x.commit(now, t, done)
 			}
 		}})

@@ -92,7 +92,7 @@ func Draw(seed uint64) Spec {
 	if r := rand.New(rand.NewPCG(seed, 0x94d049bb133111eb)); r.IntN(12) == 0 || s.Durability != "" && r.IntN(4) == 0 {
 		s.repromise(r)
 	}
-	if r := rand.New(rand.NewPCG(seed, 0xa0761d6478bd642f)); r.IntN(40) == 0 {
+	if r := rand.New(rand.NewPCG(seed, 0xa0761d6478bd642f)); r.IntN(25) == 0 {
 		s.probe(r)
 	}
 	// A minute may pass until a promise is kept again: one world in four that has one waits for it.
@@ -115,8 +115,8 @@ func (s *Spec) repromise(r *rand.Rand) {
 
 // probe has agents try whether the active takes writes; in most such worlds it ceases to for some seconds.
 func (s *Spec) probe(r *rand.Rand) {
-	s.WriteProbe = pick(r, time.Millisecond, time.Millisecond, 3*time.Second)
-	if r.IntN(3) == 0 && s.Durability == "" {
+	s.WriteProbe = pick(r, time.Millisecond, time.Millisecond, time.Millisecond, 3*time.Second)
+	if r.IntN(2) == 0 && s.Durability == "" {
 		s.Durability, s.AckWait = cluster.SemiSync, 0
 	}
 	if r.IntN(5) == 0 {
@@ -125,7 +125,7 @@ func (s *Spec) probe(r *rand.Rand) {
 	for n := 1; n <= min(2, s.rounds()); n++ {
 		round := s.at(n)
 		f := Fault{Kind: writesStall, On: pick(r, TheActive, TheActive, TheActive, ThePassive), N: r.IntN(2),
-			At: time.Duration(r.Int64N(int64(round.Until))), For: time.Duration(500+r.IntN(7000)) * time.Millisecond}
+			At: time.Duration(r.Int64N(int64(round.Until))), For: time.Duration(1500+r.IntN(6500)) * time.Millisecond}
 		round.Until = max(round.Until, f.At+f.For+time.Duration(r.Int64N(int64(time.Second))))
 		if r.IntN(2) == 0 { // nothing else happens
 			round.Faults, round.Operator = nil, nil
