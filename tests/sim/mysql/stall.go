@@ -92,3 +92,6 @@ func (x *Session) WriteBeat(now time.Duration, table string, done func(error)) {
 	}
 	s.settle(now)
 }
+
+// Untold has the server tell how it starts as if nobody had set read_only since: so a monitor knows it that has asked before.
+func (s *Server) Untold() { s.switched = false }

@@ -267,6 +267,11 @@ func (w *world) settle() {
 			x.AlterAccounts([]cluster.Account{appAccount}, true)
 		}
 	})
+	if w.spec.WriteProbe > 0 { // who is taken to acknowledge nothing must be known to start closed
+		for _, s := range w.db {
+			s.Untold()
+		}
+	}
 	for _, s := range w.db {
 		s.person(func(x *mysql.Session, now time.Duration) { x.StartThreads(now, true, true, func(error) {}) })
 	}
