@@ -139,7 +139,7 @@ func (w *world) oversleeps(f Fault) bool {
 		return false
 	}
 	switch f.Kind {
-	case diskHangs, serverHangs, hostFreezes, hostSuspended, daemonPaused:
+	case diskHangs, serverHangs, hostFreezes, hostSuspended, daemonPaused, writesStall: // whose commits stand still cannot be closed
 		w.stood += f.For
 	case daemonKilled, daemonStopped, powerGoes:
 		w.away += f.For
