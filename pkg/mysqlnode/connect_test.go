@@ -355,7 +355,10 @@ func TestTheEndOfALinkIsToldOnce(t *testing.T) {
 		t.Error("read from a closed link")
 	}
 	close(hang)
-	<-lost.watched
+	<-lost.broken
+	if got := <-told; got != "lost" {
+		t.Errorf("told %q", got)
+	}
 	if _, err := io.ReadAll(lost); err != nil { // the driver finds it too
 		t.Error(err)
 	}
@@ -366,7 +369,7 @@ func TestTheEndOfALinkIsToldOnce(t *testing.T) {
 	for s := range told {
 		all = append(all, s)
 	}
-	if !slices.Equal(all, []string{"lost", "late"}) {
+	if !slices.Equal(all, []string{"late"}) {
 		t.Errorf("told %q", all)
 	}
 }
@@ -377,7 +380,7 @@ func TestAnAnswerThatLayUnreadIsNoHang(t *testing.T) {
 	must(t, err)
 	l, err := newLink(raw.(*net.TCPConn))
 	must(t, err)
-	eventually(t, 5*time.Second, "the byte is there", func() bool { return unread(l.twin) })
+	eventually(t, 5*time.Second, "the byte is there", func() bool { return unread(l.TCPConn) })
 	must(t, l.Close())
 	e := sessionError(addr, "ping", l, context.DeadlineExceeded)
 	if e.Cause != cluster.CauseOther || !strings.Contains(e.Error(), "too late") {

@@ -19,15 +19,12 @@ const userTimeout = 15 * time.Second
 // the driver tells only its logger, and watches for the end while nobody reads.
 type link struct {
 	*net.TCPConn
-	// twin is a duplicate of the descriptor. Waiting on the original would lock
-	// the driver's reads out.
-	twin   net.Conn
-	broken chan struct{}
-	// watched is closed when the watching goroutine has ended.
-	watched chan struct{}
-	// closing is set before we end the connection ourselves, shut when we have.
+	broken  chan struct{}
+	unwatch func()
+	// closing is set before we end the connection ourselves, shut when we do.
 	closing atomic.Bool
 	shut    atomic.Bool
+	closed  sync.Once
 
 	mu     sync.Mutex
 	fault  error         // what ended the connection, not by our own hand
@@ -42,40 +39,13 @@ func newLink(c *net.TCPConn) (*link, error) {
 		_ = c.Close()
 		return nil, err
 	}
-	twin, err := duplicate(c)
-	if err != nil {
+	l := &link{TCPConn: c, broken: make(chan struct{})}
+	var err error
+	if l.unwatch, err = l.watch(); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	raw, err := twin.(syscall.Conn).SyscallConn()
-	if err != nil {
-		_ = c.Close()
-		_ = twin.Close()
-		return nil, err
-	}
-	l := &link{TCPConn: c, twin: twin, broken: make(chan struct{}), watched: make(chan struct{})}
-	go l.watch(raw)
 	return l, nil
-}
-
-// duplicate returns a second connection on the same socket.
-func duplicate(c *net.TCPConn) (net.Conn, error) {
-	f, err := c.File()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return net.FileConn(f)
-}
-
-// watch waits in the runtime's poller until the peer has ended the connection
-// or we have closed it. Every arriving packet wakes it for one system call.
-func (l *link) watch(raw syscall.RawConn) {
-	defer close(l.watched)
-	err := raw.Read(func(fd uintptr) bool { return ended(int(fd)) })
-	if err == nil {
-		l.end(errEnded)
-	}
 }
 
 var errEnded = errors.New("the server ended the connection")
@@ -100,7 +70,8 @@ func (l *link) end(fault error) {
 	}
 }
 
-// onEnd has f called when the connection has ended, unless by our own hand.
+// onEnd has f called when the connection has ended, unless by our own hand. A call that
+// has begun may outlast Close.
 func (l *link) onEnd(f func()) {
 	l.mu.Lock()
 	over := l.fault != nil
@@ -149,22 +120,20 @@ func (l *link) nextWrite() <-chan struct{} {
 // from now on is no news.
 func (l *link) hush() { l.closing.Store(true) }
 
-// Close closes both descriptors and waits for the watcher. The driver calls it
-// too, when a context ends.
-func (l *link) Close() error {
+// Close closes the connection. The driver calls it too, when a context ends; whoever
+// comes second waits until it is closed.
+func (l *link) Close() (err error) {
 	l.hush()
-	if l.shut.Swap(true) {
-		<-l.watched
-		return nil
-	}
-	if unread(l.twin) {
-		l.mu.Lock()
-		l.unread = true
-		l.mu.Unlock()
-	}
-	err := l.TCPConn.Close()
-	_ = l.twin.Close()
-	<-l.watched
+	l.closed.Do(func() {
+		l.shut.Store(true)
+		if unread(l.TCPConn) {
+			l.mu.Lock()
+			l.unread = true
+			l.mu.Unlock()
+		}
+		l.unwatch()
+		err = l.TCPConn.Close()
+	})
 	return err
 }
 
@@ -182,8 +151,8 @@ func (l *link) gone() bool {
 }
 
 // unread reports whether something was received that nobody has read.
-func unread(c net.Conn) bool {
-	raw, err := c.(syscall.Conn).SyscallConn()
+func unread(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return false
 	}
