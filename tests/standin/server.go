@@ -30,15 +30,20 @@ type Server struct {
 	// Guarded by the pair's lock.
 	listener      net.Listener
 	conns         map[*conn]bool
+	locks         map[string]*conn // by name
 	started       time.Time
 	readOnly      bool
 	superReadOnly bool
-	executed      [2]uint64 // by member: its transactions are numbered from 1
-	received      uint64    // of the other's
+	named         map[string]bool // by a SET GLOBAL since the start
+	executed      [2]uint64       // by member: its transactions are numbered from 1
+	received      uint64          // of the other's
 	io, sql       bool
-	wants         bool // the receiver runs, though its source may be away
-	beats         time.Time
+	wants         bool          // the receiver runs, though its source may be away
 	beat          time.Duration // between two heartbeats
+	hears         bool          // its source beats
+	since         time.Time     // when hears began
+	heard         int           // heartbeats of before, since the channel was started
+	hung          chan struct{} // closed when it wakes; nil when it does not hang
 	epoch         string
 	active        string
 	changes       []Change
@@ -71,7 +76,7 @@ func NewPair(n int, a, b cluster.Endpoint, o Options) (*Pair, error) {
 	p := &Pair{opts: o}
 	for i, e := range []cluster.Endpoint{a, b} {
 		p.Members[i] = &Server{addr: e, pair: p, uuid: fmt.Sprintf("00000000-0000-0000-%04x-%012x", i+1, n),
-			readOnly: true, superReadOnly: true, beat: time.Second, conns: map[*conn]bool{}}
+			readOnly: true, superReadOnly: true, beat: time.Second, conns: map[*conn]bool{}, locks: map[string]*conn{}}
 	}
 	for i, s := range p.Members {
 		s.executed[0] = 1
@@ -135,18 +140,56 @@ func (s *Server) Start() error {
 	}
 	s.pair.mu.Lock()
 	s.listener, s.started = l, time.Now()
-	s.readOnly, s.superReadOnly = true, true
+	s.readOnly, s.superReadOnly, s.named = true, true, map[string]bool{}
 	s.pair.mu.Unlock()
 	go s.accept(l)
 	return nil
 }
 
+// Hang has it answer nothing until Wake, as SIGSTOP does: the kernel goes on taking connections,
+// and what came meanwhile is done when it wakes.
+func (s *Server) Hang() {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	if s.hung == nil {
+		s.hung = make(chan struct{})
+		s.pair.settle()
+	}
+}
+
+// Wake ends Hang.
+func (s *Server) Wake() {
+	s.pair.mu.Lock()
+	defer s.pair.mu.Unlock()
+	s.wake()
+}
+
+func (s *Server) wake() {
+	if s.hung != nil {
+		close(s.hung)
+		s.hung = nil
+		s.pair.settle()
+	}
+}
+
+// awake waits until s does not hang.
+func (s *Server) awake() {
+	s.pair.mu.Lock()
+	hung := s.hung
+	s.pair.mu.Unlock()
+	if hung != nil {
+		<-hung
+	}
+}
+
 // Kill ends it as SIGKILL does: its connections are reset and its port refuses.
 func (s *Server) Kill() {
 	s.pair.mu.Lock()
+	s.wake()
 	l := s.listener
 	conns := s.conns
 	s.listener, s.conns, s.io, s.sql, s.wants = nil, map[*conn]bool{}, false, false, false
+	clear(s.locks)
 	if !s.readOnly {
 		s.changes = append(s.changes, Change{time.Now(), false})
 	}
@@ -163,6 +206,16 @@ func (s *Server) Kill() {
 	}
 }
 
+// forget takes c off the sessions, and its locks with it; the lock is held.
+func (s *Server) forget(c *conn) {
+	delete(s.conns, c)
+	for name, holder := range s.locks {
+		if holder == c {
+			delete(s.locks, name)
+		}
+	}
+}
+
 func (s *Server) accept(l net.Listener) {
 	for {
 		raw, err := l.Accept()
@@ -172,7 +225,7 @@ func (s *Server) accept(l net.Listener) {
 		if err != nil {
 			continue
 		}
-		c := &conn{wire: wire{Conn: raw, in: bufio.NewReaderSize(raw, 2048)}, s: s, id: ids.Add(1)}
+		c := &conn{wire: wire{Conn: raw, in: bufio.NewReaderSize(raw, 2048)}, s: s, id: ids.Add(1), asked: time.Now()}
 		s.pair.mu.Lock()
 		runs := s.listener == l
 		if runs {
@@ -195,6 +248,12 @@ func (p *Pair) settle() {
 	for i, s := range p.Members {
 		source := p.Members[1-i]
 		s.io = s.wants && source.listener != nil && s.listener != nil
+		switch hears := s.io && source.hung == nil; {
+		case hears && !s.hears:
+			s.since, s.hears = time.Now(), true
+		case s.hears && !hears:
+			s.heard, s.hears = s.heartbeats(), false
+		}
 		if s.io {
 			s.received = max(s.received, source.executed[1-i])
 		}
@@ -204,6 +263,14 @@ func (p *Pair) settle() {
 		}
 	}
 	p.both = p.both || !p.Members[0].readOnly && !p.Members[1].readOnly
+}
+
+// heartbeats are those since the channel was started; the lock is held.
+func (s *Server) heartbeats() int {
+	if !s.hears {
+		return s.heard
+	}
+	return s.heard + int(time.Since(s.since)/s.beat)
 }
 
 // set sets read_only; the lock is held.

@@ -117,6 +117,13 @@ func (w *wire) eof(status uint16) {
 type table struct {
 	columns []string
 	rows    [][]*string
+	fault   *failure // in place of both
+}
+
+// failure is an error of the server.
+type failure struct {
+	number      uint16
+	state, text string
 }
 
 func (w *wire) result(t *table, status uint16) {
