@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -36,7 +38,14 @@ type File struct {
 	lock   *os.File // held while open
 	loaded bool     // read since the lock was taken
 	top    fields
-	pairs  map[cluster.UniqSign]fields
+	pairs  map[cluster.UniqSign]pair
+}
+
+// pair is what the file holds of one pair.
+type pair struct {
+	members fields
+	memory  cluster.Memory // what of that is known
+	text    []byte         // members as they are written
 }
 
 // fields are an object's members as they stand in the file.
@@ -91,7 +100,7 @@ func (f *File) read() (map[cluster.UniqSign]cluster.Memory, error) {
 	if err := json.Unmarshal(top["pairs"], &pairs); err != nil {
 		return nil, corrupt(fmt.Errorf("pairs: %w", err))
 	}
-	all := map[cluster.UniqSign]cluster.Memory{}
+	all, held := map[cluster.UniqSign]cluster.Memory{}, map[cluster.UniqSign]pair{}
 	for u, members := range pairs {
 		whole, err := json.Marshal(members)
 		if err != nil {
@@ -104,9 +113,13 @@ func (f *File) read() (map[cluster.UniqSign]cluster.Memory, error) {
 		if e := m.Record.Epoch; e > cluster.MaxEpoch {
 			return nil, corrupt(fmt.Errorf("pair %s: no pair gets to epoch %d", u, e))
 		}
+		if held[u], err = newPair(members, m); err != nil {
+			return nil, corrupt(err)
+		}
 		all[u] = m
 	}
-	f.top, f.pairs = top, pairs
+	delete(top, "pairs")
+	f.top, f.pairs = top, held
 	return all, nil
 }
 
@@ -128,31 +141,78 @@ func (f *File) save(all map[cluster.UniqSign]cluster.Memory) error {
 	if !f.loaded {
 		return ErrUnread
 	}
-	pairs := map[cluster.UniqSign]fields{}
+	pairs := map[cluster.UniqSign]pair{}
 	maps.Copy(pairs, f.pairs)
 	for u, m := range all {
-		members, err := merge(pairs[u], m)
+		old, held := pairs[u]
+		if held && reflect.DeepEqual(old.memory, m) {
+			continue // of thousands few change at a time
+		}
+		members, err := merge(old.members, m)
 		if err != nil {
 			return err
 		}
-		pairs[u] = members
+		if pairs[u], err = newPair(members, m); err != nil {
+			return err
+		}
 	}
 	top, err := merge(f.top, struct {
-		Format int                         `json:"format"`
-		Pairs  map[cluster.UniqSign]fields `json:"pairs"`
-	}{format, pairs})
+		Format int `json:"format"`
+	}{format})
 	if err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(top, "", "  ")
+	data, err := document(top, pairs)
 	if err != nil {
 		return err
 	}
-	if err := replace(f.path, append(data, '\n')); err != nil {
+	if err := replace(f.path, data); err != nil {
 		return err
 	}
 	f.top, f.pairs = top, pairs
 	return nil
+}
+
+func newPair(members fields, m cluster.Memory) (pair, error) {
+	text, err := json.MarshalIndent(members, "    ", "  ")
+	return pair{members, m.Clone(), text}, err
+}
+
+// document is the whole file, indented by two blanks.
+func document(top fields, pairs map[cluster.UniqSign]pair) ([]byte, error) {
+	var b bytes.Buffer
+	name := func(level, of string) error {
+		text, err := json.Marshal(of)
+		fmt.Fprintf(&b, "%s%s: ", level, text)
+		return err
+	}
+	b.WriteByte('{')
+	for _, key := range slices.Sorted(maps.Keys(top)) {
+		b.WriteByte('\n')
+		if err := name("  ", key); err != nil {
+			return nil, err
+		}
+		if err := json.Indent(&b, top[key], "  ", "  "); err != nil {
+			return nil, err
+		}
+		b.WriteByte(',')
+	}
+	b.WriteString("\n  \"pairs\": {")
+	for i, u := range slices.Sorted(maps.Keys(pairs)) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('\n')
+		if err := name("    ", string(u)); err != nil {
+			return nil, err
+		}
+		b.Write(pairs[u].text)
+	}
+	if len(pairs) > 0 {
+		b.WriteString("\n  ")
+	}
+	b.WriteString("}\n}\n")
+	return b.Bytes(), nil
 }
 
 // merge puts the members of known, and what they leave out as empty, in place

@@ -1,11 +1,14 @@
 package statefile_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +83,57 @@ func TestWhatIsSavedIsLoaded(t *testing.T) {
 	load(t, g, memories{sign: memory(8), other: memory(1)})
 	if info, err := os.Stat(p); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+// What of a pair has not changed is written as it was, whatever it is; the file stays one that people can read.
+func TestTheFileIsIndented(t *testing.T) {
+	p := path(t)
+	f := file(t, p)
+	load(t, f, nil)
+	for _, all := range []memories{{}, {sign: memory(7, "app@%", "a@b@10.0.%")}, {other: memory(1), sign: memory(8)}, {other: memory(1)}} {
+		save(t, f, all)
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var flat, again bytes.Buffer
+		if err := errors.Join(json.Compact(&flat, text), json.Indent(&again, flat.Bytes(), "", "  ")); err != nil {
+			t.Fatal(err)
+		}
+		if again.WriteByte('\n'); again.String() != string(text) {
+			t.Errorf("after %v the file is\n%s", all, text)
+		}
+	}
+	g := statefile.New(p)
+	got, _ := g.Load()
+	if want := (memories{sign: memory(8), other: memory(1)}); !cmp.Equal(got, want) {
+		t.Errorf("loaded %v", got)
+	}
+}
+
+// One of many pairs changes.
+func BenchmarkSave(b *testing.B) {
+	for _, n := range []int{1, 1000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			f := statefile.New(filepath.Join(b.TempDir(), "agent.state"))
+			defer func() { _ = f.Close() }()
+			if _, err := f.Load(); err != nil {
+				b.Fatal(err)
+			}
+			all := memories{}
+			for i := range n {
+				all[cluster.UniqSign(fmt.Sprintf("%032x", i))] = memory(1)
+			}
+			epoch := cluster.Epoch(1)
+			for b.Loop() {
+				epoch++
+				all[cluster.UniqSign(fmt.Sprintf("%032x", 0))] = memory(epoch)
+				if err := f.Save(all); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
