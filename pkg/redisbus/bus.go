@@ -48,9 +48,10 @@ type Options struct {
 // whenever needed; all methods may be called by many goroutines at once, and
 // each is bounded by the timeouts of Options as well as by its context.
 type Bus struct {
-	client *redis.Client
-	addr   string
-	topic  string
+	client   *redis.Client
+	together *together
+	addr     string
+	topic    string
 	// sentinels is nil where Redis has one fixed address.
 	sentinels *sentinels
 	refused   func(error)
@@ -87,6 +88,7 @@ func New(o Options) *Bus {
 		own.Dialer = answering(b.sentinels.dial)
 	}
 	b.client = redis.NewClient(own)
+	b.together = newTogether(b.closed, b.client)
 	return b
 }
 
@@ -126,11 +128,12 @@ func (b *Bus) where() string {
 // Close ends all subscriptions and connections.
 func (b *Bus) Close() error {
 	b.close()
+	err := b.client.Close() // whoever waits for an answer is released
 	b.subs.Wait()
 	if b.sentinels != nil {
 		b.sentinels.close()
 	}
-	return b.wrap("close", b.client.Close())
+	return b.wrap("close", err)
 }
 
 // Ping makes one round trip.

@@ -27,7 +27,7 @@ func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o clus
 	}
 	k := keysOf(u)
 	var known *redis.BoolCmd
-	cmds, err := b.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	cmds, err := b.pipelined(ctx, func(pipe redis.Pipeliner) {
 		pipe.SAdd(ctx, k.monitors(), o.Monitor)
 		pipe.Set(ctx, k.view(o.Monitor, o.Node), text, ttl)
 		if legacy != nil {
@@ -37,7 +37,6 @@ func (b *Bus) PublishObservation(ctx context.Context, u cluster.UniqSign, o clus
 			pipe.Publish(ctx, k.look(), KindView)
 		}
 		known = pipe.SIsMember(ctx, pairsKey, string(u))
-		return nil
 	})
 	if err := b.checkCmds(op, err, cmds...); err != nil {
 		return false, err

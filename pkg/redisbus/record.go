@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -16,8 +18,9 @@ import (
 func (b *Bus) Assignment(ctx context.Context, u cluster.UniqSign) (cluster.Assignment, error) {
 	op := "read assignment of " + string(u)
 	key := keysOf(u).assignment()
-	cmd := b.client.HGetAll(ctx, key)
-	if err := b.checkCmds(op, cmd.Err(), cmd); err != nil {
+	var cmd *redis.MapStringStringCmd
+	cmds, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { cmd = pipe.HGetAll(ctx, key) })
+	if err := b.checkCmds(op, err, cmds...); err != nil {
 		return cluster.Assignment{}, err
 	}
 	a, err := decodeAssignment(cmd.Val())

@@ -26,12 +26,11 @@ func (b *Bus) SaveReport(ctx context.Context, u cluster.UniqSign, r cluster.Repo
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	k := keysOf(u)
-	cmds, err := b.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	cmds, err := b.pipelined(ctx, func(pipe redis.Pipeliner) {
 		pipe.HSet(ctx, k.report(r.Node), r.Agent, text)
 		if wake {
 			pipe.Publish(ctx, k.look(), KindReport)
 		}
-		return nil
 	})
 	return b.checkCmds(op, err, cmds...)
 }

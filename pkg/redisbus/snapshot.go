@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -23,7 +25,16 @@ const (
 func (b *Bus) Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error) {
 	op := "read everything of " + string(u)
 	k := keysOf(u)
-	rows, err := snapshotScript.Run(ctx, b.client, nil, k.old, k.new, mostNodes, mostMonitors).Slice()
+	args := []any{k.old, k.new, mostNodes, mostMonitors}
+	var said *redis.Cmd
+	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = snapshotScript.EvalSha(ctx, pipe, nil, args...) })
+	if err != nil {
+		return cluster.Snapshot{}, b.wrap(op, err)
+	}
+	if redis.HasErrorPrefix(said.Err(), "NOSCRIPT") {
+		said = snapshotScript.Eval(ctx, b.client, nil, args...)
+	}
+	rows, err := said.Slice()
 	if err != nil {
 		return cluster.Snapshot{}, b.wrap(op, err)
 	}
