@@ -242,6 +242,9 @@ func (a *Agent) findPairs(ctx context.Context) bool {
 	}
 	slices.Sort(found)
 	for _, u := range found {
+		if a.served(u) {
+			continue
+		}
 		snap, err := a.o.Bus.Snapshot(ctx, u)
 		if err != nil {
 			a.recallPairs(ctx)
@@ -254,6 +257,19 @@ func (a *Agent) findPairs(ctx context.Context) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.pairs) > 0
+}
+
+// served reports whether u is served, and the bus named the same members when its own loop read it last.
+func (a *Agent) served(u cluster.UniqSign) bool {
+	a.mu.Lock()
+	p := a.pairs[u]
+	a.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.moved
 }
 
 // leases reports whether active servers may need leases.

@@ -324,3 +324,27 @@ func TestTwoAgentsCloseOneServerAndComeToRest(t *testing.T) {
 		}
 	})
 }
+
+// A pair at rest is read as a whole by its own loop only, which also sees that it got other members.
+func TestOtherMembersAreSeenByWhoReadsThePair(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(15 * time.Second)
+		s.bus.mu.Lock()
+		before := s.bus.whole
+		s.bus.mu.Unlock()
+		s.pass(time.Minute)
+		s.bus.mu.Lock()
+		if n := s.bus.whole - before; n > 13 {
+			s.Errorf("read as a whole %d times in a minute, want once in five seconds", n)
+		}
+		s.bus.snap.Secondary = "10.0.21.9:3308"
+		s.bus.snap.Members = []cluster.Endpoint{hostA, "10.0.21.9:3308"}
+		s.bus.mu.Unlock()
+		s.pass(5500 * time.Millisecond)
+		if !strings.Contains(s.logs.String(), "the members of the pair changed") {
+			s.Error("the new member is not seen")
+		}
+	})
+}

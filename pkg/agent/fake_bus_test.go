@@ -29,6 +29,7 @@ type fakeBus struct {
 	listeners map[*func(agent.Wake)]bool
 	onCheck   func() // called once after the next read of the record alone
 	saved     int
+	whole     int // snapshots taken
 	locked    map[cluster.Endpoint][]cluster.Account
 	noNotes   bool          // nothing can be noted about accounts
 	noDrops   bool          // nothing can be taken out of what is noted about them
@@ -56,6 +57,7 @@ func (b *fakeBus) Pairs(context.Context) ([]cluster.UniqSign, error) {
 func (b *fakeBus) Snapshot(context.Context, cluster.UniqSign) (cluster.Snapshot, error) {
 	b.mu.Lock()
 	slow := b.slow
+	b.whole++
 	b.mu.Unlock()
 	<-time.After(slow)
 	b.mu.Lock()

@@ -40,6 +40,7 @@ type pair struct {
 	leases  *leases // nil where the active needs none
 
 	mu      sync.Mutex
+	moved   bool // the bus names other members
 	bus     busState
 	samples map[cluster.Endpoint]reconcile.Sample
 	own     map[cluster.Endpoint]cluster.Report // this agent's newest, saved or not
@@ -202,9 +203,14 @@ func (p *pair) read(ctx context.Context) {
 		p.bus.known = false
 	} else {
 		p.bus = p.absorb(before, snap, began)
+		m, ok := membersOf(snap)
+		p.moved = ok && !(p.has(m[0]) && p.has(m[1]))
 	}
-	after := p.bus
+	after, moved := p.bus, p.moved
 	p.mu.Unlock()
+	if moved {
+		p.a.discover.Set()
+	}
 	if after.remembers.Order() != before.remembers.Order() {
 		p.leases.obey(after.remembers)
 		// A new epoch is written while the workers act on it; they wait for it
