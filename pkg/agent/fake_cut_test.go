@@ -207,6 +207,13 @@ func (c cutConn) ReadOnly(ctx context.Context) (cluster.Tri, cluster.Tri, error)
 	return c.Conn.ReadOnly(ctx)
 }
 
+func (c cutConn) Glance(ctx context.Context) (cluster.Tri, cluster.Tri, cluster.Channel, error) {
+	if err := c.away(ctx); err != nil {
+		return cluster.Unknown, cluster.Unknown, cluster.Channel{}, err
+	}
+	return c.Conn.Glance(ctx)
+}
+
 func (c cutConn) TakeLock(ctx context.Context, name string, idle time.Duration) (agent.Lock, error) {
 	if err := c.away(ctx); err != nil {
 		return agent.Lock{}, err

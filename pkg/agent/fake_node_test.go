@@ -393,6 +393,13 @@ func (c *fakeConn) ReadOnly(ctx context.Context) (ro, super cluster.Tri, err err
 	return ro, super, err
 }
 
+func (c *fakeConn) Glance(ctx context.Context) (ro, super cluster.Tri, ch cluster.Channel, err error) {
+	if ro, super, err = c.ReadOnly(ctx); err == nil {
+		ch, err = c.Channel(ctx)
+	}
+	return ro, super, ch, err
+}
+
 func (c *fakeConn) StartsClosed(ctx context.Context) (is cluster.Tri, err error) {
 	err = c.do(ctx, func(s *fakeServer) error { is = s.startsClosed; return nil })
 	return is, err

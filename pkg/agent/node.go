@@ -49,6 +49,8 @@ type Reader interface {
 	Observe(ctx context.Context, exclude []string) (cluster.Server, error)
 	Channel(ctx context.Context) (cluster.Channel, error)
 	ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tri, err error)
+	// Glance is ReadOnly and Channel in one round trip.
+	Glance(ctx context.Context) (readOnly, superReadOnly cluster.Tri, ch cluster.Channel, err error)
 	// StartsClosed tells how the server comes up, as far as it says.
 	StartsClosed(ctx context.Context) (cluster.Tri, error)
 	// Folders are where it keeps its data and its binary log.

@@ -32,8 +32,8 @@ func (w *worker) read(ctx context.Context, full bool) {
 			c.startsClosed, err = c.StartsClosed(cctx)
 			c.asked = true
 		}
-	} else if srv.ReadOnly, srv.SuperReadOnly, err = c.ReadOnly(cctx); err == nil {
-		srv.Channel, err = c.Channel(cctx)
+	} else {
+		srv.ReadOnly, srv.SuperReadOnly, srv.Channel, err = c.Glance(cctx)
 	}
 	if ctx.Err() != nil {
 		return

@@ -65,23 +65,43 @@ func (c *Conn) Observe(ctx context.Context, exclude []string) (cluster.Server, e
 
 // Channel takes the light sample: the status of the replication channel with its heartbeats.
 func (c *Conn) Channel(ctx context.Context) (cluster.Channel, error) {
-	const op = "read the replication channel of"
-	var before []string
-	if c.version.flavor == cluster.MySQL && c.dialect.heartbeats == "" {
-		before = []string{statusQuery}
-	}
-	got, err := c.channelBatch(ctx, op, before, "")
+	ch, _, err := c.light(ctx, "read the replication channel of")
+	return ch, err
+}
+
+// Glance is ReadOnly and Channel in one round trip.
+func (c *Conn) Glance(ctx context.Context) (readOnly, superReadOnly cluster.Tri, ch cluster.Channel, err error) {
+	const op = "read read_only and the replication channel of"
+	ch, before, err := c.light(ctx, op, c.dialect.readOnly())
 	if err != nil {
-		return cluster.Channel{}, err
+		return cluster.Unknown, cluster.Unknown, ch, err
+	}
+	if len(before[0].rows) != 1 {
+		return cluster.Unknown, cluster.Unknown, ch, c.fault(op, errors.New("the server gave no row"))
+	}
+	vars := before[0].row(0)
+	return tri(vars, "read_only"), tri(vars, "super_read_only"), ch, nil
+}
+
+// light reads the channel after statements that give one result each.
+func (c *Conn) light(ctx context.Context, op string, statements ...string) (ch cluster.Channel, before []result, err error) {
+	n := len(statements)
+	apart := c.version.flavor == cluster.MySQL && c.dialect.heartbeats == ""
+	if apart {
+		statements = append(statements, statusQuery)
+	}
+	got, err := c.channelBatch(ctx, op, statements, "")
+	if err != nil {
+		return ch, nil, err
+	}
+	if len(got) <= len(statements) {
+		return ch, nil, c.fault(op, errors.New("the server left statements unanswered"))
 	}
 	var status map[string]string
-	if len(before) > 0 && len(got) > 0 {
-		status, got = got[0].pairs(), got[1:]
+	if apart {
+		status = got[n].pairs()
 	}
-	if len(got) == 0 {
-		return cluster.Channel{}, c.fault(op, errors.New("the server left statements unanswered"))
-	}
-	return readChannel(c.version.flavor, got, status), nil
+	return readChannel(c.version.flavor, got[len(statements):], status), got[:n], nil
 }
 
 // ReadOnly reads read_only and, where it exists, super_read_only.

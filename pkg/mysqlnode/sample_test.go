@@ -303,3 +303,37 @@ func TestHeartbeatsWithoutTheRight(t *testing.T) {
 		return got.Channel.Heartbeats > 0 && got.Channel.HeartbeatPeriodMS == 200
 	})
 }
+
+// A glance is both of what it stands for, of every server, open and closed, replicating and not.
+func TestGlance(t *testing.T) {
+	onEach(t, func(t *testing.T, kind *brand) {
+		_, b := startPair(t, kind)
+		c := b.connect(agentUser)
+		same := func(io cluster.Thread, closed cluster.Tri) {
+			t.Helper()
+			ro, super, ch, err := c.Glance(t.Context())
+			must(t, err)
+			wantRO, wantSuper, err := c.ReadOnly(t.Context())
+			must(t, err)
+			want, err := c.Channel(t.Context())
+			must(t, err)
+			if ro != wantRO || super != wantSuper || ro != closed {
+				t.Errorf("read_only %v, super_read_only %v; want %v, %v", ro, super, wantRO, wantSuper)
+			}
+			want.Heartbeats, ch.Heartbeats = 0, 0 // they go on
+			if ch != want || ch.IO != io {
+				t.Errorf("%+v\nwant %+v", ch, want)
+			}
+		}
+		must(t, c.SetReadOnly(t.Context(), time.Second))
+		eventually(t, 20*time.Second, "it replicates", func() bool {
+			ch, err := c.Channel(t.Context())
+			must(t, err)
+			return ch.IO == cluster.ThreadYes
+		})
+		same(cluster.ThreadYes, cluster.Yes)
+		must(t, c.StopReplication(t.Context()))
+		must(t, c.SetWritable(t.Context()))
+		same(cluster.ThreadNo, cluster.No)
+	})
+}

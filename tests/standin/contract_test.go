@@ -147,6 +147,8 @@ func (s *subject) look(when string, conns [2]*mysqlnode.Conn, io, sql cluster.Th
 		s.note(fmt.Sprintf("%s, observe %d", when, i), s.shape(srv), err)
 		ro, super, err := c.ReadOnly(ctx)
 		s.note(fmt.Sprintf("%s, read_only of %d", when, i), []cluster.Tri{ro, super}, err)
+		ro, super, ch, err := c.Glance(ctx)
+		s.note(fmt.Sprintf("%s, glance at %d", when, i), []any{ro, super, ch.IO, ch.SQL, ch.Configured, ch.HeartbeatPeriodMS}, err)
 		starts, err := c.StartsClosed(ctx)
 		s.note(fmt.Sprintf("%s, %d starts closed", when, i), starts, err)
 		missing, err := c.Missing(ctx, mysqlnode.RoleAgent)

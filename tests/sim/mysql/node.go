@@ -249,6 +249,14 @@ func (c *Conn) ReadOnly(ctx context.Context) (readOnly, superReadOnly cluster.Tr
 	return got[0], got[1], err
 }
 
+// Glance is both, one after the other: more may happen in between than on a server that is asked once.
+func (c *Conn) Glance(ctx context.Context) (readOnly, superReadOnly cluster.Tri, ch cluster.Channel, err error) {
+	if readOnly, superReadOnly, err = c.ReadOnly(ctx); err == nil {
+		ch, err = c.Channel(ctx)
+	}
+	return readOnly, superReadOnly, ch, err
+}
+
 // Missing is empty: the model has no privileges to lack.
 func (c *Conn) Missing(ctx context.Context) ([]string, error) {
 	return read(ctx, c, "read the grants of", func(time.Duration) []string { return nil })
