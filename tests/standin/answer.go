@@ -214,6 +214,7 @@ var answers = []struct {
 		return nil
 	}},
 	{"SELECT WAIT_FOR_EXECUTED_GTID_SET", applied},
+	{"SELECT 1 AS other FROM DUAL", func(*conn, string) *table { return &table{columns: []string{"other"}} }},
 	{"SELECT 1 AS taken, IS_USED_LOCK", lock},
 	{"SELECT GET_LOCK", func(c *conn, s string) *table {
 		if name := lockName(s); c.s.locks[name] == nil {
