@@ -55,9 +55,12 @@ func newRelay(t *testing.T, addr string) *relay {
 					if count {
 						r.reads.Add(1)
 						r.gate.RLock()
+					}
+					_, err = to.Write(buffer[:n])
+					if count {
 						r.gate.RUnlock()
 					}
-					if _, err := to.Write(buffer[:n]); err != nil {
+					if err != nil {
 						return
 					}
 				}
