@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/mmm-manager/mmm-manager/tests/lab/cell"
@@ -18,9 +20,23 @@ const thawer = "thawer"
 
 const folderPrefix = "mmm-bench-"
 
-// outside runs this program again in namespaces of its own, with a thawer beside it.
-func outside() (code int, err error) {
+// outside runs this program again in namespaces of its own, so many times side by side, each with a thawer beside it; the
+// code is 0 when all ended well.
+func outside(pairs int) (code int, err error) {
 	sweep()
+	if err := os.Setenv(turnsVariable, os.TempDir()); err != nil {
+		return 1, err
+	}
+	codes, errs := make([]int, pairs), make([]error, pairs)
+	var all sync.WaitGroup
+	for i := range pairs {
+		all.Go(func() { codes[i], errs[i] = inCell() })
+	}
+	all.Wait()
+	return slices.Max(codes), errors.Join(errs...)
+}
+
+func inCell() (code int, err error) {
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 	if err != nil {
 		return 1, err

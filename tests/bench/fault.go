@@ -31,6 +31,11 @@ const leaseSeconds = 10
 // ends reports whether the server's process ends by the cause.
 func ends(cause string) bool { return cause == causeKill || cause == causeTerm }
 
+// brief reports whether a cell's runs take milliseconds, which anything else on the machine makes more.
+func (g group) brief() bool {
+	return ends(g.Cause) || g.Cause == causeReset || g.Cause == causeSwitchover
+}
+
 // needsHosts reports whether a cause concerns a host with a network and a disk of its own.
 func needsHosts(cause string) bool {
 	return cause == causeCut || cause == causeReset || cause == causeFreeze

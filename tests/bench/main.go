@@ -27,8 +27,8 @@ type arguments struct {
 	bin                                 string
 	causes, agents, loads, durabilities []string
 	timeout, minutes, quiet             float64
-	runs                                int
-	fill                                bool
+	runs, pairs                         int
+	fill, any                           bool
 	json, record                        string
 	kinds, returns, promises            []string
 	idle                                time.Duration
@@ -47,6 +47,8 @@ func parse() arguments {
 	loads := list("loads", "idle,500", "idle: one client; 500: eight write 500 rows a second")
 	durabilities := list("durability", "", "async, semisync, semisync-strict; by default async for one agent, semisync for local ones, and async, too, where a host is cut off")
 	flag.BoolVar(&a.fill, "fill", false, "measure what the file of -json lacks of -runs, the cells with fewest runs first")
+	flag.BoolVar(&a.any, "any", false, "with -fill: runs of other versions of the programs or the server count, too")
+	flag.IntVar(&a.pairs, "pairs", 1, "with -fill: so many pairs at a time; what takes milliseconds is measured when the others are at rest (needs root)")
 	flag.Float64Var(&a.timeout, "connect-timeout", 1, "connect_timeout in both files, seconds")
 	flag.Float64Var(&a.minutes, "minutes", 0, "begin no run after so many minutes; 0 is no bound")
 	flag.Float64Var(&a.quiet, "quiet", 0, "begin a run when others use less than so many percent of the processors (needs root); 0 is at once")
@@ -79,10 +81,18 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench: -fill needs -json, the file that is filled")
 		os.Exit(2)
 	}
+	if a.pairs < 1 || a.pairs > 1 && !a.fill {
+		fmt.Fprintln(os.Stderr, "bench: -pairs is at least 1, and needs -fill for more")
+		os.Exit(2)
+	}
 	if os.Geteuid() == 0 && len(a.causes) > 0 && !cell.Inside() {
-		code, err := outside()
+		code, err := outside(a.pairs)
+		if err == nil && code == 0 && a.record != "" {
+			err = writeRecord(a.record, a.json)
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
+			code = max(code, 1)
 		}
 		os.Exit(code)
 	}
@@ -120,7 +130,7 @@ func measure(ctx context.Context, a arguments) (err error) {
 			return err
 		}
 	}
-	if a.record != "" {
+	if a.record != "" && !cell.Inside() { // else it is made when all cells have ended
 		if err := writeRecord(a.record, a.json); err != nil {
 			return err
 		}
@@ -156,7 +166,7 @@ func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 	if err != nil {
 		return err
 	}
-	m := &matrix{theatre: t, version: versions[0], product: product, runs: a.runs, json: a.json, quiet: a.quiet}
+	m := &matrix{theatre: t, version: versions[0], product: product, runs: a.runs, json: a.json, quiet: a.quiet, any: a.any, turns: newTurns(os.Getenv(turnsVariable))}
 	if a.minutes > 0 {
 		m.end = time.Now().Add(time.Duration(a.minutes * float64(time.Minute)))
 	}
@@ -165,7 +175,9 @@ func measureMatrix(ctx context.Context, a arguments, t theatre) error {
 		measure = m.fill
 	}
 	runs, err := measure(ctx, cells(string(t.lab.Flavor()), a.causes, a.agents, a.loads, a.durabilities, a.timeout))
-	writeTables(os.Stdout, runs)
+	if a.pairs == 1 {
+		writeTables(os.Stdout, runs)
+	}
 	return err
 }
 

@@ -37,7 +37,10 @@ type matrix struct {
 	quiet   float64   // a run begins when others use less than so many percent of the processors; at once when zero
 	end     time.Time // no run begins after it; never when zero
 	json    string    // file that gets each run; none when empty
-	used    int       // clients used so far: each run's rows have numbers of their own
+	any     bool      // runs of other versions count for what the file lacks
+	turns   *turns
+	enough  int // runs of a cell in the file of runs, others' too, with which no further one begins; no bound when zero
+	used    int // clients used so far: each run's rows have numbers of their own
 	stage   *stage
 	of      stageOf
 }
@@ -112,6 +115,9 @@ func (m *matrix) measure(ctx context.Context, all []group) (done []run, failures
 // interrupted one ended, and others may fill the same file at the same time.
 func (m *matrix) fill(ctx context.Context, all []group) (done []run, failures error) {
 	defer m.clear()
+	// Those that fill side by side begin with different ones: while one pair becomes well, the others have their turns.
+	from := rand.N(max(1, len(all)))
+	all = slices.Concat(all[from:], all[:from])
 	for {
 		if !m.end.IsZero() && time.Now().After(m.end) || ctx.Err() != nil {
 			return done, errors.Join(failures, ctx.Err())
@@ -120,12 +126,12 @@ func (m *matrix) fill(ctx context.Context, all []group) (done []run, failures er
 		if err != nil {
 			return done, errors.Join(failures, err)
 		}
-		turn, times := lacking(all, runs, m.runs)
+		turn, times := lacking(all, slices.DeleteFunc(runs, m.old), m.runs)
 		if len(turn) == 0 {
 			return done, failures
 		}
 		now := *m
-		now.runs = times
+		now.runs, now.enough = times, m.runs
 		if err := now.inTurn(ctx, turn, &done); err != nil {
 			failures = errors.Join(failures, err)
 			all = slices.DeleteFunc(all, func(g group) bool { return slices.Contains(turn, g) }) // it fails again and again
@@ -133,6 +139,19 @@ func (m *matrix) fill(ctx context.Context, all []group) (done []run, failures er
 		m.stage, m.of, m.used = now.stage, now.of, now.used
 	}
 }
+
+// have counts a cell's runs with a result.
+func (m *matrix) have(runs []run, g group) (n int) {
+	for _, r := range runs {
+		if r.group == g && r.Failed == "" && !m.old(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// old reports whether a run is of other versions than are measured now.
+func (m *matrix) old(r run) bool { return !m.any && (r.Product != m.product || r.Version != m.version) }
 
 // lacking are the cells that have their turn next, and how often: those of the stage with the cell of fewest runs
 // that are not ahead of it by a visit; none when all have enough.
@@ -164,16 +183,14 @@ func (m *matrix) inTurn(ctx context.Context, cells []group, done *[]run) (failur
 				if !m.end.IsZero() && time.Now().After(m.end) || ctx.Err() != nil {
 					return errors.Join(failures, ctx.Err())
 				}
-				if m.quiet > 0 {
-					if err := quiet(ctx, m.quiet, m.end); err != nil {
-						return errors.Join(failures, err)
-					}
-					if !m.end.IsZero() && time.Now().After(m.end) {
-						return failures
+				if m.enough > 0 {
+					if runs, err := load(m.json); err != nil || m.have(runs, g) >= m.enough {
+						failures = errors.Join(failures, err)
+						break
 					}
 				}
 				r, err := m.once(ctx, g)
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || errors.Is(err, errEnd) {
 					return errors.Join(failures, ctx.Err())
 				}
 				if err != nil {
@@ -227,25 +244,65 @@ func (m *matrix) clear() {
 	}
 }
 
+// errEnd says that the time for measuring was over before a run could begin.
+var errEnd = errors.New("no time is left")
+
+// begin waits for this benchmark's turn, and until others use little of the processors.
+func (m *matrix) begin(ctx context.Context, alone bool) (release func(), err error) {
+	if release, err = m.turns.take(ctx, alone); err != nil {
+		return nil, err
+	}
+	if m.quiet > 0 {
+		err = quiet(ctx, m.quiet, m.end)
+	}
+	if err == nil && !m.end.IsZero() && time.Now().After(m.end) {
+		err = errEnd
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// raised has a stage of the kind that a cell needs: that of the run before, or a new one.
+func (m *matrix) raised(ctx context.Context, o stageOf) error {
+	if m.stage != nil && m.of == o {
+		return nil
+	}
+	release, err := m.turns.take(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer release()
+	m.clear()
+	m.stage, err = m.raise(ctx, o)
+	m.of = o
+	return err
+}
+
 // once has one cause happen to a pair that is well, and mends it.
 func (m *matrix) once(ctx context.Context, g group) (r run, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	r = run{group: g, Version: m.version, Product: m.product, Steps: map[string]float64{}, Unix: time.Now().Unix()}
 	r.Cores, r.Memory = machine()
-	if m.stage != nil && m.of != g.stage() {
-		m.clear()
+	if err := m.raised(ctx, g.stage()); err != nil {
+		return r, err
 	}
-	if m.stage == nil {
-		if m.stage, err = m.raise(ctx, g.stage()); err != nil {
-			return r, err
-		}
-		m.of = g.stage()
+	if _, _, _, err := m.stage.ready(ctx, g.Durability); err != nil {
+		return r, err
 	}
-	active, passive, before, err := m.stage.ready(ctx, g.Durability)
+	release, err := m.begin(ctx, g.brief())
 	if err != nil {
 		return r, err
 	}
+	defer release()
+	active, passive, before, err := m.stage.ready(ctx, g.Durability) // while it waited for its turn
+	if err != nil {
+		return r, err
+	}
+	r.Unix = time.Now().Unix()
 	if used, lookErr := readTicks(); lookErr == nil {
 		defer func() {
 			if now, err := readTicks(); err == nil {
@@ -300,19 +357,24 @@ func (m *matrix) start(load string, active, passive *harness.Server) ([]*harness
 // failover breaks the active, waits for the first write elsewhere and counts what is missing there.
 func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, active, passive *harness.Server, writers []*harness.Writer) (err error) {
 	st := m.stage
-	limited, cancel := context.WithTimeout(ctx, roleMoves)
-	defer cancel()
-	fl, err := st.newFloor(limited, active.Addr())
+	fl, err := st.newFloor(ctx, active.Addr())
 	if err != nil {
 		return err
 	}
 	defer fl.open.Close()
-	began := time.Now()
-	after := func(at time.Time) float64 { return ms(at.Sub(began)) }
-	heal, err := st.inject(ctx, r.Cause, active)
+	var began time.Time
+	var heal func(context.Context) error
+	err = m.turns.strike(ctx, func() (err error) {
+		began = time.Now()
+		heal, err = st.inject(ctx, r.Cause, active)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	after := func(at time.Time) float64 { return ms(at.Sub(began)) }
+	limited, cancel := context.WithDeadline(ctx, began.Add(roleMoves))
+	defer cancel()
 	healed := false
 	defer func() {
 		if !healed {

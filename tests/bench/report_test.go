@@ -98,6 +98,20 @@ func TestTheFewestRunsAreFilledFirst(t *testing.T) {
 	}
 }
 
+func TestRunsOfOtherVersionsDoNotFill(t *testing.T) {
+	now := killed(90, 30, 0)
+	now.Product, now.Version = "2", "9.7"
+	product, server := now, now
+	product.Product, server.Version = "1", "9.6"
+	runs := []run{now, product, server, now.failed(errors.New("not well"))}
+	if n := (&matrix{product: "2", version: "9.7"}).have(runs, now.group); n != 1 {
+		t.Errorf("%d runs of these versions, want 1", n)
+	}
+	if n := (&matrix{product: "2", version: "9.7", any: true}).have(runs, now.group); n != 3 {
+		t.Errorf("%d runs of any version, want 3", n)
+	}
+}
+
 func TestRunsAreKeptAndMakeARecord(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "runs.jsonl")
