@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,10 +143,10 @@ func TestAWriteThatFails(t *testing.T) {
 
 // The agent of the host sees that there is no room. That alone is a note; a write that stalls has a cause then.
 func TestNoRoomIsTold(t *testing.T) {
-	full := false
+	var full atomic.Bool
 	h := &processHost{}
 	writes(t, func(s *stage) {
-		full = true
+		full.Store(true)
 		s.pass(2100 * time.Millisecond)
 		s.wantWrites(cluster.WritesTaken, cluster.NoteDiskFull)
 		if r := s.bus.report(t, hostA, "one"); !r.NoRoom {
@@ -154,14 +155,14 @@ func TestNoRoomIsTold(t *testing.T) {
 		s.stall(agent.Session{Command: "Query"})
 		s.pass(5 * time.Second)
 		s.wantWrites(cluster.WritesDiskFull, cluster.NoteDiskFull+cluster.NoteWritesFail)
-		full = false
+		full.Store(false)
 		s.flow()
 		s.pass(2100 * time.Millisecond)
 		s.wantWrites(cluster.WritesTaken, "")
 		if r := s.bus.report(t, hostA, "one"); r.NoRoom {
 			t.Error("the report still says so")
 		}
-	}, h.on, func(o *agent.Options) { o.Room = func(string) (bool, error) { return !full, nil } })
+	}, h.on, func(o *agent.Options) { o.Room = func(string) (bool, error) { return !full.Load(), nil } })
 }
 
 // Nothing is written to who is not the active of the record in force, and an agent ends with a write under way.

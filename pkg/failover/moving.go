@@ -233,7 +233,8 @@ func (s *situation) promotable(from, to *member, ready cluster.Report) (cluster.
 	if target := s.owed(to); !have.Contains(target) {
 		return why(WaitDrain, "%s has not applied all it received: %s is missing", to.node, short(target.Minus(have).String())), false
 	}
-	if r, ok := s.tooMuchLost(from, to, have.Union(s.leftBefore(from))); !ok {
+	// Whoever was opened in this epoch before has the role: what that cost is lost already.
+	if r, ok := s.tooMuchLost(from, to, have.Union(s.leftBefore(from))); !ok && !s.openedByRows(from, to) {
 		return r, false
 	}
 	return s.unreadable(from, to)

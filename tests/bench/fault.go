@@ -111,13 +111,18 @@ type floor struct {
 	ended chan time.Time
 }
 
-// newFloor connects to a server that still works.
-func (st *stage) newFloor(ctx context.Context, node cluster.Endpoint) (*floor, error) {
+// newFloor connects to a server that still works, if a connection's end is to be seen: MySQL that is told to stop
+// waits 10 s (connect_timeout) for one that does not log in.
+func (st *stage) newFloor(ctx context.Context, node cluster.Endpoint, connection bool) (*floor, error) {
+	f := &floor{stage: st, node: node, ended: make(chan time.Time, 1)}
+	if !connection {
+		return f, nil
+	}
 	open, err := st.dial(ctx, node)
 	if err != nil {
 		return nil, err
 	}
-	f := &floor{stage: st, node: node, open: open, ended: make(chan time.Time, 1)}
+	f.open = open
 	go func() {
 		for buf := make([]byte, 1024); ; {
 			if _, err := open.Read(buf); err != nil {
@@ -130,9 +135,9 @@ func (st *stage) newFloor(ctx context.Context, node cluster.Endpoint) (*floor, e
 }
 
 // wait returns when the server's port has refused and, if asked for, the connection has ended.
-func (f *floor) wait(ctx context.Context, connection bool) (time.Time, error) {
+func (f *floor) wait(ctx context.Context) (time.Time, error) {
 	at, err := refuses(ctx, f.stage.dial, f.node)
-	if err != nil || !connection {
+	if err != nil || f.open == nil {
 		return at, err
 	}
 	select {
@@ -143,6 +148,12 @@ func (f *floor) wait(ctx context.Context, connection bool) (time.Time, error) {
 		return at, nil
 	case <-ctx.Done():
 		return at, fmt.Errorf("wait until a connection to %s ends: %w", f.node, ctx.Err())
+	}
+}
+
+func (f *floor) close() {
+	if f.open != nil {
+		_ = f.open.Close()
 	}
 }
 

@@ -357,11 +357,11 @@ func (m *matrix) start(load string, active, passive *harness.Server) ([]*harness
 // failover breaks the active, waits for the first write elsewhere and counts what is missing there.
 func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, active, passive *harness.Server, writers []*harness.Writer) (err error) {
 	st := m.stage
-	fl, err := st.newFloor(ctx, active.Addr())
+	fl, err := st.newFloor(ctx, active.Addr(), r.Cause == causeKill)
 	if err != nil {
 		return err
 	}
-	defer fl.open.Close()
+	defer fl.close()
 	var began time.Time
 	var heal func(context.Context) error
 	err = m.turns.strike(ctx, func() (err error) {
@@ -382,7 +382,7 @@ func (m *matrix) failover(ctx context.Context, r *run, above cluster.Epoch, acti
 		}
 	}()
 	if ends(r.Cause) || r.Cause == causeReset {
-		at, err := fl.wait(limited, r.Cause == causeKill)
+		at, err := fl.wait(limited)
 		if err != nil {
 			return err
 		}
