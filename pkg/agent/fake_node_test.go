@@ -518,6 +518,20 @@ func (c *fakeConn) Sessions(ctx context.Context) (all []agent.Session, err error
 	return all, err
 }
 
+// beaten is how many rows were written.
+func (s *fakeServer) beaten() int {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.beats
+}
+
+// underWay is how many are being written.
+func (s *fakeServer) underWay() int {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return len(s.beating)
+}
+
 // WriteBeat takes as long as writes stall.
 func (c *fakeConn) WriteBeat(ctx context.Context, _ string, _ cluster.UniqSign, _ cluster.Endpoint) error {
 	var wait chan struct{}

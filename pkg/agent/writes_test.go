@@ -31,8 +31,8 @@ func writes(t *testing.T, f func(s *stage), with ...func(*agent.Options)) {
 		if r := s.want(hostA, "one", cluster.DeedOpen); r.Writes != cluster.WritesTaken {
 			t.Fatalf("writes %q", r.Writes)
 		}
-		if n := s.w.a().beats; n < 3 || n > 6 || s.w.b().beats != 0 {
-			t.Fatalf("%d rows written in 5 s, %d on the passive", n, s.w.b().beats)
+		if n := s.w.a().beaten(); n < 3 || n > 6 || s.w.b().beaten() != 0 {
+			t.Fatalf("%d rows written in 5 s, %d on the passive", n, s.w.b().beaten())
 		}
 		f(s)
 	})
@@ -74,7 +74,7 @@ func TestAStalledWriteIsTold(t *testing.T) {
 		}
 		s.pass(30 * time.Second)
 		s.wantWrites(cluster.WritesStalled, cluster.NoteWritesFail)
-		if n := len(s.w.a().beating); n != 1 {
+		if n := s.w.a().underWay(); n != 1 {
 			t.Errorf("%d writes are under way", n)
 		}
 		s.flow()
@@ -170,9 +170,9 @@ func TestWritesEndWithTheRole(t *testing.T) {
 	writes(t, func(s *stage) {
 		s.bus.put(switching(5, 4, hostA, hostB))
 		s.pass(time.Second)
-		n := s.w.a().beats
+		n := s.w.a().beaten()
 		s.pass(5 * time.Second)
-		if now := s.w.a().beats; now != n {
+		if now := s.w.a().beaten(); now != n {
 			t.Errorf("%d rows written to a server that is being closed", now-n)
 		}
 		s.wantWrites(cluster.WritesUnknown, "")
@@ -182,9 +182,9 @@ func TestWritesEndWithTheRole(t *testing.T) {
 		rec.Version++
 		s.bus.put(rec)
 		s.pass(time.Second)
-		n := s.w.a().beats
+		n := s.w.a().beaten()
 		s.pass(5 * time.Second)
-		if now := s.w.a().beats; now != n {
+		if now := s.w.a().beaten(); now != n {
 			t.Errorf("%d rows written though none is wanted", now-n)
 		}
 	})
