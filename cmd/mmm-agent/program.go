@@ -86,7 +86,7 @@ func (p *program) begin() error {
 	own.Refused = func(err error) { p.log.Warn().Err(err).Msg("redis refuses to tell of changes") }
 	bus := redisbus.New(own)
 	a, err := agent.New(agent.Options{
-		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, NoRoom: mysqlnode.NoRoom, Room: process.Room, Members: c.Members,
+		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Stopping: mysqlnode.Stopping, NoRoom: mysqlnode.NoRoom, Room: process.Room, Members: c.Members,
 		Local: local, Process: processes(bootTime()), Lease: leaseOf(c), Boot: bootTime(),
 		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
 		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Notes: mailNotes(c), Log: p.log.Logger,

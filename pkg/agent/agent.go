@@ -56,6 +56,8 @@ type Options struct {
 	TryOnFailure int
 	// Refused reports whether an error of a Conn is the want of a privilege.
 	Refused func(error) bool
+	// Stopping reports whether an error of a Conn is the answer of a server that is being stopped.
+	Stopping func(error) bool
 	// NoRoom reports whether an error of a Conn says that the server's disk is full.
 	NoRoom func(error) bool
 	// Room reports whether any room is left in a folder of this host; nil where none is looked at. It counts
@@ -124,6 +126,9 @@ func New(o Options) (*Agent, error) {
 	if o.Refused == nil {
 		o.Refused = func(error) bool { return false }
 	}
+	if o.Stopping == nil {
+		o.Stopping = func(error) bool { return false }
+	}
 	if o.NoRoom == nil {
 		o.NoRoom = func(error) bool { return false }
 	}
@@ -183,7 +188,7 @@ func (a *Agent) nextTick() uint64 { return a.tick.Add(1) }
 // hear passes a wake-up on. It only says "look": nothing in it is believed.
 func (a *Agent) hear(w Wake) {
 	switch w.Kind {
-	case WakeAssignment, WakeReport, WakePause, WakeMessage, WakeResubscribed:
+	case WakeAssignment, WakeReport, WakeView, WakePause, WakeMessage, WakeResubscribed:
 	default:
 		return
 	}
@@ -201,7 +206,7 @@ func (a *Agent) hear(w Wake) {
 	}
 	p := a.pairs[w.UniqSign]
 	if p == nil {
-		if w.Kind != WakeReport && len(a.o.Members) == 0 {
+		if w.Kind != WakeReport && w.Kind != WakeView && len(a.o.Members) == 0 {
 			a.discover.Set()
 		}
 		return
@@ -214,7 +219,13 @@ func (a *Agent) hear(w Wake) {
 			}
 		}
 	}
-	if w.Kind == WakeReport && !p.readsReports() {
+	switch {
+	case w.Kind == WakeView:
+		for _, worker := range p.workers {
+			worker.doubt()
+		}
+		return
+	case w.Kind == WakeReport && !p.readsReports():
 		return
 	}
 	p.look()

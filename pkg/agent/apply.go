@@ -27,9 +27,10 @@ const (
 	// on without it, stopLimit how long the server may wait for it.
 	stopWait  = 100 * time.Millisecond
 	stopLimit = time.Minute
-	// lastArrivals is how long the connections of a process that has ended may stay, and lookAgain
-	// how often it is looked whether its replica has lost it.
+	// lastArrivals is how long nothing may come from a source that has ended while its connection stays, and
+	// mostArrivals how long something may; lookAgain is how often it is looked whether its replica has lost it.
 	lastArrivals = 200 * time.Millisecond
+	mostArrivals = 5 * time.Second
 	lookAgain    = 5 * time.Millisecond
 	// writersLast is for how long servers repeat their list of transactions, and a little.
 	writersLast = 150 * time.Millisecond
@@ -151,20 +152,26 @@ func (w *worker) stopReceiving(ctx context.Context, in *reconcile.Input, target 
 	return w.join(target, ch.Received)
 }
 
-// lastArrivals lets the receiver take what its source had sent before its process ended:
-// the end is known some 30 ms before the connection is closed. Where commits wait for this server
-// what it has not taken was not acknowledged.
+// lastArrivals lets the receiver take what its source had written before it ended: that is known some 30 ms before
+// the connection of a killed one is closed, and one that was closed while it is being stopped sends for seconds.
+// Where commits wait for this server what it has not taken was not acknowledged, but by a MySQL that is being stopped.
 func (w *worker) lastArrivals(ctx context.Context, in *reconcile.Input, ch cluster.Channel) (cluster.Channel, error) {
-	if in.Record.Cause != cluster.CauseFailover(cluster.CauseEnded) || in.Record.Waits {
+	stopped := in.Record.Cause == cluster.CauseFailover(cluster.CauseStopped)
+	if !stopped && (in.Record.Cause != cluster.CauseFailover(cluster.CauseEnded) || in.Record.Waits) {
 		return ch, nil
 	}
-	for until := w.now() + lastArrivals; ch.IO == cluster.ThreadYes && ch.Source == w.peer && w.now() < until; {
+	began := w.now()
+	for came := began; ch.IO == cluster.ThreadYes && ch.Source == w.peer && w.now() < min(came+lastArrivals, began+mostArrivals); {
+		received := ch.Received
 		if err := sched.Sleep(ctx, w.rt, lookAgain); err != nil {
 			return ch, err
 		}
 		var err error
 		if ch, err = w.channel(ctx); err != nil {
 			return ch, err
+		}
+		if ch.Received != received {
+			came = w.now()
 		}
 	}
 	return ch, nil

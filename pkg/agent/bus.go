@@ -44,6 +44,7 @@ type Bus interface {
 const (
 	WakeAssignment   = "assignment"
 	WakeReport       = "report"
+	WakeView         = "view"         // a monitor has trouble, or its trouble has ended
 	WakePause        = "pause"        // begun or ended
 	WakeMessage      = "message"      // on the predecessor's topic
 	WakeResubscribed = "resubscribed" // anything may have been missed

@@ -26,6 +26,9 @@ type causeError struct{ cause cluster.Cause }
 
 func (e causeError) Error() string { return string(e.cause) }
 
+// errLeaving is the answer of a server that is being stopped.
+var errLeaving = fmt.Errorf("shutdown in progress: %w", causeError{cluster.CauseReset})
+
 func causeOf(err error) cluster.Cause {
 	var c causeError
 	if errors.As(err, &c) {
@@ -72,6 +75,7 @@ type fakeServer struct {
 	stuck        map[string]bool // what never answers
 	onLock       func()          // runs before accounts are locked, without any lock
 	up           bool
+	leaving      bool // it is being stopped: it refuses connections, and ends each session with its next statement
 	started      time.Time
 	hung         chan struct{} // not nil while hung; closed when it wakes
 	readOnly     bool
@@ -242,7 +246,7 @@ func (n fakeNode) Connect(ctx context.Context) (agent.Conn, error) {
 	defer cancel()
 	s.w.mu.Lock()
 	s.w.dials[s.addr]++
-	up, login := s.up, s.login
+	up, login := s.up && !s.leaving, s.login
 	s.w.mu.Unlock()
 	if !up {
 		return nil, causeError{cluster.CauseRefused}
@@ -357,6 +361,10 @@ func (c *fakeConn) do(ctx context.Context, f func(s *fakeServer) error) error {
 	defer c.s.w.mu.Unlock()
 	if c.dead {
 		return causeError{cluster.CauseReset}
+	}
+	if c.s.leaving {
+		c.end()
+		return errLeaving
 	}
 	c.s.w.settle()
 	err := f(c.s)
@@ -620,6 +628,18 @@ func (s *fakeServer) release() {
 		}
 	}
 	s.awaiting = nil
+}
+
+func (c *fakeConn) SetReadOnlyLast(ctx context.Context) error {
+	c.s.w.mu.Lock()
+	defer c.s.w.mu.Unlock()
+	if c.dead || c.s.broken["last"] {
+		c.end()
+		return errLeaving
+	}
+	c.s.readOnly, c.s.super = true, true
+	c.end()
+	return nil
 }
 
 func (c *fakeConn) ReleaseCommits(ctx context.Context) error {

@@ -299,7 +299,11 @@ func (w *worker) lost(err error) {
 	cause := w.p.a.o.Cause(err)
 	switch cause {
 	case cluster.CauseReset:
+		stopping := w.closedLast(err)
 		w.ended()
+		if stopping {
+			w.unanswered(cluster.CauseStopped, errStopping)
+		}
 	case cluster.CauseRefused, cluster.CauseConnectTimeout, cluster.CauseAnswerTimeout, cluster.CauseUnreachable:
 		w.links.dropWork(w.now())
 		w.unanswered(cause, err)

@@ -64,7 +64,10 @@ type Reader interface {
 type Closer interface {
 	// SetReadOnly sets read_only; the error is ErrLockWait when something that writes blocks it.
 	SetReadOnly(ctx context.Context, lockWait time.Duration) error
-	// QueueReadOnly sends the same and does not wait; the session then belongs to
+	// SetReadOnlyLast sets it on a server that is being stopped, in the one statement that such a server may still
+	// take of an idle session; the session has ended then.
+	SetReadOnlyLast(ctx context.Context) error
+	// QueueReadOnly sends SetReadOnly and does not wait; the session then belongs to
 	// the queue until done has been called, once, by anybody. done does not wait.
 	QueueReadOnly(done func(error)) error
 	Sessions(ctx context.Context) ([]Session, error)

@@ -31,6 +31,8 @@ type hostProcess struct {
 	upAt  time.Duration // when the server was started, at the latest
 	again time.Duration // not before this one that was not found is looked for
 	ended int64         // what Report.EndedUptimeS says
+	// stopped is what Report.Stopped says.
+	stopped bool
 	// folders are those of the server; full: as was found last, one of them is.
 	folders  []string
 	full     bool
@@ -132,9 +134,12 @@ func (w *worker) noticeProcess() {
 	if !over {
 		return
 	}
+	uptime := w.uptime()
 	h.drop()
 	h.again = 0
-	h.ended = max(1, int64((w.now()-h.upAt)/time.Second))
+	if h.ended == 0 { // else it was closed when it was being stopped, and is dead since
+		h.ended = max(1, uptime)
+	}
 	w.log.Warn().Int64("uptime_s", h.ended).Msg("the server's process has ended")
 	if w.links.work != nil {
 		w.ended()

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -113,9 +114,18 @@ func TestEachProcessIsLookedFor(t *testing.T) {
 }
 
 // What the source sent before its process ended is taken in before the receiver is stopped, where
-// it may have been acknowledged without.
+// it may have been acknowledged without: with semi-synchronous replication by one that was stopped in order.
 func TestLastArrivalsAreTakenIn(t *testing.T) {
-	for _, waits := range []bool{false, true} {
+	for _, c := range []struct {
+		cause        cluster.Cause
+		waits, taken bool
+	}{
+		{cluster.CauseEnded, false, true},
+		{cluster.CauseEnded, true, false},
+		{cluster.CauseStopped, false, true},
+		{cluster.CauseStopped, true, true},
+		{cluster.CauseRefused, false, false},
+	} {
 		play(t, func(s *stage) {
 			s.bus.put(steady(5, 3, hostA, hostB))
 			s.agent("one")
@@ -123,8 +133,8 @@ func TestLastArrivalsAreTakenIn(t *testing.T) {
 			s.w.a().hang() // nothing more is received, and the connection stays
 			s.w.b().change(func(b *fakeServer) { b.stops = nil })
 			rec := revoked(6, hostA, hostB)
-			rec.Cause, rec.Waits = cluster.CauseFailover(cluster.CauseEnded), waits
-			if waits {
+			rec.Cause, rec.Waits = cluster.CauseFailover(c.cause), c.waits
+			if c.waits {
 				rec.Durability = cluster.SemiSync
 			}
 			s.put(rec)
@@ -135,20 +145,48 @@ func TestLastArrivalsAreTakenIn(t *testing.T) {
 				})
 				return is
 			}
-			if stopped() != waits {
-				t.Errorf("commits wait: %v; the receiver was stopped: %v", waits, stopped())
+			if stopped() == c.taken {
+				t.Errorf("%+v: the receiver was stopped: %v", c, stopped())
 			}
 			s.w.a().change(func(a *fakeServer) { a.executed = union(a.flavor, a.executed, uuidA+":11") })
 			s.w.a().awake()
 			s.w.a().kill()
 			s.pass(20 * time.Millisecond)
 			if !stopped() {
-				t.Errorf("commits wait: %v; the source is gone, and the receiver goes on", waits)
+				t.Errorf("%+v: the source is gone, and the receiver goes on", c)
 			}
 			s.pass(time.Second)
-			if s.want(hostB, "one", cluster.DeedDrained); s.w.b().has(uuidA+":11") == waits {
-				t.Errorf("commits wait: %v; what the source sent last was received: %v", waits, !waits)
+			if s.want(hostB, "one", cluster.DeedDrained); s.w.b().has(uuidA+":11") != c.taken {
+				t.Errorf("%+v: what the source sent last was received: %v", c, !c.taken)
 			}
 		})
 	}
+}
+
+// A source that is being stopped may send for seconds: as long as something comes it is taken in, and not for ever.
+func TestASourceThatStillSendsIsHeard(t *testing.T) {
+	play(t, func(s *stage) {
+		s.bus.put(steady(5, 3, hostA, hostB))
+		s.agent("one")
+		s.pass(5 * time.Second)
+		s.w.b().change(func(b *fakeServer) { b.stops = nil })
+		rec := revoked(6, hostA, hostB)
+		rec.Cause = cluster.CauseFailover(cluster.CauseStopped)
+		s.put(rec)
+		began, n := time.Now(), 10
+		receives := func() (is bool) {
+			s.w.b().change(func(b *fakeServer) { is = b.ch.IO == cluster.ThreadYes })
+			return is
+		}
+		for ; receives(); n++ {
+			if time.Since(began) > 10*time.Second {
+				t.Fatal("it is heard for ever")
+			}
+			s.w.a().change(func(a *fakeServer) { a.executed = union(a.flavor, a.executed, fmt.Sprintf("%s:%d", uuidA, n)) })
+			s.pass(100 * time.Millisecond)
+		}
+		if d := time.Since(began); d < 4*time.Second {
+			t.Errorf("it was heard for %s", d)
+		}
+	})
 }

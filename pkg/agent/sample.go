@@ -68,7 +68,7 @@ func (w *worker) answered(srv cluster.Server, began uint64, full bool) {
 	s := &w.sample
 	s.Server, s.Cause, s.Failures, s.Lost = srv, cluster.CauseNone, 0, false
 	s.Began, s.Ended, s.At = began, w.p.a.nextTick(), w.now()
-	w.host.ended = 0
+	w.host.ended, w.host.stopped = 0, false
 	if full && (restarted || before.Cause != cluster.CauseNone || before.Began == 0) {
 		w.memory.Since = began
 	}
@@ -277,7 +277,7 @@ func (w *worker) tell(in *reconcile.Input) {
 		r.ClosedUptimeS = w.sample.Server.UptimeS
 	}
 	r.StartsClosed = w.sample.Server.StartsClosed
-	r.EndedUptimeS, r.Tail = w.host.ended, p.Tail
+	r.EndedUptimeS, r.Stopped, r.Tail = w.host.ended, w.host.stopped, p.Tail
 	r.Writes, r.WritesMS = w.writes.say(w.now())
 	r.NoRoom = w.host.full
 	w.tellLeases(&r)
@@ -302,7 +302,7 @@ func (w *worker) tell(in *reconcile.Input) {
 	}
 	changed := old.Agent == "" || old.Order != r.Order || old.Deed != r.Deed || old.Closed != r.Closed ||
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
-		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Writes != r.Writes || old.NoRoom != r.NoRoom || old.Tail != r.Tail ||
+		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Stopped != r.Stopped || old.Writes != r.Writes || old.NoRoom != r.NoRoom || old.Tail != r.Tail ||
 		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
 	w.report = r
 	w.reporter.put(r, changed)

@@ -47,6 +47,7 @@ type worker struct {
 	reporter   *reporter
 	wake       sched.Signal // anybody
 	asked      atomic.Bool  // anybody: a full sample is wanted
+	doubted    atomic.Bool  // anybody: a monitor has had trouble with a server of the pair
 	beat       func()       // the worker comes on: see Options.Loop
 
 	links *links
@@ -167,6 +168,9 @@ func (w *worker) notice(ctx context.Context) {
 func (w *worker) cycle(ctx context.Context) {
 	w.links.dial(ctx, w.now())
 	if w.links.work != nil {
+		if w.doubtful() {
+			w.sampleAt = w.now()
+		}
 		switch asked := w.asked.Swap(false); {
 		case asked || w.now() >= w.fullAt, w.now() >= w.sampleAt && w.unsettled():
 			w.read(ctx, true)

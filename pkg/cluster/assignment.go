@@ -38,8 +38,8 @@ const (
 	// gives any more: it may be open, and tells no client of a success, unless it is one of
 	// MySQL and is stopped in order (which tells those who wait of a success, 9.7).
 	ProofAcks Proof = "acknowledgements over"
-	// ProofEnded: the agent on the old active's host has seen its process end and has had no
-	// answer of another since, and the server is known to start with read_only=1.
+	// ProofEnded: the agent on the old active's host has seen its process end, or any agent has closed it while it was
+	// being stopped; nobody has had an answer of it since, and the server is known to start with read_only=1.
 	ProofEnded Proof = "process ended"
 	// ProofOperator: an operator did without a proof. Readers of the bus know it by this text.
 	ProofOperator Proof = "operator's override"
@@ -71,7 +71,7 @@ func (p Proof) Words() string {
 	case ProofLease:
 		return "the old active's leases are over, so that it has closed itself"
 	case ProofEnded:
-		return "the old active's process has ended, as the agent on its host saw, and it starts closed"
+		return "the old active's process has ended, or was closed when it was being stopped, as an agent saw, and it starts closed"
 	case ProofAcks:
 		return "commits on the old active wait for a server that receives nothing from it any more, so that it acknowledges none"
 	}

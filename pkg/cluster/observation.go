@@ -15,6 +15,7 @@ const (
 	CauseRefused        Cause = "refused"              // the connect was refused: nobody listens on the port
 	CauseReset          Cause = "reset"                // an open connection ended: reset or end of file
 	CauseEnded          Cause = "process ended"        // as seen by the agent on its host: no thread of it runs any more
+	CauseStopped        Cause = "being stopped"        // as the server said; it ends its last sessions, and the agent has closed it before
 	CauseConnectTimeout Cause = "connect timeout"      // no TCP answer: host silent, or packets dropped
 	CauseAnswerTimeout  Cause = "answer timeout"       // TCP connects, the server does not answer: hung
 	CauseUnreachable    Cause = "network unreachable"  // no route from here, or the name does not resolve: our own network's fault as likely as the host's
@@ -27,7 +28,7 @@ const (
 // MayBeDead reports whether the cause is one that a dead or hung server shows.
 func (c Cause) MayBeDead() bool {
 	switch c {
-	case CauseRefused, CauseReset, CauseEnded, CauseConnectTimeout, CauseAnswerTimeout:
+	case CauseRefused, CauseReset, CauseEnded, CauseStopped, CauseConnectTimeout, CauseAnswerTimeout:
 		return true
 	}
 	return false

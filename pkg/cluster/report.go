@@ -80,9 +80,11 @@ type Report struct {
 	// ClosedUptimeS is the uptime in seconds that the node had when it was seen closed
 	// last, where Closed is not zero; 0 when unknown.
 	ClosedUptimeS int64 `json:"closed_uptime_s,omitempty"`
-	// EndedUptimeS, of a node on the agent's own host, is the uptime in seconds that its
-	// process had when the agent saw it end; 0 when it did not, or has had an answer since.
+	// EndedUptimeS is the uptime in seconds that the node had when the agent on its host saw its process end, or when
+	// it was being stopped and any agent has closed it before; 0 when it did not, or has had an answer since.
 	EndedUptimeS int64 `json:"ended_uptime_s,omitempty"`
+	// Stopped, where EndedUptimeS is not 0, reports that the node was being stopped: what it wrote before may still come.
+	Stopped bool `json:"stopped,omitempty"`
 	// Tail, of the active, is what it wrote itself and has lost, in gtid text, and the other
 	// server has: it is closed, and must not be opened.
 	Tail string `json:"tail,omitempty"`

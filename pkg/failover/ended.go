@@ -14,8 +14,8 @@ const (
 	endedSlack = 5 * time.Second
 )
 
-// ended reports whether the agent on m's host has seen m's process end, and since when that is known,
-// while nobody has had an answer of m since.
+// ended reports whether an agent has seen m end, its process on its own host or as the last statement of a server that
+// is being stopped, and since when that is known, while nobody has had an answer of m since.
 func (s *situation) ended(m *member) (by cluster.Report, since time.Duration, ok bool) {
 	for _, agent := range m.voices {
 		r := m.reports[agent.voice.name]
@@ -62,6 +62,10 @@ func (s *situation) dieAtOnce(m *member) {
 	m.life, m.cause = dead, cluster.CauseEnded
 	m.unanswered = max(m.unanswered, s.now-since)
 	m.reason = plainly(ActiveDead, string(m.node)+" is dead: its process has ended, as agent "+r.Agent+" on its host saw")
+	if r.Stopped {
+		m.cause = cluster.CauseStopped
+		m.reason = plainly(ActiveDead, string(m.node)+" is dead: it is being stopped, and agent "+r.Agent+" has closed it before")
+	}
 }
 
 // restarting is why a failover waits for the restart of active, whose process has ended.

@@ -43,7 +43,7 @@ func (s *situation) proof(from, to *member) (cluster.Proof, cluster.Reason) {
 func (s *situation) risk(m, receiver *member) (cluster.Proof, cluster.Reason) {
 	risk := cluster.RiskSilent
 	switch {
-	case m.cause == cluster.CauseEnded:
+	case m.cause == cluster.CauseEnded || m.cause == cluster.CauseStopped:
 		risk = cluster.RiskEnded
 	case m.cause == cluster.CauseRefused || m.cause == cluster.CauseReset:
 		risk = cluster.RiskRefused

@@ -67,8 +67,8 @@ type Policy struct {
 	// FailoverBlock is how long the pair must have been whole after an automatic
 	// failover before the next; 0 means that nothing is blocked.
 	FailoverBlock time.Duration
-	// RestartGrace is how long a server whose process has ended, as the agent on its host saw, is
-	// waited for; 0 means not at all.
+	// RestartGrace is how long a server whose process has ended, as the agent on its host saw, or that
+	// was closed while it was being stopped, is waited for; 0 means not at all.
 	RestartGrace time.Duration
 	// MaxLoss is the largest number of transactions that may be left behind;
 	// negative means any.

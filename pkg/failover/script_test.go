@@ -217,6 +217,8 @@ func (w *world) report(node cluster.Endpoint, args map[string]string) error {
 			r.NoRoom = value == "yes"
 		case "ended": // its process, when it had been up for so many seconds
 			r.EndedUptimeS, _ = strconv.ParseInt(value, 10, 64)
+		case "stopped": // it ended for being stopped
+			r.Stopped = value == "yes"
 		case "closed-uptime": // seconds
 			r.ClosedUptimeS, _ = strconv.ParseInt(value, 10, 64)
 		case "closed": // a closing is not claimed any more

@@ -210,6 +210,9 @@ func number(err error) uint16 {
 	return 0
 }
 
+// Stopping reports whether err is the answer of a server that is being stopped.
+func Stopping(err error) bool { return number(err) == errServerShutdown }
+
 // Refused reports whether the account lacks a privilege for what it tried.
 func Refused(err error) bool {
 	return refused(number(err)) || errors.Is(err, errReadOnlyBinds)

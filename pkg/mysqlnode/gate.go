@@ -45,6 +45,17 @@ func (c *Conn) SetReadOnly(ctx context.Context, lockWait time.Duration) error {
 	return err
 }
 
+// SetReadOnlyLast closes a server that is being stopped. MySQL 9.7 tells every session to end, but while a replica
+// is connected it waits for some 10 s, in which each session that was idle may end one more statement: a
+// COMMIT, or this. After it no COMMIT succeeds. A server without super_read_only ends its sessions at once.
+func (c *Conn) SetReadOnlyLast(ctx context.Context) error {
+	const op = "set read_only, before it stops, on"
+	if !c.dialect.superReadOnly {
+		return c.fault(op, errors.New("the server takes no more statements"))
+	}
+	return c.exec(ctx, op, "SET GLOBAL super_read_only = 1")
+}
+
 // QueueReadOnly sends the same order with a long lock wait and returns once it
 // is on its way: a server that hangs carries it out first when it wakes. The
 // session belongs to the order until done has its answer; Close before that

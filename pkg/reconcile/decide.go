@@ -331,7 +331,8 @@ func (in *Input) waiting() (Plan, bool) {
 func (in *Input) unreachable() Plan {
 	p := Plan{}.because(reasonUnreachable(in.Mine.Cause))
 	p.Deed = cluster.DeedWorking
-	if in.Mine.Cause == cluster.CauseRefused || in.Mine.Cause == cluster.CauseEnded || in.Memory.Queued || in.Mine.Failures >= in.Tries {
+	switch c := in.Mine.Cause; {
+	case c == cluster.CauseRefused, c == cluster.CauseEnded, c == cluster.CauseStopped, in.Memory.Queued, in.Mine.Failures >= in.Tries:
 		p.Deed = cluster.DeedUnreachable
 	}
 	return p

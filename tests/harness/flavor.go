@@ -541,12 +541,6 @@ func (l *Lab) BypassGrant() string {
 	return map[Flavor]string{MariaDB: "READ_ONLY ADMIN"}[l.flavor]
 }
 
-// StopsWithin bounds how long a stopping server keeps its replica: MySQL waits
-// up to ten seconds for idle sessions, sending to its replica all the while.
-func (l *Lab) StopsWithin() time.Duration {
-	return map[Flavor]time.Duration{MariaDB: 5 * time.Second, MySQL: 15 * time.Second}[l.flavor]
-}
-
 // Closing is the statement that closes a server as an agent does.
 func (l *Lab) Closing() string {
 	return map[Flavor]string{MariaDB: "SET GLOBAL read_only=1", MySQL: "SET GLOBAL super_read_only=1"}[l.flavor]

@@ -301,6 +301,13 @@ func (c *Conn) Kill(ctx context.Context, ids ...uint64) error {
 	})
 }
 
+// SetReadOnlyLast fails: these servers are never stopped slowly.
+func (c *Conn) SetReadOnlyLast(ctx context.Context) error {
+	return tell(ctx, c, "set read_only, before it stops, on", func(_ time.Duration, _ *Session, done func(error)) {
+		done(errors.New("the server is not being stopped"))
+	})
+}
+
 // ReleaseCommits ends the waits for the replica's acknowledgement, on MariaDB that of the
 // applier with the applier.
 func (c *Conn) ReleaseCommits(ctx context.Context) error {
