@@ -21,6 +21,8 @@ const (
 	closeAttempts = 4
 	// oldWriter is the age from which a write transaction stops a switchover.
 	oldWriter = time.Second
+	// crowdStays is how long the sessions of applications on a closed server may wait for the other one to be opened.
+	crowdStays = time.Second
 	// goneWithin is how long a killed session of our own user may take to go.
 	goneWithin = 2 * time.Second
 )
@@ -97,7 +99,9 @@ func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.
 		}
 		super = false
 	}
-	w.crowded = super
+	if w.crowded = super; super {
+		w.crowdedAt = w.now()
+	}
 	w.keep(ctx, in)
 	w.memory.Closed = in.Record.Order()
 	w.log.Info().Str("order", in.Record.Order().String()).Str("reason", w.plan.Steps[0].Reason.Text).
@@ -195,12 +199,18 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 	return err == nil && readOnly == cluster.Yes && super != cluster.No
 }
 
-// disperse ends the sessions that a closing has left to be ended once it was acknowledged.
+// disperse ends the sessions that a closing has left to be ended once it was acknowledged: when the other server is
+// open, since they connect again at once, and take the processor from what they wait for.
 func (w *worker) disperse(ctx context.Context, in *reconcile.Input) {
-	if !w.crowded || w.links.work == nil {
+	moves := in.Record.Phase == cluster.PhaseSwitching || in.Record.Phase == cluster.PhaseRevoked || in.Record.Phase == cluster.PhaseOpening
+	switch {
+	case !w.crowded, w.links.work == nil, moves && w.now() < w.crowdedAt+crowdStays:
 		return
 	}
 	w.crowded = false
+	if w.sample.Open() {
+		return
+	}
 	if err := w.timed(in, "end sessions", func() error { return w.killApplications(ctx) }); err != nil {
 		w.log.Info().Err(err).Msg("sessions of applications stay on the closed server")
 		w.lost(err)

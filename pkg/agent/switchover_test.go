@@ -113,6 +113,57 @@ func TestARolledBackSwitchoverOpensTheOldActiveAgain(t *testing.T) {
 	})
 }
 
+// Applications on a closed MySQL, which binds them all, lose their sessions when the other server is open, since they
+// connect again at once; or after a while, and not at all where their server is opened again.
+func TestApplicationsLoseTheirSessionsWhenTheOtherIsOpen(t *testing.T) {
+	ended := func(s *stage) bool {
+		var is bool
+		s.w.a().change(func(a *fakeServer) { is = slices.Contains(a.killed, 7) })
+		return is
+	}
+	for _, c := range []struct {
+		name string
+		then func(s *stage)
+		ends bool
+	}{
+		{"the other is opened", func(s *stage) {
+			rec := opening(6, 1, hostB, hostA, uuidA+":1-10")
+			rec.Proof = cluster.ProofFenced
+			s.put(rec)
+			if ended(s) {
+				s.Error("ended while the other is being opened")
+			}
+			s.put(steady(6, 2, hostB, hostA))
+		}, true},
+		{"nothing happens for a second", func(s *stage) { s.pass(2 * time.Second) }, true},
+		{"it is rolled back", func(s *stage) {
+			s.put(steady(5, 5, hostA, hostB))
+			s.wantOpen(true, false)
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			play(t, func(s *stage) {
+				s.bus.put(steady(5, 3, hostA, hostB))
+				s.agent("one")
+				s.w.a().change(func(a *fakeServer) {
+					a.clients[7] = agent.Session{ID: 7, User: "app", Kind: agent.SessionApplication}
+				})
+				s.put(switching(5, 4, hostA, hostB))
+				s.pass(200 * time.Millisecond)
+				s.want(hostB, "one", cluster.DeedCaughtUp)
+				if ended(s) {
+					s.Error("ended before the other is opened")
+				}
+				c.then(s)
+				s.pass(100 * time.Millisecond)
+				if ended(s) != c.ends {
+					s.Errorf("ended: %v", !c.ends)
+				}
+			})
+		})
+	}
+}
+
 func TestAFailoverKillsWhatHoldsTheLock(t *testing.T) {
 	play(t, func(s *stage) {
 		s.bus.put(steady(5, 3, hostA, hostB))

@@ -20,6 +20,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/tests/harness"
 	"github.com/mmm-manager/mmm-manager/tests/lab/cell"
 	"github.com/mmm-manager/mmm-manager/tests/lab/disk"
+	"github.com/mmm-manager/mmm-manager/tests/lab/site"
 )
 
 // arguments say what is measured.
@@ -115,7 +116,7 @@ func measure(ctx context.Context, a arguments) (err error) {
 		}
 		defer freezer.Close()
 	}
-	lab, err := harness.NewLab(harness.Options{})
+	lab, err := harness.NewLab(harness.Options{Users: site.Users})
 	if err != nil {
 		return err
 	}

@@ -337,7 +337,7 @@ func (m *matrix) start(load string, active, passive *harness.Server) ([]*harness
 	both := []cluster.Endpoint{active.Addr(), passive.Addr()}
 	all := []harness.WriterOptions{{Nodes: both[:1], Clients: 1, Every: probeEvery}}
 	if load == load500 {
-		all[0] = harness.WriterOptions{Nodes: both, Clients: crowd, Every: crowdEvery}
+		all[0] = harness.WriterOptions{Nodes: both, Clients: crowd, Every: crowdEvery, Keep: true}
 	}
 	all = append(all, harness.WriterOptions{Nodes: both[1:], Clients: 1, Every: probeEvery})
 	var writers []*harness.Writer

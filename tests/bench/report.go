@@ -279,8 +279,8 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
 
 * **agents**: *all* is one agent for both servers: on loopback, but for the last three causes, which need hosts of their own (network
   namespaces joined by a bridge; the agent is far from both servers); *local* is one on each server's host, with leases. One monitor, one identify.
-* **load**: *idle* is one client that writes every %v; *500* are %d clients that write 500 rows a second together and know both servers. A switchover is
-  measured under load alone: who writes now and then does not see it.
+* **load**: *idle* is one client that writes every %v; *500* are %d clients that write 500 rows a second together and have a connection with both
+  servers, as pools do: one on which a row is refused stays. A switchover is measured under load alone: who writes now and then does not see it.
 * **floor**: what no manager can be faster than, measured in the same run as a client sees it: the port refuses and, for SIGKILL, an open connection ends.
   For a server that does not answer, what the configuration lets it be silent: connect_timeout x try_times since the *last good answer*, which is up to
   250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ var everybody = []string{
 	"GRANT ALL ON APPDB.* TO 'STRANGER'@'%'",
 }
 
-// script makes the users and the application's table, one statement a line.
+// script makes the users and the application's table, and last what is asked for, one statement a line.
 func (f Flavor) script(last ...string) string {
 	all := strings.Join(append(append(append([]string{}, users[f]...), everybody...), last...), ";\n") + ";\n"
 	return strings.NewReplacer("MANAGER", ManagerUser, "WATCHER", WatcherUser, "REPL'", ReplUser+"'", "APPUSER", AppUser,
@@ -240,7 +241,7 @@ func (l *Lab) install(ctx context.Context, dir, data string) error {
 		if err := l.run(ctx, dir, "", install, append(args, "--auth-root-authentication-method=normal", "--skip-test-db")...); err != nil {
 			return fmt.Errorf("install system tables: %w", err)
 		}
-		if err := l.run(ctx, dir, MariaDB.script(), server.path, append(args, "--bootstrap")...); err != nil {
+		if err := l.run(ctx, dir, MariaDB.script(l.users...), server.path, append(args, "--bootstrap")...); err != nil {
 			return fmt.Errorf("create users: %w", err)
 		}
 		return nil
@@ -251,7 +252,7 @@ func (l *Lab) install(ctx context.Context, dir, data string) error {
 	}
 	// MySQL has no bootstrap that makes users: it starts, reads this file and ends by itself.
 	script := filepath.Join(dir, "users.sql")
-	if err := os.WriteFile(script, []byte(MySQL.script("SHUTDOWN")), 0o644); err != nil {
+	if err := os.WriteFile(script, []byte(MySQL.script(append(slices.Clone(l.users), "SHUTDOWN")...)), 0o644); err != nil {
 		return fmt.Errorf("create users: %w", err)
 	}
 	log := filepath.Join(dir, "users.log")

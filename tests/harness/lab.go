@@ -24,6 +24,9 @@ const (
 type Options struct {
 	// Log receives one line for each thing that the laboratory does; nil is silence.
 	Log io.Writer
+	// Users are statements that servers are made with after those that make the usual users: a server that is
+	// started closed and has never been opened tells that it starts closed.
+	Users []string
 	// Keep makes Close leave the processes and the folder as they are, and lets
 	// the processes outlive the program.
 	Keep bool
@@ -37,6 +40,7 @@ type Lab struct {
 	cred     *syscall.Credential
 	launcher *launcher
 	flavor   Flavor
+	users    []string
 	programs sync.Mutex
 
 	template sync.Mutex
@@ -66,7 +70,7 @@ func NewLab(opts Options) (*Lab, error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("open laboratory folder %s: %w", dir, err)
 	}
-	l := &Lab{dir: dir, log: opts.Log, launcher: newLauncher(), flavor: ChosenFlavor(), keep: opts.Keep}
+	l := &Lab{dir: dir, log: opts.Log, launcher: newLauncher(), flavor: ChosenFlavor(), users: opts.Users, keep: opts.Keep}
 	if opts.Keep {
 		if err := os.WriteFile(filepath.Join(dir, keepFile), nil, 0o600); err != nil {
 			return nil, fmt.Errorf("mark laboratory folder: %w", err)

@@ -50,6 +50,8 @@ type WriterOptions struct {
 	Timeout time.Duration
 	// Retry is the pause after a refused attempt; 5 ms when zero.
 	Retry time.Duration
+	// Keep has a client keep a connection on which a row was refused, as pools do, and have one with each node.
+	Keep bool
 	// At is the host from which the clients connect; this machine when nil.
 	At Place
 }
@@ -95,7 +97,7 @@ func (l *Lab) StartWriter(opts WriterOptions) (*Writer, error) {
 				cancel()
 				return nil, fmt.Errorf("prepare writer: %w", err)
 			}
-			c.pools = append(c.pools, sql.OpenDB(connector))
+			c.pools, c.conns = append(c.pools, sql.OpenDB(connector)), append(c.conns, nil)
 		}
 		w.wait.Go(func() { c.run(ctx) })
 	}
@@ -169,13 +171,15 @@ type client struct {
 	writer *Writer
 	number int
 	pools  []*sql.DB
-	at     int // index of the node in use
-	conn   *sql.Conn
+	at     int         // index of the node in use
+	conns  []*sql.Conn // with each node; nil where there is none
 }
 
 func (c *client) run(ctx context.Context) {
 	defer func() {
-		c.drop()
+		for c.at = range c.pools {
+			c.drop()
+		}
 		for _, pool := range c.pools {
 			_ = pool.Close()
 		}
@@ -203,12 +207,17 @@ func (c *client) run(ctx context.Context) {
 		case rowUnknown:
 			c.lose(seq, err)
 			seq++
+			c.drop()
 			c.next()
 			pause = 0
 		case rowRefused:
 			c.writer.mu.Lock()
 			c.writer.lastErr = err
 			c.writer.mu.Unlock()
+			var answer *mysql.MySQLError
+			if !c.writer.opts.Keep || !errors.As(err, &answer) {
+				c.drop()
+			}
 			c.next()
 			pause = 0
 			if c.at == 0 {
@@ -237,28 +246,24 @@ const (
 func (c *client) insert(ctx context.Context, seq int64) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.writer.opts.Timeout)
 	defer cancel()
-	if c.conn == nil {
+	if c.conns[c.at] == nil {
 		conn, err := c.pools[c.at].Conn(ctx)
 		if err != nil {
 			return rowRefused, err
 		}
-		c.conn = conn
+		c.conns[c.at] = conn
 	}
-	_, err := c.conn.ExecContext(ctx, fmt.Sprintf("INSERT INTO entry (client, seq) VALUES (%d, %d)", c.number, seq))
+	_, err := c.conns[c.at].ExecContext(ctx, fmt.Sprintf("INSERT INTO entry (client, seq) VALUES (%d, %d)", c.number, seq))
 	return judge(err), err
 }
 
-// next turns to the following node. A refusal keeps no connection: the next
-// attempt looks at the node anew, as drivers do.
-func (c *client) next() {
-	c.drop()
-	c.at = (c.at + 1) % len(c.pools)
-}
+// next turns to the following node.
+func (c *client) next() { c.at = (c.at + 1) % len(c.pools) }
 
+// drop keeps no connection with the node in use: the next attempt looks at it anew, as drivers do.
 func (c *client) drop() {
-	if c.conn != nil {
-		conn := c.conn
-		c.conn = nil
+	if conn := c.conns[c.at]; conn != nil {
+		c.conns[c.at] = nil
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 		_ = conn.Close()
 	}

@@ -35,7 +35,7 @@ func inside(a arguments) error {
 		return err
 	}
 	defer freezer.Close()
-	lab, err := harness.NewLab(harness.Options{})
+	lab, err := harness.NewLab(harness.Options{Users: site.Users})
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,6 @@ func (s *Site) Rebuild(ctx context.Context, db *DB) error {
 	db.Kill()
 	err := db.Server.Rebuild(ctx, source.Server)
 	unit.Release()
-	if err == nil {
-		err = db.Write(ctx, false, accounts...)
-	}
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", db.Addr(), err)
 	}

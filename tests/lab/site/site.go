@@ -60,6 +60,14 @@ var (
 // Rescuer is the user of a person who mends servers.
 const Rescuer = "dba"
 
+// Users are the statements that a laboratory of sites is to make its servers with: the person, and that applications may
+// read in which epoch they write.
+var Users = []string{
+	"CREATE USER " + Rescuer + " IDENTIFIED BY '" + harness.Password + "'",
+	"GRANT ALL ON *.* TO " + Rescuer,
+	"GRANT SELECT ON mmm_meta.* TO " + harness.AppUser,
+}
+
 // Options describe a site.
 type Options struct {
 	Mode Mode
@@ -224,9 +232,6 @@ func (s *Site) startServers(ctx context.Context) error {
 		return err
 	}
 	for i, db := range s.DB {
-		if err := db.Write(ctx, false, accounts...); err != nil {
-			return err
-		}
 		if err := db.ReplicateFrom(ctx, s.DB[1-i].Server); err != nil {
 			return err
 		}
@@ -241,14 +246,6 @@ func (s *Site) Sync(ctx context.Context) error {
 		all = errors.Join(all, db.Disk.Sync(ctx))
 	}
 	return all
-}
-
-// accounts are those that a server has beside the usual ones: the person, and that applications may
-// read in which epoch they write.
-var accounts = []string{
-	"CREATE USER " + Rescuer + " IDENTIFIED BY '" + harness.Password + "'",
-	"GRANT ALL ON *.* TO " + Rescuer,
-	"GRANT SELECT ON mmm_meta.* TO " + harness.AppUser,
 }
 
 // Pair is both servers.
