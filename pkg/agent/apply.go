@@ -305,9 +305,10 @@ func (w *worker) join(a, b string) (string, error) {
 }
 
 // applied waits until the closed server has applied target, as long as there is
-// progress and the order is in force. With over, the sessions of applications are ended when there
-// is none: one that reads may hold locks for which the applying thread waits, and nobody may write
-// before that is done.
+// progress and the order is in force. With over, the sessions of applications and those that are of our user
+// and not this worker's are ended when there is none: one that reads may hold locks for which the applying
+// thread waits, nobody may write before that is done, and an order to write the epoch row that was given up may wait
+// for an acknowledgement that a person has set up.
 func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string, over bool) error {
 	last, since := "", w.now()
 	ended := false
@@ -338,8 +339,8 @@ func (w *worker) applied(ctx context.Context, in *reconcile.Input, target string
 			return fmt.Errorf("%w: %s is not applied", errNoProgress, cmp.Or(lacks, "what it waits with for an acknowledgement"))
 		case over && !ended && w.now()-since > heldUp:
 			ended = true
-			w.log.Warn().Str("order", in.Record.Order().String()).Str("lacks", lacks).Msg("the applying thread makes no progress: sessions of applications are ended, which may hold it up")
-			if err := w.timed(in, "kill sessions", func() error { return w.killApplications(ctx) }); err != nil {
+			w.log.Warn().Str("order", in.Record.Order().String()).Str("lacks", lacks).Msg("the applying thread makes no progress: sessions are ended, which may hold it up")
+			if err := w.timed(in, "kill sessions", func() error { return w.endSessions(ctx) }); err != nil {
 				return err
 			}
 		}

@@ -77,17 +77,31 @@ func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.
 			return err
 		}
 	}
-	if err := w.timed(in, "check record", func() error { return w.wants(ctx, in, kind) }); err != nil {
+	asked := *in
+	wanted := sched.Begin(w.rt, func() (struct{}, error) { return struct{}{}, w.wants(ctx, &asked, kind) })
+	var all []Session
+	err = w.timed(in, "list sessions", func() (err error) {
+		all, err = w.listMortals(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = w.timed(in, "check record", func() error {
+		_, err := wanted.Get(ctx, -1)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	w.memory.Ready = cluster.Order{}
 	// Nobody writes to a server with super_read_only: there applications lose their sessions when the
 	// other server may open already.
-	end, super := w.endSessions, w.sample.Server.SuperReadOnly != cluster.Unknown
+	such, super := isApplication, w.sample.Server.SuperReadOnly != cluster.Unknown
 	if super {
-		end = w.endOwnUser
+		such = nobody
 	}
-	if err := w.timed(in, "kill sessions", func() error { return end(ctx) }); err != nil {
+	if err := w.timed(in, "kill sessions", func() error { return w.endOf(ctx, all, such) }); err != nil {
 		return err
 	}
 	if err := w.timed(in, "read back", func() error { return w.readBack(ctx) }); err != nil {
@@ -232,21 +246,26 @@ func (w *worker) endSessions(ctx context.Context) error { return w.end(ctx, isAp
 
 // endOwnUser ends the sessions of our own user that are not this agent's, and waits
 // until they are gone.
-func (w *worker) endOwnUser(ctx context.Context) error {
-	return w.end(ctx, func(Session) bool { return false })
-}
+func (w *worker) endOwnUser(ctx context.Context) error { return w.end(ctx, nobody) }
 
-// end kills such sessions and those of our own user that are not this worker's, and
-// waits until the latter are gone. One that waits for an acknowledgement does nothing
-// any more, and MySQL keeps it until that has come.
 func (w *worker) end(ctx context.Context, such func(Session) bool) error {
-	deadline := w.now() + goneWithin
 	all, err := w.listMortals(ctx)
 	if err != nil {
 		return err
 	}
-	killed := idsOf(all, w.foreign)
-	if err := w.killAll(ctx, append(idsOf(all, such), killed...)); err != nil || len(killed) == 0 {
+	return w.endOf(ctx, all, such)
+}
+
+// endOf kills such of these sessions and those of our own user that are not this worker's, and
+// waits until the latter are gone. One that waits for an acknowledgement does nothing
+// any more, and MySQL keeps it until that has come.
+func (w *worker) endOf(ctx context.Context, all []Session, such func(Session) bool) error {
+	deadline := w.now() + goneWithin
+	ids, killed := idsOf(all, such), idsOf(all, w.foreign)
+	if ids = append(ids, killed...); len(ids) == 0 {
+		return nil
+	}
+	if err := w.killAll(ctx, ids); err != nil || len(killed) == 0 {
 		return err
 	}
 	alive := func(s Session) bool { return slices.Contains(killed, s.ID) && !(s.Killed && s.Awaits) }
@@ -263,6 +282,8 @@ func (w *worker) end(ctx context.Context, such func(Session) bool) error {
 		}
 	}
 }
+
+func nobody(Session) bool { return false }
 
 func isApplication(s Session) bool { return s.Kind == SessionApplication }
 
@@ -301,8 +322,8 @@ func (w *worker) mortals(ctx context.Context, conn Conn) ([]Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := conn.Lock(ctx, LockName(w.p.u))
-	return slices.DeleteFunc(all, func(s Session) bool { return s.ID == lock.Holder }), err
+	holder, err := conn.LockHolder(ctx, LockName(w.p.u))
+	return slices.DeleteFunc(all, func(s Session) bool { return s.ID == holder }), err
 }
 
 // readBack samples the closed server in full.

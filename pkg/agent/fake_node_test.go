@@ -771,9 +771,9 @@ func (c *fakeConn) TakeLock(ctx context.Context, name string, idle time.Duration
 	return l, err
 }
 
-func (c *fakeConn) Lock(ctx context.Context, name string) (l agent.Lock, err error) {
-	err = c.do(ctx, func(s *fakeServer) error { l = s.lock(c, name); return nil })
-	return l, err
+func (c *fakeConn) LockHolder(ctx context.Context, name string) (id uint64, err error) {
+	err = c.do(ctx, func(s *fakeServer) error { id = s.lock(c, name).Holder; return nil })
+	return id, err
 }
 
 // lock tells a session who has a named lock; the world's lock is held.

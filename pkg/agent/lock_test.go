@@ -73,7 +73,7 @@ func TestALockOfTheFakeEndsWithItsSession(t *testing.T) {
 		ping(first)
 		ping(second)
 		s.pass(9900 * time.Millisecond)
-		if l, err := second.Lock(ctx, "lock"); err != nil || l != (agent.Lock{Holder: first.ID(), Idle: 9 * time.Second}) {
+		if l, err := second.TakeLock(ctx, "lock", 10*time.Second); err != nil || l != (agent.Lock{Holder: first.ID(), Idle: 9 * time.Second}) {
 			t.Errorf("%+v, %v", l, err)
 		}
 		s.pass(200 * time.Millisecond)

@@ -122,8 +122,8 @@ type Locker interface {
 	// taken or not, the server ends this session, and the lock with it, when nothing
 	// was asked of it for idle, in whole seconds rounded up.
 	TakeLock(ctx context.Context, name string, idle time.Duration) (Lock, error)
-	// Lock tells who has it.
-	Lock(ctx context.Context, name string) (Lock, error)
+	// LockHolder is the session that has it, 0 for none.
+	LockHolder(ctx context.Context, name string) (uint64, error)
 }
 
 // Acker sets up semi-synchronous replication. What it sets is gone after a restart.

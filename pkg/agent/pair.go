@@ -229,9 +229,24 @@ func (p *pair) read(ctx context.Context) {
 	if err == nil {
 		p.dropStale(ctx, after)
 	}
+	if _, is := after.frozen(); is && err == nil {
+		if _, was := before.frozen(); !was {
+			p.remind()
+		}
+	}
 	if err != nil || after.differs(before) {
 		for _, w := range p.workers {
 			w.wake.Set()
+		}
+	}
+}
+
+// remind tells what this agent remembers at once: Redis has gone back, what agents had reported there with it, and
+// another agent may obey what it says now.
+func (p *pair) remind() {
+	for _, w := range p.workers {
+		if w.acts {
+			w.reporter.repeat()
 		}
 	}
 }

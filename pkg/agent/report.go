@@ -17,7 +17,8 @@ type reporter struct {
 	mu     sync.Mutex
 	newest cluster.Report
 	set    bool
-	told   bool // whether the newest was saved with a wake-up
+	told   bool               // whether the newest was saved with a wake-up
+	giveUp context.CancelFunc // ends the saving that is under way
 }
 
 func newReporter(p *pair) *reporter { return &reporter{p: p, wake: p.a.rt.NewSignal()} }
@@ -32,6 +33,18 @@ func (r *reporter) put(report cluster.Report, tell bool) {
 	if tell {
 		r.wake.Set()
 	}
+}
+
+// repeat saves the newest report at once, though nothing in it has changed. What is under way may wait for an
+// answer that is lost.
+func (r *reporter) repeat() {
+	r.mu.Lock()
+	r.told = false
+	if r.giveUp != nil {
+		r.giveUp()
+	}
+	r.mu.Unlock()
+	r.wake.Set()
 }
 
 func (r *reporter) run(ctx context.Context) {
@@ -49,13 +62,18 @@ func (r *reporter) run(ctx context.Context) {
 		r.mu.Lock()
 		report, set, wake := r.newest, r.set, !r.told
 		r.told = true
-		r.mu.Unlock()
 		if !set {
+			r.mu.Unlock()
 			continue
 		}
+		saving, giveUp := context.WithCancel(ctx)
+		r.giveUp = giveUp
+		r.mu.Unlock()
 		seq++
 		report.Seq = seq
-		if err := r.save(ctx, report, wake); err != nil {
+		err := r.save(saving, report, wake)
+		giveUp()
+		if err != nil {
 			r.mu.Lock()
 			r.told = r.told && !wake
 			r.mu.Unlock()

@@ -22,7 +22,8 @@ type Lock = struct {
 	Idle   time.Duration
 }
 
-// TakeLock takes a named lock unless another session has it. From then on,
+// TakeLock takes a named lock unless another session has it. Idle needs PROCESS when that one is of another
+// user, is 0 without, and on MySQL trusts that nobody sets the server's clock. From then on,
 // taken or not, the server ends this session, and the lock with it, when nothing
 // was asked of it for idle, in whole seconds rounded up. The lock also ends with
 // KILL, with the connection and with the server, and outlasts KILL QUERY. It needs
@@ -39,15 +40,11 @@ func (c *Conn) TakeLock(ctx context.Context, name string, idle time.Duration) (L
 		fmt.Sprintf("SELECT GET_LOCK(%s, 0) AS taken, IS_USED_LOCK(%s) AS holder", quoted, quoted), processQuery)
 }
 
-// Lock tells who has a named lock. Idle needs PROCESS when the holder is another
-// user, is 0 without, and on MySQL trusts that nobody sets the server's clock.
-func (c *Conn) Lock(ctx context.Context, name string) (Lock, error) {
-	op, ask := "look at lock "+name+" on", fmt.Sprintf("SELECT 1 AS taken, IS_USED_LOCK(%s) AS holder", literal(lockName(name)))
-	l, err := c.lock(ctx, op, ask)
-	if err != nil || l.Holder == 0 {
-		return l, err // on a busy server the list of sessions takes milliseconds
-	}
-	return c.lock(ctx, op, ask, processQuery)
+// LockHolder is the session that has a named lock, 0 for none. For how long it has asked nothing is not read:
+// on a busy server the list of sessions takes milliseconds.
+func (c *Conn) LockHolder(ctx context.Context, name string) (uint64, error) {
+	l, err := c.lock(ctx, "look at lock "+name+" on", fmt.Sprintf("SELECT 1 AS taken, IS_USED_LOCK(%s) AS holder", literal(lockName(name))))
+	return l.Holder, err
 }
 
 // lock is the answer to statements of which the first with rows tells who has the lock, and the

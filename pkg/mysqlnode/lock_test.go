@@ -25,12 +25,9 @@ func (c *Conn) take(t *testing.T, name string, idle time.Duration) {
 // holder is the session that another sees with the lock.
 func (c *Conn) holder(t *testing.T) uint64 {
 	t.Helper()
-	l, err := c.Lock(t.Context(), pairLock)
+	id, err := c.LockHolder(t.Context(), pairLock)
 	must(t, err)
-	if l.Mine != (l.Holder == c.ID()) {
-		t.Fatalf("session %d sees %+v", c.ID(), l)
-	}
-	return l.Holder
+	return id
 }
 
 // A closed server, and an account without any privilege.
@@ -156,7 +153,7 @@ func TestIdleIsNeverTooMuch(t *testing.T) {
 			asked := time.Now()
 			must(t, holder.Ping(t.Context()))
 			eventually(t, 10*time.Second, "2 s are told", func() bool {
-				l, err := watch.Lock(t.Context(), pairLock)
+				l, err := watch.TakeLock(t.Context(), pairLock, time.Hour)
 				must(t, err)
 				if took := time.Since(asked); l.Holder != holder.ID() || l.Idle > took || took > l.Idle+3*time.Second {
 					t.Fatalf("%s after the last question: %+v", took, l)

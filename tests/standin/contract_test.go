@@ -266,8 +266,8 @@ func (s *subject) locks(b *mysqlnode.Conn) {
 	}
 	look := func(what string) {
 		s.Helper()
-		l, err := b.Lock(ctx, name)
-		note(what, l, err)
+		holder, err := b.LockHolder(ctx, name)
+		s.note(what, who[holder], err)
 	}
 	look("nobody's lock")
 	l, err := first.TakeLock(ctx, name, time.Minute)
@@ -283,8 +283,8 @@ func (s *subject) locks(b *mysqlnode.Conn) {
 	tctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	s.must(harness.Until(tctx, "the lock is free", func(ctx context.Context) (bool, string) {
-		l, err := b.Lock(ctx, name)
-		return err == nil && l.Holder == 0, fmt.Sprintf("%+v %v", l, err)
+		holder, err := b.LockHolder(ctx, name)
+		return err == nil && holder == 0, fmt.Sprintf("session %d, %v", holder, err)
 	}))
 	l, err = s.connect(1).TakeLock(ctx, name, time.Minute)
 	who[l.Holder] = "third"

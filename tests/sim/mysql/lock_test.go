@@ -64,7 +64,7 @@ func TestALockLastsWhileItsSessionIsAsked(t *testing.T) {
 		w.after(9900 * time.Millisecond)
 		w.held(w.b, first)
 		w.runs(func(ctx context.Context) {
-			if l, err := second.Lock(ctx, "lock"); err != nil || l.Idle < 8*time.Second || l.Idle > 9*time.Second {
+			if l, err := second.TakeLock(ctx, "lock", time.Hour); err != nil || l.Idle < 8*time.Second || l.Idle > 9*time.Second {
 				t.Errorf("%+v, %v", l, err)
 			}
 		})

@@ -445,9 +445,9 @@ func (c *Conn) TakeLock(ctx context.Context, name string, idle time.Duration) (a
 	})
 }
 
-// Lock tells who has a named lock.
-func (c *Conn) Lock(ctx context.Context, name string) (agent.Lock, error) {
-	return ask(ctx, c, "look at lock "+name+" on", func(now time.Duration, x *Session, done func(agent.Lock, error)) {
-		done(x.Lock(now, name), nil)
+// LockHolder is the session that has a named lock.
+func (c *Conn) LockHolder(ctx context.Context, name string) (uint64, error) {
+	return ask(ctx, c, "look at lock "+name+" on", func(now time.Duration, x *Session, done func(uint64, error)) {
+		done(x.Lock(now, name).Holder, nil)
 	})
 }

@@ -269,13 +269,13 @@ func (x *side) observed(ctx context.Context) (state, error) {
 		return state{}, err
 	}
 	s.Locked = locked(accounts)
-	l, err := x.conn.Lock(ctx, lockName)
+	holder, err := x.conn.LockHolder(ctx, lockName)
 	if err != nil {
 		return state{}, err
 	}
-	if l.Holder != 0 {
+	if holder != 0 {
 		s.Keeper = "another"
-		if x.keep != nil && l.Holder == x.keep.real.ID() {
+		if x.keep != nil && holder == x.keep.real.ID() {
 			s.Keeper = "the keeper"
 		}
 	}

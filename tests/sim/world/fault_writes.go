@@ -91,7 +91,9 @@ func writeErrant(w *world, f Fault) func() {
 	if s.Up() {
 		row := w.row()
 		w.judge.Interfered(w.e.Now(), row)
-		s.person(func(x *mysql.Session, now time.Duration) { x.Write(now, row, 0, func(mysql.Outcome) {}) })
+		s.person(func(x *mysql.Session, now time.Duration) {
+			x.Write(now, row, 0, func(mysql.Outcome) { w.judge.Landed(w.e.Now(), row) })
+		})
 	}
 	return nil
 }

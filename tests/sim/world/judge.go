@@ -282,6 +282,15 @@ func (j *Judge) Interfered(now time.Duration, row uint64) {
 	j.foreign = append(j.foreign, foreign{row, now})
 }
 
+// Landed tells that such a row was committed, where that took its time: nobody could see it before.
+func (j *Judge) Landed(now time.Duration, row uint64) {
+	for i := range j.foreign {
+		if j.foreign[i].row == row {
+			j.foreign[i].at = now
+		}
+	}
+}
+
 // Parted tells that a person wrote the row to a server before the schedule begins.
 func (j *Judge) Parted(row uint64) { j.foreign = append(j.foreign, foreign{row, -unseen}) }
 

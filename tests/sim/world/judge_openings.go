@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -316,8 +317,7 @@ func (j *Judge) stray(now time.Duration, a cluster.Assignment, rival cluster.End
 
 // meddled reports whether a person wrote to a server just now.
 func (j *Judge) meddled(now time.Duration) bool {
-	n := len(j.foreign)
-	return n > 0 && now-j.foreign[n-1].at < unseen
+	return slices.ContainsFunc(j.foreign, func(f foreign) bool { return now-f.at < unseen })
 }
 
 // forgotten reports whether Redis has lost the record that named m before anybody

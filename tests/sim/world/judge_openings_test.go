@@ -131,6 +131,14 @@ var storiesOfOpenings = []story{
 		h.loses(jb, 1)
 		h.failover(ja, jb, cluster.RiskRefused)
 	}},
+	{"opened with what a person wrote long ago and the disk took just now", async, "", func(h *history) {
+		h.interferes(jb, 99)
+		h.t += unseen
+		h.Landed(h.t, 99)
+		h.die(ja)
+		h.loses(jb, 1)
+		h.failover(ja, jb, cluster.RiskRefused)
+	}},
 	{"opened with what a person wrote just now and another row", async, "I4", func(h *history) {
 		h.die(ja)
 		h.interferes(jb, 99)
