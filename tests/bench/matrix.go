@@ -293,6 +293,15 @@ func (m *matrix) once(ctx context.Context, g group) (r run, err error) {
 	if _, _, _, err := m.stage.ready(ctx, g.Durability); err != nil {
 		return r, err
 	}
+	if m.stage.since.IsZero() {
+		m.stage.since = time.Now()
+	}
+	if g.leased() {
+		// Of the leases of a pair that is younger than one, less is known.
+		if err := wait(ctx, time.Until(m.stage.since.Add(leaseSeconds*time.Second))); err != nil {
+			return r, err
+		}
+	}
 	release, err := m.begin(ctx, g.brief())
 	if err != nil {
 		return r, err

@@ -283,7 +283,8 @@ them; of a switchover they count from the start of mmmctl, and p50, p95 and max 
   servers, as pools do: one on which a row is refused stays. A switchover is measured under load alone: who writes now and then does not see it.
 * **floor**: what no manager can be faster than, measured in the same run as a client sees it: the port refuses and, for SIGKILL, an open connection ends.
   For a server that does not answer, what the configuration lets it be silent: connect_timeout x try_times since the *last good answer*, which is up to
-  250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease.
+  250 ms before the fault; where local agents' host is cut off and commits do not wait, the lease. There the pair is older than a lease: of a younger
+  one mmm-identify knows less, and counts the lease from its decision.
 * **host cut off**: packets from and to the active's host are dropped, clients' too; heartbeats of %g s. **host resets**: what comes to the host is rejected with a
   TCP reset, open connections and new ones. **disk frozen**: nothing is written to the active's disk any more; *stays*: no write elsewhere within %v.
 * **runs**: *failed* are those without a result, mostly because the pair was not well before the fault or rolled a switchover back; the file of runs says why. Of fewer than 20 runs p95 is the longest.

@@ -26,6 +26,7 @@ type stage struct {
 	tool   func(ctx context.Context, name string, args ...string) (harness.Output, error)
 	whole  func(ctx context.Context, active *harness.Server) error
 	close  func()
+	since  time.Time // since when the pair is whole
 }
 
 // theatre is what stages are made with.
