@@ -232,6 +232,7 @@ func (in *Input) opening(target string) (p Plan, ok bool) {
 		return p.because(ReasonPeerTrying), false
 	}
 	if in.Theirs.Open() && !in.Theirs.Lost && in.Theirs.lives() {
+		p.AskPeer = in.Theirs.Began < in.OrderTick // it may be gone since: a connection that is not used does not tell
 		return p.because(ReasonPeerOpen), false
 	}
 	if target != "" {
