@@ -66,7 +66,7 @@ func (r *reporter) run(ctx context.Context) {
 			r.mu.Unlock()
 			continue
 		}
-		saving, giveUp := context.WithCancel(ctx)
+		saving, giveUp := r.p.a.rt.Cancel(ctx)
 		r.giveUp = giveUp
 		r.mu.Unlock()
 		seq++
