@@ -113,8 +113,8 @@ func (w *worker) close(ctx context.Context, in *reconcile.Input, kind reconcile.
 		}
 		super = false
 	}
-	if w.crowded = super; super {
-		w.crowdedAt = w.now()
+	if w.crowd = nil; super {
+		w.crowd, w.crowdAt = idsOf(all, isApplication), w.now()
 	}
 	w.keep(ctx, in)
 	w.memory.Closed = in.Record.Order()
@@ -213,19 +213,28 @@ func (w *worker) readsClosed(ctx context.Context) bool {
 	return err == nil && readOnly == cluster.Yes && super != cluster.No
 }
 
-// disperse ends the sessions that a closing has left to be ended once it was acknowledged: when the other server is
-// open, since they connect again at once, and take the processor from what they wait for.
+// disperse ends the sessions that a closing has found and left to be ended once it was acknowledged: when the other
+// server is open, since they connect again at once, and take the processor from what they wait for. Who has connected since
+// has found a closed server, and stays.
 func (w *worker) disperse(ctx context.Context, in *reconcile.Input) {
 	moves := in.Record.Phase == cluster.PhaseSwitching || in.Record.Phase == cluster.PhaseRevoked || in.Record.Phase == cluster.PhaseOpening
 	switch {
-	case !w.crowded, w.links.work == nil, moves && w.now() < w.crowdedAt+crowdStays:
+	case len(w.crowd) == 0, w.links.work == nil, moves && w.now() < w.crowdAt+crowdStays:
 		return
 	}
-	w.crowded = false
+	crowd := w.crowd
+	w.crowd = nil
 	if w.sample.Open() {
 		return
 	}
-	if err := w.timed(in, "end sessions", func() error { return w.killApplications(ctx) }); err != nil {
+	err := w.timed(in, "end sessions", func() error {
+		all, err := w.listMortals(ctx)
+		if err != nil {
+			return err
+		}
+		return w.killAll(ctx, idsOf(all, func(s Session) bool { return isApplication(s) && slices.Contains(crowd, s.ID) }))
+	})
+	if err != nil {
 		w.log.Info().Err(err).Msg("sessions of applications stay on the closed server")
 		w.lost(err)
 	}

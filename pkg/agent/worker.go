@@ -95,8 +95,8 @@ type worker struct {
 	retries                   int
 	starts                    int                 // starts of replication in a row that did not hold
 	toPeer                    *sched.Result[Conn] // dialled ahead of an opening
-	crowded                   bool                // a closing was acknowledged, at crowdedAt, before sessions of applications were ended
-	crowdedAt                 time.Duration
+	crowd                     []uint64            // sessions of applications that a closing, acknowledged at crowdAt, has left
+	crowdAt                   time.Duration
 	logged                    string
 }
 
