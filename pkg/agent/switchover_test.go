@@ -114,13 +114,14 @@ func TestARolledBackSwitchoverOpensTheOldActiveAgain(t *testing.T) {
 }
 
 // Applications on a closed MySQL, which binds them all, lose their sessions when the other server is open, since they
-// connect again at once; or after a while, and not at all where their server is opened again.
+// connect again at once; or after a while, and not at all where their server is opened again. Who has connected to the
+// closed server stays.
 func TestApplicationsLoseTheirSessionsWhenTheOtherIsOpen(t *testing.T) {
-	ended := func(s *stage) bool {
-		var is bool
-		s.w.a().change(func(a *fakeServer) { is = slices.Contains(a.killed, 7) })
+	endedOf := func(s *stage, id uint64) (is bool) {
+		s.w.a().change(func(a *fakeServer) { is = slices.Contains(a.killed, id) })
 		return is
 	}
+	ended := func(s *stage) bool { return endedOf(s, 7) }
 	for _, c := range []struct {
 		name string
 		then func(s *stage)
@@ -154,10 +155,16 @@ func TestApplicationsLoseTheirSessionsWhenTheOtherIsOpen(t *testing.T) {
 				if ended(s) {
 					s.Error("ended before the other is opened")
 				}
+				s.w.a().change(func(a *fakeServer) {
+					a.clients[9] = agent.Session{ID: 9, User: "app", Kind: agent.SessionApplication}
+				})
 				c.then(s)
 				s.pass(100 * time.Millisecond)
 				if ended(s) != c.ends {
 					s.Errorf("ended: %v", !c.ends)
+				}
+				if endedOf(s, 9) {
+					s.Error("who connected to the closed server is ended")
 				}
 			})
 		})
