@@ -37,8 +37,6 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 	}
 	defer w.giveBack(conn)
 
-	asked := *in
-	record := sched.Begin(w.rt, func() (cluster.Assignment, error) { return w.wanted(ctx, &asked, reconcile.Open) })
 	began := w.p.a.nextTick()
 	srv := cluster.Server{}
 	err = w.timed(in, "read position", func() (err error) {
@@ -76,7 +74,7 @@ func (w *worker) open(ctx context.Context, in *reconcile.Input, s reconcile.Step
 		}
 	}
 	err = w.timed(in, "check record", func() error {
-		now, err := record.Get(ctx, -1)
+		now, err := w.wanted(ctx, in, reconcile.Open)
 		if err == nil && now.Waits && !in.Record.Waits && !safeguard.Off(safeguard.WaitsAnew) {
 			err = errMoved // the server would be open before its commits wait
 		}
