@@ -53,13 +53,13 @@ func TestActiveDies(t *testing.T) {
 	trail := check.NewTrail()
 
 	// One round in which nothing happens, and one in which the active dies.
-	sums, _ := round(ctx, t, site, w, trail, 1, before, func() {
-		must(t, w.WaitAck(ctx, time.Now().Add(500*time.Millisecond), active.Addr()))
+	sums, _ := round(ctx, t, site, w, trail, 1, before, func(h *history.History) {
+		must(t, harness.Until(ctx, "each kind of operation has been done", func(context.Context) (bool, string) { return ofEachKind(h.Ops()) }))
 	})
 	if sums.Acknowledged < 20 || sums.Unknown > 0 || sums.Registers != history.Registers || sums.Transfers == 0 || sums.Totals == 0 || sums.Refused == 0 {
 		t.Errorf("sums of a quiet round: %+v; want acknowledged rows, transfers and sums, refusals by the passive, and no outcome unknown", sums)
 	}
-	sums, last := round(ctx, t, site, w, trail, 2, before, func() {
+	sums, last := round(ctx, t, site, w, trail, 2, before, func(*history.History) {
 		must(t, w.WaitAck(ctx, time.Now().Add(300*time.Millisecond), active.Addr()))
 		active.Kill()
 		killed := time.Now()
@@ -98,12 +98,12 @@ func TestActiveDies(t *testing.T) {
 
 // round runs the workload while something happens, and checks that it is without fault;
 // what was checked is given for more of that.
-func round(ctx context.Context, t *testing.T, site *harness.Site, w *workload.Workload, trail *check.Trail, number int, before cluster.Assignment, happens func()) (check.Sums, check.Round) {
+func round(ctx context.Context, t *testing.T, site *harness.Site, w *workload.Workload, trail *check.Trail, number int, before cluster.Assignment, happens func(*history.History)) (check.Sums, check.Round) {
 	t.Helper()
 	began := time.Now()
 	h, err := w.Begin(ctx, number)
 	must(t, err)
-	happens()
+	happens(h)
 	end, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	must(t, w.End(end))
@@ -124,6 +124,21 @@ func round(ctx context.Context, t *testing.T, site *harness.Site, w *workload.Wo
 	}
 	t.Logf("round %d, %d operations: %+v", number, len(r.Ops), sums)
 	return sums, r
+}
+
+// ofEachKind reports whether there are twenty rows, and a transfer, a sum and a refusal.
+func ofEachKind(ops []history.Op) (bool, string) {
+	done, refused := map[history.Kind]int{}, 0
+	for _, op := range ops {
+		switch op.Outcome {
+		case history.OK:
+			done[op.Kind]++
+		case history.Refused:
+			refused++
+		}
+	}
+	return done[history.Insert]+done[history.Probe] >= 20 && done[history.Transfer] > 0 && done[history.Total] > 0 && refused > 0,
+		fmt.Sprintf("done %v, %d refused", done, refused)
 }
 
 // tables reads the servers that run when they hold the same. Who was killed may come back
