@@ -11,7 +11,10 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/daemon"
 )
 
-func main() { os.Exit(daemon.Main(command())) }
+func main() {
+	daemon.UseProcessors(4)
+	os.Exit(daemon.Main(command()))
+}
 
 func command() *cobra.Command {
 	cmd := &cobra.Command{

@@ -13,6 +13,7 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
 	"github.com/mmm-manager/mmm-manager/pkg/process"
 	"github.com/mmm-manager/mmm-manager/pkg/redisbus"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/pkg/statefile"
 	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
@@ -87,7 +88,7 @@ func (p *program) begin() error {
 	bus := redisbus.New(own)
 	a, err := agent.New(agent.Options{
 		ID: p.id, Bus: busOf{bus}, Node: nodes(c), Cause: mysqlnode.CauseOf, Refused: mysqlnode.Refused, Stopping: mysqlnode.Stopping, NoRoom: mysqlnode.NoRoom, Room: process.Room, Members: c.Members,
-		Local: local, Process: processes(bootTime()), Lease: leaseOf(c), Boot: bootTime(),
+		Local: local, Process: processes(bootTime()), Lease: leaseOf(c), Boot: bootTime(), Runtime: sched.Shared(sched.Real()),
 		User: c.User, BlockUser: c.BlockUser, BlockHost: c.BlockHost, Store: storeOf{p.state},
 		ConnectTimeout: c.ConnectTimeout, TryOnFailure: c.TryOnFailure, Remembers: p.remembers, Notes: mailNotes(c), Log: p.log.Logger,
 		Loop: func(name string) (beat, end func()) {

@@ -15,10 +15,14 @@ import (
 	"github.com/mmm-manager/mmm-manager/pkg/failover"
 	"github.com/mmm-manager/mmm-manager/pkg/identify"
 	"github.com/mmm-manager/mmm-manager/pkg/mysqlnode"
+	"github.com/mmm-manager/mmm-manager/pkg/sched"
 	"github.com/mmm-manager/mmm-manager/pkg/tags"
 )
 
-func main() { os.Exit(daemon.Main(command())) }
+func main() {
+	daemon.UseProcessors(4)
+	os.Exit(daemon.Main(command()))
+}
 
 func command() *cobra.Command {
 	var flags *daemon.Flags
@@ -49,9 +53,12 @@ the configuration again and reopens the logs.`,
 func service(m tags.Making) (tags.Service, error) {
 	t := m.Tag
 	return identify.New(identify.Options{
-		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Loop: m.Loop, Logger: m.Log, Probe: prober(t), Policy: policyOf(t),
+		ID: m.ID, Bus: m.Bus, Wake: m.Wake, Loop: m.Loop, Logger: m.Log, Probe: prober(t), Policy: policyOf(t), Runtime: runtime,
 	}), nil
 }
+
+// runtime is of all tags.
+var runtime = sched.Shared(sched.Real())
 
 // policyOf is what the tag says to package failover.
 func policyOf(t config.Tag) failover.Policy {

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,11 +21,7 @@ import (
 )
 
 func main() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		// It waits nearly all the time: waking a second processor for each
-		// answer would cost more than the answer.
-		runtime.GOMAXPROCS(1)
-	}
+	daemon.UseProcessors(1)
 	os.Exit(daemon.Main(command()))
 }
 
@@ -74,7 +69,7 @@ func service(m tags.Making) (tags.Service, error) {
 }
 
 // clock is of all tags, so that one waking of the process probes for all of a few of them.
-var clock = sched.Real()
+var clock = sched.Shared(sched.Real())
 
 func (w work) open(e cluster.Endpoint) (monitor.Node, error) {
 	w.login.Addr = e

@@ -164,10 +164,12 @@ func (p *pair) run(ctx context.Context) {
 		if woken == sched.Ended {
 			return
 		}
-		if woken == sched.Set || p.a.now() >= whole || !p.unchanged(ctx) {
-			p.read(ctx)
-			whole = p.nextRound() + wholeEvery - round
-		}
+		p.a.rt.Lend(func() {
+			if woken == sched.Set || p.a.now() >= whole || !p.unchanged(ctx) {
+				p.read(ctx)
+				whole = p.nextRound() + wholeEvery - round
+			}
+		})
 		again = p.nextRound() - p.a.now()
 		if safeguard.Off(safeguard.Reconciling) {
 			again = -1

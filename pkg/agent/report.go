@@ -71,7 +71,8 @@ func (r *reporter) run(ctx context.Context) {
 		r.mu.Unlock()
 		seq++
 		report.Seq = seq
-		err := r.save(saving, report, wake)
+		var err error
+		r.p.a.rt.Lend(func() { err = r.save(saving, report, wake) })
 		giveUp()
 		if err != nil {
 			r.mu.Lock()

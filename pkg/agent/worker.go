@@ -135,12 +135,16 @@ func (w *worker) run(ctx context.Context) {
 		if w.wake.Wait(ctx, pause) == sched.Ended {
 			return
 		}
-		w.notice(ctx)
+		w.rt.Lend(func() {
+			w.notice(ctx)
+			if ctx.Err() == nil {
+				w.cycle(ctx)
+				pause = w.pause()
+			}
+		})
 		if ctx.Err() != nil {
 			return
 		}
-		w.cycle(ctx)
-		pause = w.pause()
 	}
 }
 

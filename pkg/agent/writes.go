@@ -45,21 +45,27 @@ type write struct {
 	ready outcome
 }
 
-// writesWanted is how long a write may take on this server now; 0 where none is to be tried.
-func (w *worker) writesWanted(in *reconcile.Input) time.Duration {
-	rec := &in.Record
-	if _, frozen := reconcile.Frozen(*rec, in.Remembers); frozen || !in.Known || rec.Phase != cluster.PhaseSteady || rec.Active != w.self ||
+// writesWanted is how long a write may take on this server now, and into which table; 0 where none is to be tried.
+func (w *worker) writesWanted() (limit time.Duration, table string) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	bus := &w.p.bus
+	rec := &bus.record
+	if rec.WriteLimitMS == 0 || !bus.known || rec.Phase != cluster.PhaseSteady || rec.Active != w.self ||
 		rec.EpochTable == "" || w.memory.Opened.Epoch != rec.Epoch || !w.sample.Open() {
-		return 0
+		return 0, ""
 	}
-	return time.Duration(rec.WriteLimitMS) * time.Millisecond
+	if _, frozen := reconcile.Frozen(*rec, bus.newest()); frozen {
+		return 0, ""
+	}
+	return time.Duration(rec.WriteLimitMS) * time.Millisecond, rec.EpochTable
 }
 
 // tryWrites takes what came of the write under way, looks after it, and begins the next.
 func (w *worker) tryWrites(ctx context.Context) {
 	p := &w.writes
-	in := w.input()
-	p.limit = w.writesWanted(&in)
+	limit, table := w.writesWanted()
+	p.limit = limit
 	if p.under != nil {
 		if over, err := p.under.over.is(); over {
 			w.wrote(err)
@@ -78,7 +84,7 @@ func (w *worker) tryWrites(ctx context.Context) {
 	}
 	if w.now() >= p.next && w.links.work != nil {
 		p.next = w.p.nextRound()
-		w.beginWrite(ctx, in.Record.EpochTable)
+		w.beginWrite(ctx, table)
 	}
 }
 

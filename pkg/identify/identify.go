@@ -119,7 +119,7 @@ func (s *Service) Run(ctx context.Context) {
 	}
 	again := time.Duration(0)
 	for s.wake.Wait(ctx, max(0, again)) != sched.Ended {
-		again = s.turn(ctx)
+		s.rt.Lend(func() { again = s.turn(ctx) })
 		beat()
 	}
 }

@@ -142,7 +142,8 @@ func (m *Monitor) Run(ctx context.Context) {
 func (m *Monitor) whenReplaced(ctx context.Context, again func()) {
 	known := ""
 	for idle := m.rt.NewSignal(); idle.Wait(ctx, lookEvery) != sched.Ended; {
-		run := m.askRun(ctx)
+		var run string
+		m.rt.Lend(func() { run = m.askRun(ctx) })
 		if run == "" {
 			continue
 		}

@@ -113,7 +113,9 @@ func (o *outbox) run(ctx context.Context) {
 			if p == nil {
 				break
 			}
-			listed, err := o.send(ctx, p)
+			var listed bool
+			var err error
+			o.rt.Lend(func() { listed, err = o.send(ctx, p) })
 			if ctx.Err() != nil {
 				return
 			}
@@ -147,9 +149,12 @@ func (o *outbox) send(ctx context.Context, p *Publish) (listed bool, err error) 
 func announce(ctx context.Context, rt sched.Runtime, bus Bus, pair cluster.Pair, h *health, kick sched.Signal, done func()) {
 	var retry backoff
 	for wait := time.Duration(0); kick.Wait(ctx, wait) != sched.Ended; {
-		one, cancel := rt.Timeout(ctx, busWait)
-		err := bus.PublishPair(one, pair)
-		cancel()
+		var err error
+		rt.Lend(func() {
+			one, cancel := rt.Timeout(ctx, busWait)
+			defer cancel()
+			err = bus.PublishPair(one, pair)
+		})
 		if ctx.Err() != nil {
 			return
 		}

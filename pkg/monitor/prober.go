@@ -83,17 +83,22 @@ func (p *prober) run(ctx context.Context) {
 		if woken == sched.Ended {
 			return
 		}
-		reports := p.take()
-		for i, r := range reports {
-			reports[i] = nil
-			if ev := p.event(r); ev != nil {
-				p.handle(ctx, ev)
-			}
-		}
-		if woken == sched.Late && len(reports) == 0 {
-			p.handle(ctx, Tick{})
-		}
+		p.rt.Lend(func() { p.turn(ctx, woken == sched.Late) })
 		p.beat()
+	}
+}
+
+// turn handles what was reported, and time where nothing was.
+func (p *prober) turn(ctx context.Context, late bool) {
+	reports := p.take()
+	for i, r := range reports {
+		reports[i] = nil
+		if ev := p.event(r); ev != nil {
+			p.handle(ctx, ev)
+		}
+	}
+	if late && len(reports) == 0 {
+		p.handle(ctx, Tick{})
 	}
 }
 

@@ -18,13 +18,13 @@ type value struct {
 // result is the answer to one statement; columns are found by name, whatever
 // their order and case.
 type result struct {
-	columns map[string]int
+	columns columns
 	rows    [][]value
 }
 
 // row is one row of a result.
 type row struct {
-	columns map[string]int
+	columns columns
 	values  []value
 }
 
@@ -36,7 +36,7 @@ func (r result) has(name string) bool { _, ok := r.columns[name]; return ok }
 // get returns the first of the named columns that exists.
 func (r row) get(names ...string) (value, bool) {
 	for _, name := range names {
-		if i, ok := r.columns[strings.ToLower(name)]; ok {
+		if i, ok := r.columns.place(name); ok {
 			return r.values[i], true
 		}
 	}
@@ -103,10 +103,7 @@ func readAll(rows driver.Rows) ([]result, error) {
 }
 
 func readOne(rows driver.Rows, names []string) (result, error) {
-	r := result{columns: make(map[string]int, len(names))}
-	for i, name := range names {
-		r.columns[strings.ToLower(name)] = i
-	}
+	r := result{columns: columnsOf(names)}
 	dest := make([]driver.Value, len(names))
 	for {
 		if err := rows.Next(dest); errors.Is(err, io.EOF) {

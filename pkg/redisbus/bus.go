@@ -153,7 +153,12 @@ func (b *Bus) TryWrite(ctx context.Context) error {
 // restart and with a failover to another server.
 func (b *Bus) RunID(ctx context.Context) (string, error) {
 	const op = "read run_id"
-	text, err := b.client.Info(ctx, "server").Result()
+	var said *redis.StringCmd
+	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = pipe.Info(ctx, "server") })
+	if err != nil {
+		return "", b.wrap(op, err)
+	}
+	text, err := said.Result()
 	if err != nil {
 		return "", b.wrap(op, err)
 	}
@@ -169,6 +174,19 @@ func (b *Bus) RunID(ctx context.Context) (string, error) {
 // says how it went. Refusals that every script shares come back as errors.
 func (b *Bus) run(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
 	return b.answer(op, s, s.Run(ctx, b.client, keys, args...))
+}
+
+// runTogether is run in a round trip with whatever else waits for one.
+func (b *Bus) runTogether(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
+	var said *redis.Cmd
+	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = s.EvalSha(ctx, pipe, keys, args...) })
+	if err != nil {
+		return nil, b.wrap(op, err)
+	}
+	if redis.HasErrorPrefix(said.Err(), "NOSCRIPT") {
+		said = s.Eval(ctx, b.client, keys, args...)
+	}
+	return b.answer(op, s, said)
 }
 
 // answer is what a script has answered.

@@ -32,7 +32,7 @@ func (b *Bus) Lead(ctx context.Context, u cluster.UniqSign, id string, ttl time.
 	}
 	h := holding{u, id}
 	k := keysOf(u)
-	answer, err := b.run(ctx, op, leadScript, []string{k.leader(), k.token()}, id, b.token(h), ttl.Milliseconds())
+	answer, err := b.runTogether(ctx, op, leadScript, []string{k.leader(), k.token()}, id, b.token(h), ttl.Milliseconds())
 	if err == nil && len(answer) < 3 {
 		err = b.wrap(op, fmt.Errorf("the script answered %q", answer))
 	}

@@ -14,6 +14,7 @@ type real struct{ began time.Time }
 
 func (r real) Now() time.Duration { return time.Since(r.began) }
 func (real) Go(f func())          { go f() }
+func (real) Lend(f func())        { f() }
 func (real) NewSignal() Signal    { return &signal{set: make(chan struct{}, 1)} }
 
 func (real) Cancel(ctx context.Context) (context.Context, context.CancelFunc) {

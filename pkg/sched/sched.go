@@ -8,7 +8,7 @@
 //   - no goroutine, channel, select, timer or clock of their own;
 //   - no mutex is held across a call that may wait.
 //
-// Real is the machine's own runtime.
+// Real is the machine's own runtime; Shared is it for a process with many loops.
 package sched
 
 import (
@@ -24,6 +24,8 @@ type Runtime interface {
 	Now() time.Duration
 	// Go runs f beside its caller.
 	Go(f func())
+	// Lend runs f and returns when it is over. A loop gives it what wants a deeper stack than waiting does.
+	Lend(f func())
 	// NewSignal makes a signal.
 	NewSignal() Signal
 	// Cancel and Timeout derive contexts whose end also ends each Wait under

@@ -344,3 +344,13 @@ func TestContractGroupAndResult(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsLentIsOverWhenItReturns(t *testing.T) {
+	onBoth(t, func(t *testing.T, rt sched.Runtime) {
+		began, did := rt.Now(), false
+		rt.Lend(func() { did = sched.Sleep(background, rt, time.Second) == nil })
+		if took := rt.Now() - began; !did || took != time.Second {
+			t.Errorf("done is %v after %s, want a second", did, took)
+		}
+	})
+}

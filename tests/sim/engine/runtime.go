@@ -14,6 +14,7 @@ type runtime struct{ p *Process }
 
 func (r runtime) Now() time.Duration { return r.p.Now() }
 func (r runtime) Go(f func())        { r.p.Go(f) }
+func (r runtime) Lend(f func())      { f() }
 
 func (r runtime) NewSignal() sched.Signal {
 	s := r.p.e.spare.signals.take()
