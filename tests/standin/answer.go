@@ -17,6 +17,7 @@ type conn struct {
 	wire
 	s     *Server
 	id    uint32
+	from  string
 	user  string
 	until time.Time // @mmm_until
 	// idle is how long the session lasts when nothing is asked, 0 for hours; asked is when something was last.
@@ -338,7 +339,7 @@ func sessions(c *conn, _ string) *table {
 			command = "Query"
 		}
 		seconds := strconv.Itoa(int(time.Since(other.asked) / time.Second))
-		t.rows = append(t.rows, values(strconv.Itoa(int(other.id)), "mmm", other.RemoteAddr().String(), "information_schema", command, seconds, "", ""))
+		t.rows = append(t.rows, values(strconv.Itoa(int(other.id)), "mmm", other.from, "information_schema", command, seconds, "", ""))
 	}
 	return t
 }
@@ -383,7 +384,7 @@ func fault(number uint16, state, text string) *table {
 
 // row is a result of one row, given as names and values in turn.
 func row(all ...string) *table {
-	t := &table{rows: [][]*string{nil}}
+	t := &table{columns: make([]string, 0, len(all)/2), rows: [][]*string{make([]*string, 0, len(all)/2)}}
 	for i := 0; i < len(all); i += 2 {
 		t.columns = append(t.columns, all[i])
 		t.rows[0] = append(t.rows[0], &all[i+1])
@@ -392,9 +393,9 @@ func row(all ...string) *table {
 }
 
 func values(all ...string) []*string {
-	var out []*string
+	out := make([]*string, len(all))
 	for i := range all {
-		out = append(out, &all[i])
+		out[i] = &all[i]
 	}
 	return out
 }

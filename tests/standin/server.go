@@ -225,7 +225,7 @@ func (s *Server) accept(l net.Listener) {
 		if err != nil {
 			continue
 		}
-		c := &conn{wire: wire{Conn: raw, in: bufio.NewReaderSize(raw, 2048)}, s: s, id: ids.Add(1), asked: time.Now()}
+		c := &conn{wire: wire{Conn: raw, in: bufio.NewReaderSize(raw, 2048)}, s: s, id: ids.Add(1), from: raw.RemoteAddr().String(), asked: time.Now()}
 		s.pair.mu.Lock()
 		runs := s.listener == l
 		if runs {

@@ -33,8 +33,10 @@ type wire struct {
 	in  *bufio.Reader
 	out []byte // packets not yet sent
 	seq byte
+	got []byte // the packet that was read last
 }
 
+// read gives a packet, which is good until the next.
 func (w *wire) read() ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(w.in, head[:]); err != nil {
@@ -45,16 +47,28 @@ func (w *wire) read() ([]byte, error) {
 		return nil, errTooLong
 	}
 	w.seq = head[3] + 1
-	packet := make([]byte, n)
-	_, err := io.ReadFull(w.in, packet)
-	return packet, err
+	w.got = append(w.got[:0], make([]byte, n)...)
+	_, err := io.ReadFull(w.in, w.got)
+	return w.got, err
 }
 
 func (w *wire) put(payload []byte) {
-	n := len(payload)
-	w.out = append(w.out, byte(n), byte(n>>8), byte(n>>16), w.seq)
+	at := w.begin()
 	w.out = append(w.out, payload...)
+	w.end(at)
+}
+
+// begin begins a packet, whose payload is appended to out until end.
+func (w *wire) begin() (at int) {
+	at = len(w.out)
+	w.out = append(w.out, 0, 0, 0, w.seq)
 	w.seq++
+	return at
+}
+
+func (w *wire) end(at int) {
+	n := len(w.out) - at - 4
+	w.out[at], w.out[at+1], w.out[at+2] = byte(n), byte(n>>8), byte(n>>16)
 }
 
 func (w *wire) flush() error {
@@ -129,23 +143,23 @@ type failure struct {
 func (w *wire) result(t *table, status uint16) {
 	w.put([]byte{byte(len(t.columns))})
 	for _, name := range t.columns {
-		p := text(nil, "def")
-		p = text(text(text(p, ""), ""), "")
-		p = text(text(p, name), name)
-		p = append(p, 0x0c, 45, 0, 0, 4, 0, 0, 253, 0, 0, 0, 0, 0)
-		w.put(p)
+		at := w.begin()
+		w.out = append(text(w.out, "def"), 0, 0, 0)
+		w.out = text(text(w.out, name), name)
+		w.out = append(w.out, 0x0c, 45, 0, 0, 4, 0, 0, 253, 0, 0, 0, 0, 0)
+		w.end(at)
 	}
 	w.eof(status)
 	for _, row := range t.rows {
-		var p []byte
+		at := w.begin()
 		for _, v := range row {
 			if v == nil {
-				p = append(p, 0xfb)
+				w.out = append(w.out, 0xfb)
 			} else {
-				p = text(p, *v)
+				w.out = text(w.out, *v)
 			}
 		}
-		w.put(p)
+		w.end(at)
 	}
 	w.eof(status)
 }
