@@ -21,6 +21,7 @@ import (
 
 func main() {
 	daemon.UseProcessors(4)
+	daemon.CollectLate()
 	os.Exit(daemon.Main(command()))
 }
 

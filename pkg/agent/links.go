@@ -90,7 +90,9 @@ func (l *links) dial(ctx context.Context, now time.Duration) {
 		}
 		l.dialling[use] = true
 		l.rt.Go(func() {
-			conn, err := l.connect(ctx)
+			var conn *session
+			var err error
+			l.rt.Lend(func() { conn, err = l.connect(ctx) })
 			l.mu.Lock()
 			l.results = append(l.results, dialled{use, conn, err})
 			l.mu.Unlock()

@@ -43,8 +43,8 @@ type pair struct {
 	moved   bool // the bus names other members
 	bus     busState
 	samples map[cluster.Endpoint]reconcile.Sample
-	own     map[cluster.Endpoint]cluster.Report // this agent's newest, saved or not
-	said    string                              // the last trouble that was logged
+	own     map[cluster.Endpoint]*cluster.Report // this agent's newest, saved or not; never changed
+	said    string                               // the last trouble that was logged
 }
 
 // busState is what the newest reading of the bus gave.
@@ -72,7 +72,7 @@ func newPair(a *Agent, u cluster.UniqSign, m [2]cluster.Endpoint) (*pair, error)
 		log:     a.o.Log.With().Str("uniqsign", string(u)).Logger(),
 		wake:    a.rt.NewSignal(),
 		samples: map[cluster.Endpoint]reconcile.Sample{},
-		own:     map[cluster.Endpoint]cluster.Report{},
+		own:     map[cluster.Endpoint]*cluster.Report{},
 	}
 	p.ledger = newLedger(p)
 	for i, e := range m {
@@ -462,7 +462,7 @@ func (p *pair) sampleOf(e cluster.Endpoint) reconcile.Sample {
 	return p.samples[e]
 }
 
-func (p *pair) setOwn(r cluster.Report) {
+func (p *pair) setOwn(r *cluster.Report) {
 	p.mu.Lock()
 	p.own[r.Node] = r
 	p.mu.Unlock()
@@ -480,7 +480,7 @@ func (p *pair) input(self, peer cluster.Endpoint) reconcile.Input {
 	if reconcile.ReadsPeer(p.bus.record) {
 		peers = slices.Clip(p.bus.reports[peer])
 		if r, ok := p.own[peer]; ok {
-			peers = append(peers, r)
+			peers = append(peers, *r)
 		}
 	}
 	return reconcile.Input{

@@ -15,19 +15,18 @@ type reporter struct {
 	wake sched.Signal
 
 	mu     sync.Mutex
-	newest cluster.Report
-	set    bool
+	newest *cluster.Report    // never changed; nil before the first
 	told   bool               // whether the newest was saved with a wake-up
 	giveUp context.CancelFunc // ends the saving that is under way
 }
 
 func newReporter(p *pair) *reporter { return &reporter{p: p, wake: p.a.rt.NewSignal()} }
 
-// put takes a new report; tell says that others must know of it now.
-func (r *reporter) put(report cluster.Report, tell bool) {
+// put takes a new report, which nobody changes any more; tell says that others must know of it now.
+func (r *reporter) put(report *cluster.Report, tell bool) {
 	r.p.setOwn(report)
 	r.mu.Lock()
-	r.newest, r.set = report, true
+	r.newest = report
 	r.told = r.told && !tell
 	r.mu.Unlock()
 	if tell {
@@ -60,9 +59,9 @@ func (r *reporter) run(ctx context.Context) {
 		}
 		due = r.p.nextRound()
 		r.mu.Lock()
-		report, set, wake := r.newest, r.set, !r.told
+		newest, wake := r.newest, !r.told
 		r.told = true
-		if !set {
+		if newest == nil {
 			r.mu.Unlock()
 			continue
 		}
@@ -70,15 +69,14 @@ func (r *reporter) run(ctx context.Context) {
 		r.giveUp = giveUp
 		r.mu.Unlock()
 		seq++
-		report.Seq = seq
 		var err error
-		r.p.a.rt.Lend(func() { err = r.save(saving, report, wake) })
+		r.p.a.rt.Lend(func() { err = r.save(saving, newest, seq, wake) })
 		giveUp()
 		if err != nil {
 			r.mu.Lock()
 			r.told = r.told && !wake
 			r.mu.Unlock()
-			r.p.log.Debug().Str("node", string(report.Node)).Err(err).Msg("report not saved")
+			r.p.log.Debug().Str("node", string(newest.Node)).Err(err).Msg("report not saved")
 		}
 	}
 }
@@ -88,18 +86,19 @@ func (r *reporter) run(ctx context.Context) {
 // and a pair without any report would look like one with the predecessor's agent.
 func (r *reporter) lastWord(ctx context.Context) {
 	r.mu.Lock()
-	report, set := r.newest, r.set
+	report := r.newest
 	r.mu.Unlock()
-	if !set {
+	if report == nil {
 		return
 	}
-	report.Seq = 0
-	if err := r.save(context.WithoutCancel(ctx), report, false); err != nil {
+	if err := r.save(context.WithoutCancel(ctx), report, 0, false); err != nil {
 		r.p.log.Debug().Str("node", string(report.Node)).Err(err).Msg("last report not saved")
 	}
 }
 
-func (r *reporter) save(ctx context.Context, report cluster.Report, wake bool) error {
+func (r *reporter) save(ctx context.Context, newest *cluster.Report, seq uint64, wake bool) error {
+	report := *newest
+	report.Seq = seq
 	ctx, cancel := r.p.a.rt.Timeout(ctx, busTimeout)
 	defer cancel()
 	return r.p.a.o.Bus.SaveReport(ctx, r.p.u, report, wake)

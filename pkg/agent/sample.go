@@ -260,7 +260,7 @@ func (w *worker) keep(ctx context.Context, in *reconcile.Input) {
 // tell saves a report, at once when something changed that others act on. Before
 // the bus was read it would take the place of what this process left there.
 func (w *worker) tell(in *reconcile.Input) {
-	if !in.Known && w.report.Agent == "" {
+	if !in.Known && w.report == nil {
 		return
 	}
 	p, m := w.plan, w.memory
@@ -296,7 +296,10 @@ func (w *worker) tell(in *reconcile.Input) {
 	} else if len(p.Steps) > 0 && p.Deed == cluster.DeedNone {
 		r.Deed = cluster.DeedWorking
 	}
-	old := w.report
+	var old cluster.Report
+	if w.report != nil {
+		old = *w.report
+	}
 	if r.Deed == cluster.DeedNone && old.Order == r.Order {
 		r.Deed = old.Deed
 	}
@@ -304,8 +307,8 @@ func (w *worker) tell(in *reconcile.Input) {
 		old.Opened != r.Opened || old.Ready != r.Ready || old.Queued != r.Queued || old.Cause != r.Cause ||
 		old.Lease != r.Lease || old.LeaseMS != r.LeaseMS || old.LockOver != r.LockOver || old.Waits != r.Waits || old.StartsClosed != r.StartsClosed || old.EndedUptimeS != r.EndedUptimeS || old.Stopped != r.Stopped || old.Writes != r.Writes || old.NoRoom != r.NoRoom || old.Tail != r.Tail ||
 		old.Reason != r.Reason || old.Errant != r.Errant || !slices.Equal(old.Notes, r.Notes) || !slices.Equal(old.Locked, r.Locked) || old.Remembers.Order() != r.Remembers.Order()
-	w.report = r
-	w.reporter.put(r, changed)
+	w.report = &r
+	w.reporter.put(w.report, changed)
 	if old.Closed != r.Closed {
 		w.other.wake.Set()
 	}

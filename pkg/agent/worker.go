@@ -85,8 +85,8 @@ type worker struct {
 
 	steps      []cluster.Step
 	stepsOrder cluster.Order
-	report     cluster.Report
-	failure    cluster.Reason // why the last step failed, as long as it is still planned
+	report     *cluster.Report // the newest; nil before the first
+	failure    cluster.Reason  // why the last step failed, as long as it is still planned
 	failedKind reconcile.Kind
 
 	orderTick                 uint64

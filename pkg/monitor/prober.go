@@ -157,17 +157,21 @@ func (p *prober) carryOut(ctx context.Context, a Action) {
 		p.links[a.Link] = &session{stop: stop}
 		p.work.Go(func() {
 			defer stop()
-			conn, err := p.node.Connect(ctx)
-			if !p.post(dialed{a.Link, conn, err}) && err == nil {
-				_ = conn.Close()
-			}
+			p.rt.Lend(func() {
+				conn, err := p.node.Connect(ctx)
+				if !p.post(dialed{a.Link, conn, err}) && err == nil {
+					_ = conn.Close()
+				}
+			})
 		})
 	case Ask:
 		s := p.links[a.Link]
 		first := a.Op == OpSample && !s.sampled
 		s.sampled = s.sampled || first
 		conn := s.conn
-		p.work.Go(func() { p.post(p.question(conn, a, first)) })
+		p.work.Go(func() {
+			p.rt.Lend(func() { p.post(p.question(conn, a, first)) })
+		})
 	case Drop:
 		p.drop(a.Link)
 	case Publish:

@@ -34,14 +34,14 @@ var rights = map[Role]right{
 		writes: "mysql-*-mode mysql-*-master mmm:{*}:leader mmm:{*}:token mmm:{*}:assignment mmm:{*}:incarnation " +
 			"mmm:{*}:events mmm:{*}:request mmm:{*}:verdict mmm:{*}:report:* mmm:silent",
 		reads: "mysql-* mmm:{*}:* mmm:pairs",
-		commands: "client|setname ping subscribe eval evalsha type time get set del incr exists pexpire pttl " +
+		commands: "client|setname ping subscribe eval evalsha multi exec type time get set del incr exists pexpire pttl " +
 			"hset hmget hgetall hdel smembers sismember scard zadd zrem zrange zremrangebyscore xadd publish",
 		announces: true,
 	},
 	RoleAgent: {
 		writes: "mmm:{*}:report:* mmm:{*}:locked:* mmm:{*}:grant mmm:{*}:notice:* mmm:{*}:held",
 		reads:  "mysql-* mmm:{*}:* mmm:pairs",
-		commands: "client|setname ping subscribe psubscribe eval evalsha type time scan get del pexpire pttl " +
+		commands: "client|setname ping subscribe psubscribe eval evalsha multi exec type time scan get del pexpire pttl " +
 			"hset hget hmget hgetall hdel sadd srem smembers xrange publish wait",
 		announces: true,
 	},

@@ -34,7 +34,7 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 				read = errors.New(snap.Faults[0])
 			}
 			_, silent := b.TellSilent(ctx, sign)
-			return errors.Join(err, again, read, first, moved, silent, b.TellOver(ctx, sign), b.SaveRequest(ctx, sign, "one", token, request),
+			return errors.Join(err, again, read, readsPlainly(ctx, b), first, moved, silent, b.TellOver(ctx, sign), b.SaveRequest(ctx, sign, "one", token, request),
 				b.SaveVerdict(ctx, sign, cluster.Verdict{}), b.DropReport(ctx, sign, nodeA, "a"), b.Resign(ctx, sign, "one"),
 				subscribed(ctx, b, Channels{UniqSigns: []cluster.UniqSign{sign}}))
 		},
@@ -57,7 +57,7 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 			if errors.As(held, new(*MinorityError)) {
 				held = nil // nobody follows this Redis
 			}
-			return errors.Join(pairs, read, record, held, locked, renewed, events, claimed, told, next, b.NoticeTold(ctx, sign, n, "a"),
+			return errors.Join(pairs, read, readsPlainly(ctx, b), record, held, locked, renewed, events, claimed, told, next, b.NoticeTold(ctx, sign, n, "a"),
 				b.ReleaseNotice(ctx, sign, n, "a"), b.ForgetNotice(ctx, sign, n, true), b.SaveReport(ctx, sign, report, true),
 				b.DropReport(ctx, sign, nodeA, "a"), b.NoteLocked(ctx, sign, nodeA, accounts), b.DropLocked(ctx, sign, nodeA, cluster.Order{}, accounts),
 				b.DropGrant(ctx, sign, nodeB, "a"), subscribed(ctx, b, Channels{All: true, Topic: true}))
@@ -72,7 +72,7 @@ func doesOf(role Role) func(context.Context, *Bus) error {
 			_, events := b.Events(ctx, sign, 5)
 			paused := b.SetPause(ctx, sign, cluster.Pause{})
 			_, cleared := b.ClearPause(ctx, sign)
-			return errors.Join(read, b.TryWrite(ctx), filed, withdrawn, events, paused, cleared, subscribed(ctx, b, Channels{UniqSigns: []cluster.UniqSign{sign}}))
+			return errors.Join(read, readsPlainly(ctx, b), b.TryWrite(ctx), filed, withdrawn, events, paused, cleared, subscribed(ctx, b, Channels{UniqSigns: []cluster.UniqSign{sign}}))
 		},
 	}[role]
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // fill makes a pair as it is in service: three monitors, two agents.
-func fill(b *testing.B, bus *Bus) uint64 {
+func fill(b testing.TB, bus *Bus) uint64 {
 	ctx := b.Context()
 	ok(b, bus.PublishPair(ctx, testPair()))
 	for i := range 3 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -63,6 +64,9 @@ type Bus struct {
 	mu sync.Mutex
 	// tokens are those under which this process took a leader's lease.
 	tokens map[holding]uint64
+	// layouts are of the pairs that were read.
+	layouts map[cluster.UniqSign]layout
+	noPlain atomic.Pointer[error] // why Redis denies what plain needs
 }
 
 // quiet keeps go-redis from writing to stderr; whatever matters comes back as an error.
@@ -77,7 +81,7 @@ func New(o Options) *Bus {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = defaultTimeout
 	}
-	b := &Bus{addr: o.Addr, topic: o.Topic, refused: o.Refused, tokens: map[holding]uint64{}}
+	b := &Bus{addr: o.Addr, topic: o.Topic, refused: o.Refused, tokens: map[holding]uint64{}, layouts: map[cluster.UniqSign]layout{}}
 	b.closed, b.close = context.WithCancel(context.Background())
 	own := clientOptions(o)
 	if len(o.Sentinels) == 0 {

@@ -19,39 +19,60 @@ const (
 	mostMonitors = 64
 )
 
-// Snapshot reads everything that Redis holds about u in one script, that is at
-// one instant. What cannot be read is absent and named in Faults; an assignment
+// Snapshot reads everything that Redis holds about u at one instant. What cannot be read is absent and named in Faults; an assignment
 // record that is there and cannot be read is told from none by AssignmentFault.
 func (b *Bus) Snapshot(ctx context.Context, u cluster.UniqSign) (cluster.Snapshot, error) {
 	op := "read everything of " + string(u)
+	all, ok, err := b.plain(ctx, u)
+	if err == nil && !ok {
+		if all, err = b.script(ctx, u); err == nil {
+			b.remember(u, all)
+		}
+	}
+	if err != nil {
+		return cluster.Snapshot{}, b.wrap(op, err)
+	}
+	return snapshotOf(u, all), nil
+}
+
+func snapshotOf(u cluster.UniqSign, all []answered) cluster.Snapshot {
+	r := reader{keys: keysOf(u), s: cluster.Snapshot{
+		UniqSign:     u,
+		Checks:       map[cluster.Endpoint]cluster.LegacyCheck{},
+		Observations: map[cluster.Endpoint]map[string]cluster.Observation{},
+		Reports:      map[cluster.Endpoint]map[string]cluster.Report{},
+	}}
+	for _, a := range all {
+		r.row(a.what, a.name, a.second, a.value)
+	}
+	return r.s
+}
+
+// script reads all of u, whatever it is and whoever is named there.
+func (b *Bus) script(ctx context.Context, u cluster.UniqSign) ([]answered, error) {
 	k := keysOf(u)
 	args := []any{k.old, k.new, mostNodes, mostMonitors}
 	var said *redis.Cmd
 	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = snapshotScript.EvalSha(ctx, pipe, nil, args...) })
 	if err != nil {
-		return cluster.Snapshot{}, b.wrap(op, err)
+		return nil, err
 	}
 	if redis.HasErrorPrefix(said.Err(), "NOSCRIPT") {
 		said = snapshotScript.Eval(ctx, b.client, nil, args...)
 	}
 	rows, err := said.Slice()
 	if err != nil {
-		return cluster.Snapshot{}, b.wrap(op, err)
+		return nil, err
 	}
-	r := reader{keys: k, s: cluster.Snapshot{
-		UniqSign:     u,
-		Checks:       map[cluster.Endpoint]cluster.LegacyCheck{},
-		Observations: map[cluster.Endpoint]map[string]cluster.Observation{},
-		Reports:      map[cluster.Endpoint]map[string]cluster.Report{},
-	}}
-	for _, row := range rows {
+	all := make([]answered, len(rows))
+	for i, row := range rows {
 		cells, _ := row.([]any)
 		if len(cells) != 4 {
-			return cluster.Snapshot{}, b.wrap(op, fmt.Errorf("the script answered a row %v", row))
+			return nil, fmt.Errorf("the script answered a row %v", row)
 		}
-		r.row(text(cells[0]), text(cells[1]), text(cells[2]), cells[3])
+		all[i] = answered{text(cells[0]), text(cells[1]), text(cells[2]), cells[3]}
 	}
-	return r.s, nil
+	return all, nil
 }
 
 // reader turns rows of the script into a Snapshot.

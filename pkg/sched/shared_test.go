@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,12 +13,8 @@ func sharing(t *testing.T, f func(t *testing.T, rt shared)) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := Shared(Real()).(shared)
 		f(t, rt)
-		synctest.Wait()
-		for work, ok := rt.beside.take(); ok; work, ok = rt.beside.take() {
-			close(work)
-		}
-		for l, ok := rt.lent.take(); ok; l, ok = rt.lent.take() {
-			l.stop()
+		for _, one := range rt.stacks.idle {
+			one.stop()
 		}
 	})
 }
@@ -37,7 +32,7 @@ func TestLendRunsItBeforeItReturns(t *testing.T) {
 				t.Fatalf("%d after what gives %d", got, n)
 			}
 		}
-		if idle := len(rt.lent.idle); idle != 1 {
+		if idle := len(rt.stacks.idle); idle != 1 {
 			t.Errorf("one after the other has left %d stacks, want 1", idle)
 		}
 	})
@@ -78,30 +73,10 @@ func TestWhatIsSharedRunsSideBySide(t *testing.T) {
 			if took := time.Since(began); did != n || took != time.Minute {
 				t.Fatalf("%d of %d were done in %s", did, n, took)
 			}
-			synctest.Wait()
-			if len(rt.lent.idle) != mostIdle || len(rt.beside.idle) != mostIdle {
-				t.Fatalf("%d and %d stacks are idle, want %d", len(rt.lent.idle), len(rt.beside.idle), mostIdle)
+			if len(rt.stacks.idle) != mostIdle {
+				t.Fatalf("%d stacks are idle, want %d", len(rt.stacks.idle), mostIdle)
 			}
 		}
-	})
-}
-
-func TestOneThatNeverEndsHoldsUpNobody(t *testing.T) {
-	sharing(t, func(t *testing.T, rt shared) {
-		ctx, end := context.WithCancel(t.Context())
-		rt.Go(func() { _ = Sleep(ctx, rt, 1000*time.Hour) })
-		for range 10 {
-			done := rt.NewSignal()
-			rt.Go(done.Set)
-			if done.Wait(t.Context(), time.Minute) != Set {
-				t.Fatal("nobody runs it")
-			}
-			synctest.Wait()
-		}
-		if idle := len(rt.beside.idle); idle != 1 {
-			t.Errorf("one after the other has left %d goroutines, want 1", idle)
-		}
-		end()
 	})
 }
 
