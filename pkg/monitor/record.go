@@ -161,7 +161,7 @@ func (w *Watch) publish(now time.Duration, wake bool) {
 	w.rec.seq++
 	o.Seq = w.rec.seq
 	legacy := w.legacy(o, now)
-	wake = wake || changed(w.last, o) || w.out.open && now-w.out.since < wakeFor
+	wake = wake || changed(w.last, o)
 	if w.out.open {
 		if now >= w.markAt() && !w.out.marked {
 			w.out.marked, wake = true, true
@@ -169,9 +169,13 @@ func (w *Watch) publish(now time.Duration, wake bool) {
 		w.out.shown = true
 	}
 	if w.other.unwell && o.SampledMS >= ms(w.other.since) {
-		wake = wake || !w.other.shown || now-w.other.since < wakeFor
+		wake = wake || !w.other.shown || now < w.other.since+wakeFor
 		w.other.shown = true
 	}
+	if wake {
+		w.news = now
+	}
+	wake = wake || w.out.open && now < w.news+wakeOn
 	w.report(o)
 	w.recoverBy = 0
 	w.published, w.last = now, o

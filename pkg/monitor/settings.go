@@ -34,9 +34,10 @@ const (
 	// cancelled by closing its connection, so each try may cost the server a thread.
 	stuckFirst = 30 * time.Second
 	stuckMax   = time.Hour
-	// wakeFor is how long every record of a trouble wakes the readers; later
-	// ones only when something changed.
-	wakeFor = 30 * time.Second
+	// wakeOn is how long each record of a server that does not answer wakes the readers after one with
+	// news, and wakeFor how long each of the other server does. Later ones are read when the readers look.
+	wakeOn  = time.Second
+	wakeFor = 5 * time.Second
 )
 
 // Settings are what one watch must know; durations as configured.

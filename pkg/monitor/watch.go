@@ -37,6 +37,7 @@ type Watch struct {
 
 	recoverBy time.Duration // publish by then that it answers again; 0 when not due
 	published time.Duration // when a record was last published; 0 never
+	news      time.Duration // when one had something to look at at once
 	last      cluster.Observation
 	said      saying
 
