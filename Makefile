@@ -60,7 +60,7 @@ bench: ## failovers by cause and switchovers, RUNS=30 of each: CAUSES=kill,stop,
 	@$(GO) build -o bin/bench ./tests/bench
 	MMM_DB=$(DB) bin/bench -bin bin -runs $(or $(RUNS),30) $(if $(CAUSES),-causes $(CAUSES)) $(if $(RECORD),-json tests/bench/runs.jsonl -record tests/bench) $(BENCH)
 
-bench-many: ## one process of each daemon for PAIRS=10,100,500 pairs of stand-in servers: lateness, cost, a hundred failovers within a second
+bench-many: ## one process of each daemon for PAIRS=10,100,1000 pairs of stand-in servers: lateness, cost, a hundred failovers within a second
 	@scripts/deps.sh
 	@$(MAKE) --no-print-directory build
 	$(GO) run ./tests/many -bin bin $(if $(PAIRS),-pairs $(PAIRS))

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	daemon.UseProcessors(4)
-	daemon.CollectLate()
+	daemon.CollectGarbage(200)
 	os.Exit(daemon.Main(command()))
 }
 

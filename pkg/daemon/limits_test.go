@@ -23,17 +23,17 @@ func TestUseProcessors(t *testing.T) {
 	}
 }
 
-func TestCollectLate(t *testing.T) {
+func TestCollectGarbage(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
 	t.Setenv("GOGC", "77")
-	CollectLate()
+	CollectGarbage(35)
 	if got := debug.SetGCPercent(100); got != 100 {
 		t.Errorf("%d in spite of the environment", got)
 	}
 	t.Setenv("GOGC", "")
-	CollectLate()
-	if got := debug.SetGCPercent(100); got != 200 {
-		t.Errorf("%d, want 200", got)
+	CollectGarbage(35)
+	if got := debug.SetGCPercent(100); got != 35 {
+		t.Errorf("%d, want 35", got)
 	}
 }

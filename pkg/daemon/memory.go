@@ -5,10 +5,11 @@ import (
 	"runtime/debug"
 )
 
-// CollectLate has the program collect its garbage when that is twice as much as what is in use, rather than
-// as much, unless GOGC in its environment says when. It is for one that reads much and keeps little.
-func CollectLate() {
+// CollectGarbage has the program collect its garbage when that is so many percent of what is in use, rather
+// than as much, unless GOGC in its environment says when: fewer for one that keeps much, more
+// for one that reads much and keeps little.
+func CollectGarbage(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(percent)
 	}
 }

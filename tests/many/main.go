@@ -24,7 +24,7 @@ func main() {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(400) // their memory is nobody's matter
 	bin := flag.String("bin", "bin", "folder with the built programs")
-	sizes := flag.String("pairs", "10,100,500", "numbers of pairs to measure")
+	sizes := flag.String("pairs", "10,100,1000", "numbers of pairs to measure")
 	idle := flag.Duration("idle", time.Minute, "for how long to look while nothing happens")
 	fail := flag.Int("fail", 100, "how many actives are killed within a second, all where there are fewer")
 	flag.Parse()
