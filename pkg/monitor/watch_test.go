@@ -516,6 +516,54 @@ func TestTheOtherMembersTroubleIsWatchedClosely(t *testing.T) {
 	}
 }
 
+func TestATroubleWithoutNewsSoonWakesNobody(t *testing.T) {
+	records, last := 0, time.Duration(0)
+	heard := func(r *rig) {
+		for _, p := range of[Publish](r) {
+			records++
+			if p.Wake {
+				last = r.now
+			}
+		}
+	}
+	r := healthy(t).give(98*time.Millisecond, Ended{1}).give(time.Millisecond, ConnectFailed{2, cluster.CauseRefused, "refused"})
+	for end := r.now + 20*time.Second; r.now < end; {
+		r.give(r.w.Next()-r.now, Tick{})
+		heard(r)
+		for _, d := range of[Dial](r) {
+			r.give(time.Millisecond, ConnectFailed{d.Link, cluster.CauseRefused, "refused"})
+			heard(r)
+		}
+	}
+	// Its silence, which is news, has lasted for 2 s at 3.002 s.
+	if records < 75 || last < 3700*time.Millisecond || last > 4100*time.Millisecond {
+		t.Errorf("%d records, the last that wakes anybody at %s", records, last)
+	}
+
+	records, last = 0, 0
+	r = healthy(t).give(98*time.Millisecond, OtherMember{true})
+	since, server := r.now, replica(nodeB)
+	for end := r.now + 20*time.Second; r.now < end; {
+		if asked := of[Ask](r); len(asked) > 0 {
+			r.give(time.Millisecond, Answered{Link: 1, Op: asked[0].Op, Server: server, Channel: server.Channel})
+		} else {
+			r.give(r.w.Next()-r.now, Tick{})
+		}
+		heard(r)
+	}
+	if took := last - since; records < 75 || took < 4700*time.Millisecond || took > 5100*time.Millisecond {
+		t.Errorf("%d records of the other one, the last that wakes anybody after %s", records, took)
+	}
+	server.Channel.IO = cluster.ThreadConnecting
+	for len(of[Ask](r)) == 0 {
+		r.give(r.w.Next()-r.now, Tick{})
+	}
+	r.give(time.Millisecond, Answered{Link: 1, Op: only[Ask](r).Op, Server: server, Channel: server.Channel})
+	if !only[Publish](r).Wake {
+		t.Error("news after a quiet time wakes nobody")
+	}
+}
+
 func TestHeldBackSampleIsNotPiledUpon(t *testing.T) {
 	r := healthy(t)
 	r.give(200*time.Millisecond, OtherMember{true})
