@@ -67,6 +67,7 @@ type Bus struct {
 	// layouts are of the pairs that were read.
 	layouts map[cluster.UniqSign]layout
 	noPlain atomic.Pointer[error] // why Redis denies what plain needs
+	mayExec atomic.Bool           // Redis takes an EXEC
 }
 
 // quiet keeps go-redis from writing to stderr; whatever matters comes back as an error.
@@ -182,15 +183,23 @@ func (b *Bus) run(ctx context.Context, op string, s *script, keys []string, args
 
 // runTogether is run in a round trip with whatever else waits for one.
 func (b *Bus) runTogether(ctx context.Context, op string, s *script, keys []string, args ...any) ([]string, error) {
-	var said *redis.Cmd
-	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = s.EvalSha(ctx, pipe, keys, args...) })
+	said, err := b.evalTogether(ctx, s, keys, args...)
 	if err != nil {
 		return nil, b.wrap(op, err)
+	}
+	return b.answer(op, s, said)
+}
+
+// evalTogether gives the whole answer of a script.
+func (b *Bus) evalTogether(ctx context.Context, s *script, keys []string, args ...any) (said *redis.Cmd, err error) {
+	_, err = b.pipelined(ctx, func(pipe redis.Pipeliner) { said = s.EvalSha(ctx, pipe, keys, args...) })
+	if err != nil {
+		return nil, err
 	}
 	if redis.HasErrorPrefix(said.Err(), "NOSCRIPT") {
 		said = s.Eval(ctx, b.client, keys, args...)
 	}
-	return b.answer(op, s, said)
+	return said, nil
 }
 
 // answer is what a script has answered.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -57,8 +58,8 @@ func layoutOf(all []answered) layout {
 	return l
 }
 
-// plain reads everything of a pair as the script does, at one instant too, for a quarter of the time that
-// Redis takes for that. It can do so where the pair was read before and names the same
+// plain reads everything of a pair as the script does, at one instant too, and takes Redis 45 us where
+// that takes 116. It can do so where the pair was read before and names the same
 // servers and monitors; ok is false where it does not, and where anything cannot be read:
 // then the script has to say what.
 func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok bool, err error) {
@@ -67,6 +68,9 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 	b.mu.Unlock()
 	if !known || b.noPlain.Load() != nil {
 		return nil, false, nil
+	}
+	if may, err := b.tryExec(ctx); !may {
+		return nil, false, err
 	}
 	var asked []answered
 	var said *redis.Cmd
@@ -84,9 +88,9 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 	}
 	values, err := said.Slice()
 	if err != nil || len(values) != len(asked) {
-		for _, c := range sent {
-			if c.Err() != nil && isCode(c.Err().Error(), "NOPERM") {
-				denied := b.checkCmds("read everything of "+string(u), nil, c)
+		for i, c := range sent {
+			if c.Err() != nil && (i == 0 || isCode(c.Err().Error(), "NOPERM")) {
+				denied := b.checkCmds(readingPlainly, nil, c)
 				b.noPlain.Store(&denied)
 			}
 		}
@@ -121,6 +125,29 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 		all = append(all, asked[i])
 	}
 	return all, l.equal(layoutOf(all)), nil
+}
+
+const readingPlainly = "read everything of a pair at once"
+
+// tryExec finds out, once, whether Redis takes an EXEC: where it takes MULTI alone, all that
+// comes after on the connection would be queued for ever.
+func (b *Bus) tryExec(ctx context.Context) (may bool, err error) {
+	if b.mayExec.Load() {
+		return true, nil
+	}
+	sent, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { pipe.Do(ctx, "exec") })
+	if err != nil {
+		return false, err
+	}
+	if said := sent[0].Err(); said == nil || !strings.Contains(said.Error(), "EXEC without MULTI") {
+		denied := b.checkCmds(readingPlainly, nil, sent...)
+		if isCode(fmt.Sprint(said), "NOPERM") || strings.Contains(fmt.Sprint(said), "unknown command") {
+			b.noPlain.Store(&denied)
+		}
+		return false, nil
+	}
+	b.mayExec.Store(true)
+	return true, nil
 }
 
 // livesOf are what has a time to live, by the name of that.

@@ -141,15 +141,20 @@ func TestMoreServersThanAreReadAreReadByTheScript(t *testing.T) {
 func TestPlainReadingThatIsDeniedIsNotTriedAgain(t *testing.T) {
 	s := newReal(t)
 	whole(t, s, s.bus(t))
-	s.do(t, "ACL", "SETUSER", "mmm", "reset", "on", ">hunter2", "+@all", "~*", "&*", "-multi", "-exec")
-	b := newBus(t, Options{Addr: s.addr, Username: "mmm", Password: "hunter2"})
-	for range 3 {
-		if snap := must[cluster.Snapshot](t)(b.Snapshot(t.Context(), sign)); len(snap.Faults) > 0 || len(snap.Observations) != 2 {
-			t.Errorf("%+v", snap)
+	for _, denied := range [][]any{{"-multi", "-exec"}, {"-multi"}, {"-exec"}} {
+		s.do(t, append([]any{"ACL", "SETUSER", "mmm", "reset", "on", ">hunter2", "+@all", "~*", "&*"}, denied...)...)
+		b := newBus(t, Options{Addr: s.addr, Username: "mmm", Password: "hunter2"})
+		for range 3 {
+			if snap := must[cluster.Snapshot](t)(b.Snapshot(t.Context(), sign)); len(snap.Faults) > 0 || len(snap.Observations) != 2 {
+				t.Errorf("%v: %+v", denied, snap)
+			}
+			if a := must[cluster.Assignment](t)(b.Assignment(t.Context(), sign)); a.Order() != order(1, 1) {
+				t.Errorf("%v: %s is in force", denied, a.Order())
+			}
 		}
-	}
-	if b.noPlain.Load() == nil {
-		t.Error("it is tried each time")
+		if b.noPlain.Load() == nil {
+			t.Errorf("%v: it is tried each time", denied)
+		}
 	}
 }
 

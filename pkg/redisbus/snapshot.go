@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/mmm-manager/mmm-manager/pkg/cluster"
 )
 
@@ -51,14 +49,9 @@ func snapshotOf(u cluster.UniqSign, all []answered) cluster.Snapshot {
 // script reads all of u, whatever it is and whoever is named there.
 func (b *Bus) script(ctx context.Context, u cluster.UniqSign) ([]answered, error) {
 	k := keysOf(u)
-	args := []any{k.old, k.new, mostNodes, mostMonitors}
-	var said *redis.Cmd
-	_, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { said = snapshotScript.EvalSha(ctx, pipe, nil, args...) })
+	said, err := b.evalTogether(ctx, snapshotScript, nil, k.old, k.new, mostNodes, mostMonitors)
 	if err != nil {
 		return nil, err
-	}
-	if redis.HasErrorPrefix(said.Err(), "NOSCRIPT") {
-		said = snapshotScript.Eval(ctx, b.client, nil, args...)
 	}
 	rows, err := said.Slice()
 	if err != nil {
