@@ -67,7 +67,6 @@ type Bus struct {
 	// layouts are of the pairs that were read.
 	layouts map[cluster.UniqSign]layout
 	noPlain atomic.Pointer[error] // why Redis denies what plain needs
-	mayExec atomic.Bool           // Redis takes an EXEC
 }
 
 // quiet keeps go-redis from writing to stderr; whatever matters comes back as an error.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -69,9 +68,6 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 	if !known || b.noPlain.Load() != nil {
 		return nil, false, nil
 	}
-	if may, err := b.tryExec(ctx); !may {
-		return nil, false, err
-	}
 	var asked []answered
 	var said *redis.Cmd
 	sent, err := b.pipelined(ctx, func(pipe redis.Pipeliner) {
@@ -90,7 +86,7 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 	if err != nil || len(values) != len(asked) {
 		for i, c := range sent {
 			if c.Err() != nil && (i == 0 || isCode(c.Err().Error(), "NOPERM")) {
-				denied := b.checkCmds(readingPlainly, nil, c)
+				denied := b.checkCmds("read everything of "+string(u), nil, c)
 				b.noPlain.Store(&denied)
 			}
 		}
@@ -125,29 +121,6 @@ func (b *Bus) plain(ctx context.Context, u cluster.UniqSign) (all []answered, ok
 		all = append(all, asked[i])
 	}
 	return all, l.equal(layoutOf(all)), nil
-}
-
-const readingPlainly = "read everything of a pair at once"
-
-// tryExec finds out, once, whether Redis takes an EXEC: where it takes MULTI alone, all that
-// comes after on the connection would be queued for ever.
-func (b *Bus) tryExec(ctx context.Context) (may bool, err error) {
-	if b.mayExec.Load() {
-		return true, nil
-	}
-	sent, err := b.pipelined(ctx, func(pipe redis.Pipeliner) { pipe.Do(ctx, "exec") })
-	if err != nil {
-		return false, err
-	}
-	if said := sent[0].Err(); said == nil || !strings.Contains(said.Error(), "EXEC without MULTI") {
-		denied := b.checkCmds(readingPlainly, nil, sent...)
-		if isCode(fmt.Sprint(said), "NOPERM") || strings.Contains(fmt.Sprint(said), "unknown command") {
-			b.noPlain.Store(&denied)
-		}
-		return false, nil
-	}
-	b.mayExec.Store(true)
-	return true, nil
 }
 
 // livesOf are what has a time to live, by the name of that.
